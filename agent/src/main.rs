@@ -1,0 +1,3 @@
+//! `enforcer-agent`.
+
+fn main() {}

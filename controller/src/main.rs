@@ -1,0 +1,3 @@
+//! `enforcer`: controller daemon and command line.
+
+fn main() {}

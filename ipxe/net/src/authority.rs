@@ -1,0 +1,177 @@
+//! What the drivers ask, and what they are told: the border between sockets and decisions.
+
+use std::{
+    future::Future,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+
+use ipxe::{MacAddr, PxeClient};
+
+use crate::BootFile;
+
+/// Decides what network boot clients get. Implemented by the controller (from its store) and by helper agents (over
+/// their link). The synchronous calls answer from memory: iPXE waits only two seconds for a proxy offer.
+pub trait BootAuthority: Send + Sync + 'static {
+    /// What a PXE or HTTP-boot client is offered; a peek, changes nothing.
+    fn offer(&self, client: &PxeClient) -> BootOffer;
+
+    /// An address for a machine (server mode only). Grants are durable when this returns.
+    fn lease(&self, ask: LeaseAsk) -> impl Future<Output = LeaseAnswer> + Send;
+
+    /// A file for a TFTP client, by its cleaned name (no leading slash, forward slashes, never `..`).
+    fn tftp_file(&self, name: &str, from: IpAddr) -> Option<BootFile>;
+
+    /// The iPXE script for a machine; a claim it contains is durable when this returns.
+    fn script(&self, ask: ScriptAsk) -> impl Future<Output = String> + Send;
+
+    /// Tells what happened on a socket. Never blocks; may drop when its buffer is full, and counts that.
+    fn note(&self, note: BootNote);
+}
+
+/// The answer to a boot client's DHCP request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BootOffer {
+    /// Say nothing about booting.
+    Silent,
+    /// Load this firmware file: by TFTP under its name, by HTTP under `/firmware/<name>`.
+    Firmware(String),
+    /// iPXE runs already: fetch the general script `/boot.ipxe`.
+    Script,
+}
+
+/// A question about an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseAsk {
+    /// The lease key.
+    pub mac: MacAddr,
+    /// What the client wants done.
+    pub verb: LeaseVerb,
+    /// An address on the client's subnet: the relay's (giaddr, or option 82 sub-option 5), else our interface's own.
+    pub subnet: Ipv4Addr,
+    /// Option 12 as far as it is a plain host name.
+    pub hostname: Option<String>,
+}
+
+/// The client messages of RFC 2131 that touch a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseVerb {
+    /// DISCOVER; the address asked for in option 50, if any.
+    Discover(Option<Ipv4Addr>),
+    /// REQUEST after our offer (option 54 = us).
+    Select(Ipv4Addr),
+    /// REQUEST without option 54: INIT-REBOOT (from option 50), RENEWING or REBINDING (from ciaddr).
+    Confirm(Ipv4Addr),
+    /// RELEASE of ciaddr.
+    Release(Ipv4Addr),
+    /// DECLINE: somebody else uses this address.
+    Decline(Ipv4Addr),
+}
+
+/// What the lease table says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseAnswer {
+    /// Offer or acknowledge this.
+    Grant(Lease),
+    /// The address is one of our pools' but not this client's: NAK.
+    Refuse,
+    /// Not ours to answer, or nothing left.
+    Silent,
+}
+
+/// An address and what goes with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// Prefix length of its subnet.
+    pub prefix: u8,
+    /// Option 3; empty: none.
+    pub routers: Vec<Ipv4Addr>,
+    /// Option 6; empty: none.
+    pub dns: Vec<Ipv4Addr>,
+    /// Option 15.
+    pub domain: Option<String>,
+    /// Option 12 for the client.
+    pub hostname: Option<String>,
+    /// Lease time in seconds; T1 and T2 are half and seven eighths of it.
+    pub seconds: u32,
+}
+
+/// A question for `/boot/{mac}`: what iPXE told about its machine. Texts are raw, from a stranger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptAsk {
+    /// The boot NIC's address.
+    pub mac: MacAddr,
+    /// SMBIOS uuid as iPXE prints it.
+    pub uuid: Option<String>,
+    /// SMBIOS serial.
+    pub serial: Option<String>,
+    /// iPXE's `${buildarch}`.
+    pub arch: Option<String>,
+    /// iPXE's `${platform}`: `pcbios` or `efi`.
+    pub platform: Option<String>,
+    /// Random per run of the general script; retries of one boot carry the same.
+    pub session: Option<String>,
+    /// The management OS could not be loaded in this session: look further.
+    pub after_management: bool,
+    /// Who asks.
+    pub from: SocketAddr,
+    /// The address of ours that was asked; scripts name files by it.
+    pub at: SocketAddr,
+}
+
+/// What happened on a boot socket, for the event record, the timeline and the metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BootNote {
+    /// A boot client asked by DHCP and was offered this.
+    Asked {
+        /// Who.
+        client: PxeClient,
+        /// What it was told.
+        offer: BootOffer,
+    },
+    /// A client requested this address (from us or from another server): binds the address to the MAC.
+    AddressRequested {
+        /// Who.
+        mac: MacAddr,
+        /// Which address.
+        ip: Ipv4Addr,
+    },
+    /// Another DHCP server answered on a segment of ours.
+    ForeignServer {
+        /// Its server id (option 54), else its source address.
+        server: Ipv4Addr,
+        /// Whether it offers booting (option 60 `PXEClient`/`HTTPClient`, or a boot file).
+        boots: bool,
+    },
+    /// A TFTP transfer ended.
+    Tftp {
+        /// The client's address.
+        from: IpAddr,
+        /// What it asked for, cleaned.
+        name: String,
+        /// Bytes acknowledged.
+        bytes: u64,
+        /// How it ended.
+        end: TftpEnd,
+    },
+    /// A packet or request was dropped; the reason is a metric label.
+    Dropped(&'static str),
+}
+
+/// How a TFTP transfer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TftpEnd {
+    /// Every byte acknowledged.
+    Complete,
+    /// The client said ERROR (UEFI's size probe does).
+    Aborted,
+    /// The client asked again from the same port.
+    Restarted,
+    /// No answer within the retries.
+    TimedOut,
+    /// No such file.
+    NotFound,
+    /// Refused by a limit.
+    Refused,
+}

@@ -1,0 +1,12 @@
+//! Drivers around [`ipxe`]: the DHCP, TFTP and boot-HTTP sockets.
+//!
+//! They parse, ask a [`BootAuthority`] and answer; what a machine may boot is decided behind that trait, so that the
+//! controller and a helper agent serve a segment in the same way.
+
+mod authority;
+mod file;
+
+pub use authority::{
+    BootAuthority, BootNote, BootOffer, Lease, LeaseAnswer, LeaseAsk, LeaseVerb, ScriptAsk, TftpEnd,
+};
+pub use file::BootFile;

@@ -1,0 +1,10 @@
+//! Pure core of network boot: who asks, what to offer, what to run, how a TFTP transfer goes.
+//!
+//! No clock, socket or file: bytes and `now` come in, values go out. The sockets are in `ipxe-net`, the decisions about
+//! machines in the controller.
+
+mod firmware;
+mod mac;
+
+pub use firmware::{Arch, Firmware, PxeClient};
+pub use mac::{MacAddr, ParseMacError};

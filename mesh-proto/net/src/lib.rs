@@ -1,0 +1,1 @@
+//! Driver around `mesh-proto`: the gossip socket and the QUIC links arrive with the mesh.
