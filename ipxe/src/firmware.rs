@@ -45,6 +45,17 @@ pub struct PxeClient {
     pub ipxe: bool,
 }
 
+/// The answer to a boot client's DHCP request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BootOffer {
+    /// Say nothing about booting.
+    Silent,
+    /// Load this firmware file: by TFTP under its name, by HTTP under `/firmware/<name>`.
+    Firmware(String),
+    /// iPXE runs already: fetch the general script `/boot.ipxe`.
+    Script,
+}
+
 impl Firmware {
     /// The firmware behind a code of option 93 (RFC 4578 §2.1 and IANA's "Processor Architecture Types"); 9 (EBC) is
     /// what some x64 firmware says (TRAPS 2). `None` for architectures we have no program for.

@@ -4,7 +4,9 @@
 //! machines in the controller.
 
 mod firmware;
+mod lease;
 mod mac;
 
-pub use firmware::{Arch, Firmware, PxeClient};
+pub use firmware::{Arch, BootOffer, Firmware, PxeClient};
+pub use lease::{Lease, LeaseAnswer, LeaseAsk, LeaseVerb};
 pub use mac::{MacAddr, ParseMacError};

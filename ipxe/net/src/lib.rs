@@ -6,7 +6,6 @@
 mod authority;
 mod file;
 
-pub use authority::{
-    BootAuthority, BootNote, BootOffer, Lease, LeaseAnswer, LeaseAsk, LeaseVerb, ScriptAsk, TftpEnd,
-};
+pub use authority::{BootAuthority, BootNote, ScriptAsk, TftpEnd};
 pub use file::BootFile;
+pub use ipxe::{BootOffer, Lease, LeaseAnswer, LeaseAsk, LeaseVerb};
