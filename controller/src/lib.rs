@@ -1,1 +1,3 @@
-//! The Enforcer controller.
+//! The Enforcer controller: boot decisions, their store, the sockets that serve them, the API and the command line.
+
+pub mod state;

@@ -6,7 +6,13 @@
 mod firmware;
 mod lease;
 mod mac;
+mod plan;
+mod render;
+mod script;
 
 pub use firmware::{Arch, BootOffer, Firmware, PxeClient};
 pub use lease::{Lease, LeaseAnswer, LeaseAsk, LeaseVerb};
 pub use mac::{MacAddr, ParseMacError};
+pub use plan::{BootPlan, ConfigBoot, FileRef, KernelBoot, LocalBoot};
+pub use render::{Surroundings, general_script, render};
+pub use script::{Script, UnsafeValue, check_text};

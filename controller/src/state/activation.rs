@@ -1,0 +1,309 @@
+//! An activation: a boot config made due for one machine, closed by evidence (DESIGN §4).
+//!
+//! `armed → served → running → confirmed | failed | expired`. Serving is claimed before the script's first byte leaves;
+//! the same nonce is served on every retry until evidence closes it; boots that fetched files are counted and capped.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Timestamp,
+    config::{BootConfig, Evidence},
+    machine::MachineId,
+};
+
+/// Boots that fetched a boot file without evidence before a one-shot activation fails: never a boot loop.
+pub const MAX_BOOTS: usize = 3;
+/// Boots that only fetched the script, which a flaky link can cause, before the same happens.
+pub const MAX_SCRIPTS: usize = 20;
+
+/// An activation's number; later ones are larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ActivationId(pub u64);
+
+/// 128 random bits that name one activation in URLs, as 32 lower-case hex digits.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Nonce(String);
+
+/// A text that is no nonce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a nonce: 32 lower-case hex digits")]
+pub struct BadNonce;
+
+impl Nonce {
+    /// A nonce from random bits.
+    #[must_use]
+    pub fn from_random(bits: u128) -> Self {
+        Self(format!("{bits:032x}"))
+    }
+}
+
+impl FromStr for Nonce {
+    type Err = BadNonce;
+
+    fn from_str(text: &str) -> Result<Self, BadNonce> {
+        let hex = text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if text.len() == 32 && hex {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BadNonce)
+        }
+    }
+}
+
+impl TryFrom<String> for Nonce {
+    type Error = BadNonce;
+
+    fn try_from(text: String) -> Result<Self, BadNonce> {
+        text.parse()
+    }
+}
+
+impl From<Nonce> for String {
+    fn from(nonce: Nonce) -> Self {
+        nonce.0
+    }
+}
+
+impl fmt::Display for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Nonce {
+    /// Only its start: a nonce in a log would let its reader fetch the machine's files.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}…", &self.0[..6])
+    }
+}
+
+/// Whether an activation ends with its first success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Spent once evidence closed it.
+    OneShot,
+    /// Served on every boot until a person ends it.
+    Standing,
+}
+
+/// Where an activation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Waits for the machine to ask.
+    Armed,
+    /// Its script went out.
+    Served,
+    /// All its boot files went out.
+    Running,
+    /// Closed: evidence says that it worked.
+    Confirmed,
+    /// Closed: the system said that it failed, or a cap was reached.
+    Failed,
+    /// Closed: a person or its time limit ended it.
+    Expired,
+}
+
+/// One boot that was served by this activation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// The general script's random session.
+    pub id: String,
+    /// When its first request came.
+    pub at: Timestamp,
+    /// Whether it asked for a boot file.
+    #[serde(default)]
+    pub fetched: bool,
+    /// Boot files sent whole to it.
+    #[serde(default)]
+    pub sent: BTreeSet<String>,
+}
+
+/// A boot config made due for one machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activation {
+    /// Its number.
+    pub id: ActivationId,
+    /// Its name in URLs.
+    pub nonce: Nonce,
+    /// Whose it is.
+    pub machine: MachineId,
+    /// The config as it was when this was armed; later edits do not change it.
+    pub config: BootConfig,
+    /// One-shot or standing.
+    pub kind: Kind,
+    /// Where it stands.
+    pub stage: Stage,
+    /// The boots it served; bounded by [`MAX_BOOTS`] and [`MAX_SCRIPTS`], for standing ones only the newest.
+    #[serde(default)]
+    pub sessions: Vec<Session>,
+    /// Why it was closed, for a person.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Not served any more after this.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+    /// When it was armed.
+    pub armed: Timestamp,
+    /// When it was closed.
+    #[serde(default)]
+    pub closed: Option<Timestamp>,
+}
+
+/// What a request does to an activation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing new: a retry. Serve it.
+    Same,
+    /// Write this, then serve.
+    Next(Activation),
+    /// Write this; it is over and must not be served.
+    Over(Activation),
+}
+
+impl Activation {
+    /// Whether it is not closed yet.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self.stage {
+            Stage::Armed | Stage::Served | Stage::Running => true,
+            Stage::Confirmed | Stage::Failed | Stage::Expired => false,
+        }
+    }
+
+    /// Whether it may be served at `now`.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.is_open() && self.until.is_none_or(|until| now < until)
+    }
+
+    /// How many boots fetched files, and how many only the script.
+    #[must_use]
+    pub fn served(&self) -> (usize, usize) {
+        let boots = self.sessions.iter().filter(|s| s.fetched).count();
+        (boots, self.sessions.len() - boots)
+    }
+
+    /// The boot of `session` asks for the script.
+    #[must_use]
+    pub fn claim(&self, session: &str, now: Timestamp) -> Step {
+        if self.sessions.iter().any(|s| s.id == session) {
+            return Step::Same;
+        }
+        if self.kind == Kind::OneShot
+            && let Some(reason) = self.cap_reached()
+        {
+            return Step::Over(self.close(Stage::Failed, reason, now));
+        }
+        let mut next = self.clone();
+        next.sessions.push(Session {
+            id: session.to_owned(),
+            at: now,
+            fetched: false,
+            sent: BTreeSet::new(),
+        });
+        let surplus = next.sessions.len().saturating_sub(MAX_BOOTS + MAX_SCRIPTS);
+        next.sessions.drain(..surplus);
+        next.stage = Stage::Served;
+        Step::Next(next)
+    }
+
+    fn cap_reached(&self) -> Option<String> {
+        let (boots, scripts) = self.served();
+        if boots >= MAX_BOOTS {
+            return Some(format!(
+                "{boots} boots fetched its files and none was confirmed"
+            ));
+        }
+        (scripts >= MAX_SCRIPTS)
+            .then(|| format!("{scripts} boots fetched its script and none went on"))
+    }
+
+    /// The boot of `session` asks for a boot file: counts as a serve. A session that never fetched the script (a
+    /// pixiecore, a person's own script) claims here.
+    #[must_use]
+    pub fn begin_fetch(&self, session: &str, now: Timestamp) -> Step {
+        let claimed = match self.claim(session, now) {
+            Step::Same => self.clone(),
+            Step::Next(next) => next,
+            over @ Step::Over(_) => return over,
+        };
+        let mut next = claimed;
+        let Some(known) = next.sessions.iter_mut().find(|s| s.id == session) else {
+            return Step::Same;
+        };
+        if known.fetched {
+            return Step::Same;
+        }
+        known.fetched = true;
+        Step::Next(next)
+    }
+
+    /// `name` was sent whole to the boot of `session`. `Over` carries the confirmation when that was the evidence.
+    #[must_use]
+    pub fn file_sent(&self, session: &str, name: &str, now: Timestamp) -> Step {
+        let required: BTreeSet<&str> = self
+            .config
+            .program
+            .assets()
+            .map(|a| a.name.as_str())
+            .collect();
+        let mut next = self.clone();
+        let Some(known) = next.sessions.iter_mut().find(|s| s.id == session) else {
+            return Step::Same;
+        };
+        if !self.is_open() || !required.contains(name) || !known.sent.insert(name.to_owned()) {
+            return Step::Same;
+        }
+        if required.iter().any(|r| !known.sent.contains(*r)) {
+            return Step::Next(next);
+        }
+        next.stage = Stage::Running;
+        match (self.kind, self.config.evidence) {
+            (Kind::OneShot, Evidence::Fetched) => Step::Over(next.close(
+                Stage::Confirmed,
+                "all its files were fetched".to_owned(),
+                now,
+            )),
+            (Kind::OneShot, Evidence::Callback) | (Kind::Standing, _) => Step::Next(next),
+        }
+    }
+
+    /// The booted system says how it went; `failure` carries its words. A standing activation stays.
+    #[must_use]
+    pub fn callback(&self, failure: Option<String>, now: Timestamp) -> Step {
+        if !self.is_open() || self.kind == Kind::Standing {
+            return Step::Same;
+        }
+        Step::Over(match failure {
+            None => self.close(
+                Stage::Confirmed,
+                "the booted system reported success".to_owned(),
+                now,
+            ),
+            Some(words) => self.close(
+                Stage::Failed,
+                format!("the booted system reported: {words}"),
+                now,
+            ),
+        })
+    }
+
+    /// The same, closed.
+    #[must_use]
+    pub fn close(&self, stage: Stage, reason: String, now: Timestamp) -> Self {
+        Self {
+            stage,
+            reason: Some(reason),
+            closed: Some(now),
+            ..self.clone()
+        }
+    }
+}

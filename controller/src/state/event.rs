@@ -1,0 +1,73 @@
+//! What happened, in order: the record behind timelines, audits and live views.
+
+use std::collections::BTreeMap;
+
+use ipxe::MacAddr;
+use serde::{Deserialize, Serialize};
+
+use super::{Timestamp, machine::MachineId};
+
+/// An entry of the event record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Grows by one with each event, never reused: what `events -f` resumes from.
+    pub seq: u64,
+    /// When, by the controller's clock.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub draft: Draft,
+}
+
+/// An event before the store has numbered it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Draft {
+    /// Stable name, `subject.verb`, such as `activation.served`.
+    pub kind: String,
+    /// The machine it is about, when it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineId>,
+    /// The station it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<MacAddr>,
+    /// One sentence for a person.
+    pub text: String,
+    /// Values for programs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, String>,
+}
+
+impl Draft {
+    /// An event of `kind` told as `text`.
+    #[must_use]
+    pub fn new(kind: &str, text: impl Into<String>) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            machine: None,
+            mac: None,
+            text: text.into(),
+            fields: BTreeMap::new(),
+        }
+    }
+
+    /// About this machine.
+    #[must_use]
+    pub fn machine(mut self, id: &MachineId) -> Self {
+        self.machine = Some(id.clone());
+        self
+    }
+
+    /// About this station.
+    #[must_use]
+    pub fn mac(mut self, mac: MacAddr) -> Self {
+        self.mac = Some(mac);
+        self
+    }
+
+    /// With a value for programs.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.fields.insert(name.to_owned(), value.into());
+        self
+    }
+}

@@ -1,0 +1,179 @@
+//! A machine: its own random id, and attributes that may change or repeat.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use ipxe::{Firmware, LocalBoot, MacAddr};
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+
+/// A machine's random id, 16 hex digits; what stays when NICs, names and boards change.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MachineId(String);
+
+impl MachineId {
+    /// An id from 64 random bits.
+    #[must_use]
+    pub fn from_random(bits: u64) -> Self {
+        Self(format!("{bits:016x}"))
+    }
+
+    /// The id's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MachineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for MachineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A name a person gives: a host name label, so that it can be one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MachineName(String);
+
+/// Why a text cannot be a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' cannot be a name; use 1 to 63 letters, digits and hyphens, starting and ending with a letter or digit"
+)]
+pub struct BadName(pub String);
+
+impl FromStr for MachineName {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        let good = text.len() <= 63
+            && edge(text.chars().next())
+            && edge(text.chars().last())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        if good {
+            Ok(Self(text.to_ascii_lowercase()))
+        } else {
+            Err(BadName(text.chars().take(80).collect()))
+        }
+    }
+}
+
+impl TryFrom<String> for MachineName {
+    type Error = BadName;
+
+    fn try_from(text: String) -> Result<Self, BadName> {
+        text.parse()
+    }
+}
+
+impl From<MachineName> for String {
+    fn from(name: MachineName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for MachineName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl MachineName {
+    /// The name's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name of a machine nobody named: its MAC with hyphens.
+    #[must_use]
+    pub fn from_mac(mac: MacAddr) -> Self {
+        Self(mac.hyphens())
+    }
+}
+
+/// How far we trust that this machine is ours (DESIGN §5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It asked on the network; nobody said it is ours. Never served a job.
+    Seen,
+    /// A person registered its MAC.
+    Registered,
+}
+
+/// The boot of the management OS that a machine was given last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoveryBoot {
+    /// When its script was served first.
+    pub at: Timestamp,
+    /// The session it was served to; retries of that session get it again.
+    pub session: String,
+}
+
+/// Everything known about a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Its id.
+    pub id: MachineId,
+    /// Its name; unique.
+    pub name: MachineName,
+    /// Seen or registered.
+    pub standing: Standing,
+    /// Addresses of its NICs that booted or were registered.
+    pub macs: BTreeSet<MacAddr>,
+    /// SMBIOS uuid as its firmware told; may repeat among machines, may be zero.
+    #[serde(default)]
+    pub uuid: Option<String>,
+    /// SMBIOS serial as its firmware told.
+    #[serde(default)]
+    pub serial: Option<String>,
+    /// The firmware it booted with last.
+    #[serde(default)]
+    pub firmware: Option<Firmware>,
+    /// How it is sent to its own disk.
+    #[serde(default)]
+    pub local_boot: LocalBoot,
+    /// The management OS boot it had last.
+    #[serde(default)]
+    pub discovery: Option<DiscoveryBoot>,
+    /// When it was first heard of.
+    pub first_seen: Timestamp,
+    /// When it asked last.
+    pub last_seen: Timestamp,
+}
+
+impl Machine {
+    /// A machine that just showed up.
+    #[must_use]
+    pub fn seen(id: MachineId, mac: MacAddr, now: Timestamp) -> Self {
+        Self {
+            id,
+            name: MachineName::from_mac(mac),
+            standing: Standing::Seen,
+            macs: BTreeSet::from([mac]),
+            uuid: None,
+            serial: None,
+            firmware: None,
+            local_boot: LocalBoot::Auto,
+            discovery: None,
+            first_seen: now,
+            last_seen: now,
+        }
+    }
+
+    /// The address it is named by where a MAC is wanted: the lowest.
+    #[must_use]
+    pub fn main_mac(&self) -> Option<MacAddr> {
+        self.macs.first().copied()
+    }
+}

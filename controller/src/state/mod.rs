@@ -1,0 +1,21 @@
+//! What Enforcer knows and how it changes: pure values and pure functions.
+//!
+//! A [`Transition`] looks at a [`View`] and says what to write; nothing here opens a file, a socket or a clock. The store
+//! makes writes durable, the drivers make them visible.
+
+pub mod activation;
+// boot
+pub mod config;
+pub mod event;
+pub mod lease;
+pub mod machine;
+pub mod policy;
+pub mod record;
+// template
+pub mod transition;
+pub mod view;
+
+pub use jiff::Timestamp;
+pub use record::{Key, Record, Write};
+pub use transition::{Changes, Transition};
+pub use view::View;

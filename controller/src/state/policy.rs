@@ -1,0 +1,49 @@
+//! What the site decided, from the config file and the folders: the part of a [`View`](super::View) that is not stored.
+
+use ipxe::{Arch, LocalBoot};
+use serde::{Deserialize, Serialize};
+
+use super::lease::Subnet;
+
+/// Which machines boot the management OS without being told to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Discovery {
+    /// None.
+    Off,
+    /// Registered machines whose hardware is not known yet.
+    #[default]
+    Registered,
+    /// Every machine that asks, also unknown ones.
+    All,
+}
+
+/// A management OS that can be booted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManagementOs {
+    /// The processor it is built for.
+    pub arch: Arch,
+    /// `virtio` or `generic`.
+    pub flavour: String,
+    /// Kernel version.
+    pub version: String,
+    /// Path of the folder on the boot HTTP server: `/assets/management-os/amd64-generic`.
+    pub path: String,
+}
+
+/// The site's rules, as `decide` needs them.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// Who boots the management OS.
+    pub discovery: Discovery,
+    /// Installed management OSes, the preferred one first.
+    pub management: Vec<ManagementOs>,
+    /// Kernel arguments for the management OS, such as its consoles.
+    pub management_cmdline: String,
+    /// How long an idle management OS waits, seconds; `None`: forever.
+    pub idle_wait_s: Option<u32>,
+    /// The site's local-boot method for machines without one of their own.
+    pub local_boot: LocalBoot,
+    /// Subnets we lend addresses on; empty unless in DHCP server mode.
+    pub subnets: Vec<Subnet>,
+}

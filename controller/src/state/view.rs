@@ -1,0 +1,285 @@
+//! Everything known, as an immutable index in memory.
+//!
+//! The maps share structure (imbl), so that the writer can keep a copy per transaction and publish it at the price of
+//! the entries that changed.
+
+use std::{net::Ipv4Addr, sync::Arc};
+
+use imbl::{HashMap, OrdMap};
+use ipxe::MacAddr;
+
+use super::{
+    Key, Record, Write,
+    activation::{Activation, ActivationId, Nonce},
+    config::{BootConfig, ConfigName},
+    event::Event,
+    lease::{Declined, LeaseRecord, Reservation},
+    machine::{Machine, MachineId, MachineName},
+    policy::Policy,
+};
+
+/// Events kept; older ones are dropped, here and in the store.
+pub const MAX_EVENTS: usize = 20_000;
+
+/// What is known at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// The site's rules; not stored.
+    pub policy: Arc<Policy>,
+    machines: OrdMap<MachineId, Arc<Machine>>,
+    machine_by_mac: HashMap<MacAddr, MachineId>,
+    machine_by_name: HashMap<MachineName, MachineId>,
+    configs: OrdMap<ConfigName, Arc<BootConfig>>,
+    activations: OrdMap<ActivationId, Arc<Activation>>,
+    activation_by_nonce: HashMap<Nonce, ActivationId>,
+    activations_of: HashMap<MachineId, imbl::Vector<ActivationId>>,
+    leases: OrdMap<MacAddr, Arc<LeaseRecord>>,
+    lease_by_ip: OrdMap<Ipv4Addr, MacAddr>,
+    reservations: OrdMap<MacAddr, Arc<Reservation>>,
+    reservation_by_ip: OrdMap<Ipv4Addr, MacAddr>,
+    declined: OrdMap<Ipv4Addr, Declined>,
+    events: OrdMap<u64, Arc<Event>>,
+}
+
+impl View {
+    /// All machines, by id.
+    pub fn machines(&self) -> impl Iterator<Item = &Arc<Machine>> {
+        self.machines.values()
+    }
+
+    /// A machine by id.
+    #[must_use]
+    pub fn machine(&self, id: &MachineId) -> Option<&Arc<Machine>> {
+        self.machines.get(id)
+    }
+
+    /// The machine that has this NIC.
+    #[must_use]
+    pub fn machine_by_mac(&self, mac: MacAddr) -> Option<&Arc<Machine>> {
+        self.machines.get(self.machine_by_mac.get(&mac)?)
+    }
+
+    /// The machine of this name.
+    #[must_use]
+    pub fn machine_by_name(&self, name: &MachineName) -> Option<&Arc<Machine>> {
+        self.machines.get(self.machine_by_name.get(name)?)
+    }
+
+    /// All boot configs, by name.
+    pub fn configs(&self) -> impl Iterator<Item = &Arc<BootConfig>> {
+        self.configs.values()
+    }
+
+    /// A boot config by name.
+    #[must_use]
+    pub fn config(&self, name: &ConfigName) -> Option<&Arc<BootConfig>> {
+        self.configs.get(name)
+    }
+
+    /// All activations, oldest first.
+    pub fn activations(&self) -> impl DoubleEndedIterator<Item = &Arc<Activation>> {
+        self.activations.values()
+    }
+
+    /// An activation by number.
+    #[must_use]
+    pub fn activation(&self, id: ActivationId) -> Option<&Arc<Activation>> {
+        self.activations.get(&id)
+    }
+
+    /// An activation by nonce.
+    #[must_use]
+    pub fn activation_by_nonce(&self, nonce: &Nonce) -> Option<&Arc<Activation>> {
+        self.activations.get(self.activation_by_nonce.get(nonce)?)
+    }
+
+    /// The activations of a machine, oldest first.
+    pub fn activations_of(&self, machine: &MachineId) -> impl Iterator<Item = &Arc<Activation>> {
+        self.activations_of
+            .get(machine)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.activations.get(id))
+    }
+
+    /// The number of the next activation.
+    #[must_use]
+    pub fn next_activation(&self) -> ActivationId {
+        ActivationId(self.activations.get_max().map_or(1, |(id, _)| id.0 + 1))
+    }
+
+    /// All leases, also expired ones, by hardware address.
+    pub fn leases(&self) -> impl Iterator<Item = &Arc<LeaseRecord>> {
+        self.leases.values()
+    }
+
+    /// The lease of a station.
+    #[must_use]
+    pub fn lease(&self, mac: MacAddr) -> Option<&Arc<LeaseRecord>> {
+        self.leases.get(&mac)
+    }
+
+    /// The lease on an address.
+    #[must_use]
+    pub fn lease_on(&self, ip: Ipv4Addr) -> Option<&Arc<LeaseRecord>> {
+        self.leases.get(self.lease_by_ip.get(&ip)?)
+    }
+
+    /// All reservations, by hardware address.
+    pub fn reservations(&self) -> impl Iterator<Item = &Arc<Reservation>> {
+        self.reservations.values()
+    }
+
+    /// The reservation of a station.
+    #[must_use]
+    pub fn reservation(&self, mac: MacAddr) -> Option<&Arc<Reservation>> {
+        self.reservations.get(&mac)
+    }
+
+    /// The reservation on an address.
+    #[must_use]
+    pub fn reservation_on(&self, ip: Ipv4Addr) -> Option<&Arc<Reservation>> {
+        self.reservations.get(self.reservation_by_ip.get(&ip)?)
+    }
+
+    /// Whether and until when an address is known to be somebody else's.
+    #[must_use]
+    pub fn declined(&self, ip: Ipv4Addr) -> Option<&Declined> {
+        self.declined.get(&ip)
+    }
+
+    /// Events with a number above `after`, oldest first.
+    pub fn events_after(&self, after: u64) -> impl DoubleEndedIterator<Item = &Arc<Event>> {
+        self.events.range(after.saturating_add(1)..).map(|(_, e)| e)
+    }
+
+    /// The number of the oldest event that is still kept.
+    #[must_use]
+    pub fn oldest_event(&self) -> Option<u64> {
+        self.events.get_min().map(|(seq, _)| *seq)
+    }
+
+    /// How many events are kept.
+    #[must_use]
+    pub fn event_count(&self) -> usize {
+        self.events.len()
+    }
+
+    /// The number of the next event.
+    #[must_use]
+    pub fn next_event(&self) -> u64 {
+        self.events.get_max().map_or(1, |(seq, _)| seq + 1)
+    }
+
+    /// Takes one write in, indices included. Same writes in the same order give the same view.
+    pub fn absorb(&mut self, write: &Write) {
+        match write {
+            Write::Put(record) => {
+                self.forget(&record.key());
+                self.insert(record.clone());
+            }
+            Write::Delete(key) => self.forget(key),
+        }
+    }
+
+    fn insert(&mut self, record: Record) {
+        match record {
+            Record::Machine(m) => {
+                for mac in &m.macs {
+                    self.machine_by_mac.insert(*mac, m.id.clone());
+                }
+                self.machine_by_name.insert(m.name.clone(), m.id.clone());
+                self.machines.insert(m.id.clone(), m);
+            }
+            Record::Config(c) => {
+                self.configs.insert(c.name.clone(), c);
+            }
+            Record::Activation(a) => {
+                self.activation_by_nonce.insert(a.nonce.clone(), a.id);
+                self.activations_of
+                    .entry(a.machine.clone())
+                    .or_default()
+                    .push_back(a.id);
+                self.activations_of
+                    .entry(a.machine.clone())
+                    .or_default()
+                    .sort();
+                self.activations.insert(a.id, a);
+            }
+            Record::Lease(l) => {
+                self.lease_by_ip.insert(l.ip, l.mac);
+                self.leases.insert(l.mac, l);
+            }
+            Record::Reservation(r) => {
+                self.reservation_by_ip.insert(r.ip, r.mac);
+                self.reservations.insert(r.mac, r);
+            }
+            Record::Declined(d) => {
+                self.declined.insert(d.ip, d);
+            }
+            Record::Event(e) => {
+                self.events.insert(e.seq, e);
+            }
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        match key {
+            Key::Machine(id) => self.forget_machine(id),
+            Key::Config(name) => {
+                self.configs.remove(name);
+            }
+            Key::Activation(id) => self.forget_activation(*id),
+            Key::Lease(mac) => {
+                if let Some(old) = self.leases.remove(mac) {
+                    remove_if(&mut self.lease_by_ip, old.ip, mac);
+                }
+            }
+            Key::Reservation(mac) => {
+                if let Some(old) = self.reservations.remove(mac) {
+                    remove_if(&mut self.reservation_by_ip, old.ip, mac);
+                }
+            }
+            Key::Declined(ip) => {
+                self.declined.remove(ip);
+            }
+            Key::Event(seq) => {
+                self.events.remove(seq);
+            }
+        }
+    }
+
+    fn forget_machine(&mut self, id: &MachineId) {
+        let Some(old) = self.machines.remove(id) else {
+            return;
+        };
+        for mac in &old.macs {
+            if self.machine_by_mac.get(mac) == Some(id) {
+                self.machine_by_mac.remove(mac);
+            }
+        }
+        if self.machine_by_name.get(&old.name) == Some(id) {
+            self.machine_by_name.remove(&old.name);
+        }
+    }
+
+    fn forget_activation(&mut self, id: ActivationId) {
+        let Some(old) = self.activations.remove(&id) else {
+            return;
+        };
+        self.activation_by_nonce.remove(&old.nonce);
+        if let Some(ids) = self.activations_of.get_mut(&old.machine) {
+            ids.retain(|i| *i != id);
+            if ids.is_empty() {
+                self.activations_of.remove(&old.machine);
+            }
+        }
+    }
+}
+
+/// Drops an address from an index, unless it has meanwhile gone to another station.
+fn remove_if(index: &mut OrdMap<Ipv4Addr, MacAddr>, ip: Ipv4Addr, mac: &MacAddr) {
+    if index.get(&ip) == Some(mac) {
+        index.remove(&ip);
+    }
+}
