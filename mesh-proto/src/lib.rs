@@ -1,1 +1,3 @@
 //! Pure core of the mesh.
+
+pub mod facts;
