@@ -9,6 +9,7 @@ mod mac;
 mod plan;
 mod render;
 mod script;
+pub mod tftp;
 
 pub use firmware::{Arch, BootOffer, Firmware, PxeClient};
 pub use lease::{Lease, LeaseAnswer, LeaseAsk, LeaseVerb};
