@@ -4,14 +4,15 @@
 //! makes writes durable, the drivers make them visible.
 
 pub mod activation;
-// boot
+pub mod boot;
 pub mod config;
 pub mod event;
 pub mod lease;
 pub mod machine;
+pub mod ops;
 pub mod policy;
 pub mod record;
-// template
+pub mod template;
 pub mod transition;
 pub mod view;
 

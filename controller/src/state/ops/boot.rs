@@ -1,0 +1,285 @@
+//! What a booting machine does to the store: claims, file fetches, evidence. Each is durable before its effect shows.
+
+use crate::state::{
+    Changes, Timestamp, Transition, View, Write,
+    activation::{Activation, Kind, Nonce, Stage, Step},
+    boot::{BootRequest, Claim, Decision, decide},
+    config::Asset,
+    machine::{DiscoveryBoot, Machine, MachineId},
+    ops::activations::about,
+};
+
+/// Longest reason a booted system may give for its failure, characters.
+const MAX_WORDS: usize = 300;
+
+/// A machine asks for its script: decide, and claim what the answer hands out.
+#[derive(Debug, Clone)]
+pub struct ClaimBoot {
+    /// Its question; `session` is set.
+    pub request: BootRequest,
+    /// Its id, should it be new.
+    pub fresh_id: MachineId,
+}
+
+impl Transition for ClaimBoot {
+    type Outcome = Decision;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Decision) {
+        let decision = decide(&self.request, view, now);
+        match decision.claim {
+            None => (Changes::none(), decision),
+            Some(Claim::Discovery) => (self.claim_discovery(view, now), decision),
+            Some(Claim::Activation(id)) => {
+                let step = view
+                    .activation(id)
+                    .map_or(Step::Same, |a| a.claim(self.session(), now));
+                let mut changes = Changes::none();
+                let over = matches!(step, Step::Over(_));
+                record(step, view, &mut changes);
+                // A cap was reached: what the machine boots now is decided without this activation.
+                let decision = if over {
+                    self.decide_after(view, &changes, now)
+                } else {
+                    decision
+                };
+                (changes, decision)
+            }
+        }
+    }
+}
+
+impl ClaimBoot {
+    fn session(&self) -> &str {
+        self.request.session.as_deref().unwrap_or_default()
+    }
+
+    fn decide_after(&self, view: &View, changes: &Changes, now: Timestamp) -> Decision {
+        let mut after = view.clone();
+        changes.writes.iter().for_each(|w| after.absorb(w));
+        decide(&self.request, &after, now)
+    }
+
+    fn claim_discovery(&self, view: &View, now: Timestamp) -> Changes {
+        let known = view
+            .machine_by_mac(self.request.mac)
+            .map(|m| Machine::clone(m));
+        let mut machine =
+            known.unwrap_or_else(|| Machine::seen(self.fresh_id.clone(), self.request.mac, now));
+        let mut changes = Changes::none();
+        let served = machine
+            .discovery
+            .as_ref()
+            .is_some_and(|d| d.session == self.session());
+        if !served {
+            machine.discovery = Some(DiscoveryBoot {
+                at: now,
+                session: self.session().to_owned(),
+            });
+            changes.write(machine);
+        }
+        changes
+    }
+}
+
+/// Writes a step's result down, with the event that tells it.
+fn record(step: Step, view: &View, changes: &mut Changes) {
+    let (Step::Next(activation) | Step::Over(activation)) = step else {
+        return;
+    };
+    let name = view
+        .machine(&activation.machine)
+        .map_or_else(|| activation.machine.to_string(), |m| m.name.to_string());
+    let config = &activation.config.name;
+    let reason = activation.reason.clone().unwrap_or_default();
+    let (boots, _) = activation.served();
+    let before = view
+        .activation(activation.id)
+        .map(|a| (a.stage, a.sessions.len(), a.served().0));
+    let told = match activation.stage {
+        Stage::Armed => None,
+        Stage::Served if before.is_some_and(|(_, n, _)| n == activation.sessions.len()) => {
+            let fetches = before.is_some_and(|(_, _, fetched)| fetched < boots);
+            fetches.then(|| {
+                (
+                    "activation.fetching",
+                    format!("{name} fetches the files of {config} (boot {boots})"),
+                )
+            })
+        }
+        Stage::Served => Some((
+            "activation.served",
+            format!("{name} was given the script of {config}"),
+        )),
+        Stage::Running => Some((
+            "activation.running",
+            format!("{name} has all files of {config} and starts it"),
+        )),
+        Stage::Confirmed => Some((
+            "activation.confirmed",
+            format!("{config} is done on {name}: {reason}"),
+        )),
+        Stage::Failed => Some((
+            "activation.failed",
+            format!("{config} failed on {name}: {reason}"),
+        )),
+        Stage::Expired => Some((
+            "activation.expired",
+            format!("{config} ended on {name}: {reason}"),
+        )),
+    };
+    if let Some((kind, text)) = told {
+        changes.event(about(kind, &activation, text));
+    }
+    changes.write(Write::from(activation));
+}
+
+/// A request for a file under a nonce, before its first byte is sent.
+#[derive(Debug, Clone)]
+pub struct BeginFetch {
+    /// Which activation.
+    pub nonce: Nonce,
+    /// Which file.
+    pub name: String,
+    /// Which boot; `None` when the client knows no session.
+    pub session: Option<String>,
+}
+
+/// What a nonce's file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FetchAnswer {
+    /// A binary file, to be sent for this session.
+    Asset(Asset, String),
+    /// A text to be rendered for this activation.
+    Answer(Box<Activation>, String),
+    /// The activation is closed, or a cap was just reached.
+    Over(String),
+    /// No such nonce or file.
+    Unknown,
+}
+
+impl Transition for BeginFetch {
+    type Outcome = FetchAnswer;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, FetchAnswer) {
+        let mut changes = Changes::none();
+        let Some(activation) = view.activation_by_nonce(&self.nonce) else {
+            return (changes, FetchAnswer::Unknown);
+        };
+        if !activation.is_due(now) {
+            let reason = activation
+                .reason
+                .clone()
+                .unwrap_or_else(|| "its time limit has passed".to_owned());
+            return (changes, FetchAnswer::Over(reason));
+        }
+        if let Some(template) = activation.config.answers.get(&self.name) {
+            return (
+                changes,
+                FetchAnswer::Answer(Box::new(Activation::clone(activation)), template.clone()),
+            );
+        }
+        let Some(asset) = activation
+            .config
+            .program
+            .assets()
+            .find(|a| a.name == self.name)
+        else {
+            return (changes, FetchAnswer::Unknown);
+        };
+        let session = self.session_of(activation);
+        let step = activation.begin_fetch(&session, now);
+        let answer = match &step {
+            Step::Over(closed) => FetchAnswer::Over(closed.reason.clone().unwrap_or_default()),
+            Step::Same | Step::Next(_) => FetchAnswer::Asset(asset.clone(), session),
+        };
+        record(step, view, &mut changes);
+        (changes, answer)
+    }
+}
+
+impl BeginFetch {
+    /// A client without a session belongs to the newest boot.
+    fn session_of(&self, activation: &Activation) -> String {
+        let newest = || {
+            activation
+                .sessions
+                .last()
+                .map_or_else(|| "direct".to_owned(), |s| s.id.clone())
+        };
+        self.session
+            .clone()
+            .filter(|s| !s.is_empty())
+            .unwrap_or_else(newest)
+    }
+}
+
+/// A file was sent whole: the client acknowledged its last byte.
+#[derive(Debug, Clone)]
+pub struct FileSent {
+    /// Which activation.
+    pub nonce: Nonce,
+    /// Which file.
+    pub name: String,
+    /// To which boot.
+    pub session: String,
+}
+
+impl Transition for FileSent {
+    type Outcome = ();
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, ()) {
+        let mut changes = Changes::none();
+        if let Some(activation) = view.activation_by_nonce(&self.nonce) {
+            record(
+                activation.file_sent(&self.session, &self.name, now),
+                view,
+                &mut changes,
+            );
+        }
+        (changes, ())
+    }
+}
+
+/// The booted system calls back.
+#[derive(Debug, Clone)]
+pub struct Callback {
+    /// Which activation.
+    pub nonce: Nonce,
+    /// `None`: success; else its words about the failure.
+    pub failure: Option<String>,
+}
+
+/// What the booted system is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallbackAnswer {
+    /// Written down.
+    Closed,
+    /// It was closed before, or is a standing activation, which callbacks do not close.
+    Ignored,
+    /// No such nonce.
+    Unknown,
+}
+
+impl Transition for Callback {
+    type Outcome = CallbackAnswer;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, CallbackAnswer) {
+        let mut changes = Changes::none();
+        let Some(activation) = view.activation_by_nonce(&self.nonce) else {
+            return (changes, CallbackAnswer::Unknown);
+        };
+        let words = self.failure.as_deref().map(|w| {
+            w.chars()
+                .filter(|c| !c.is_control())
+                .take(MAX_WORDS)
+                .collect()
+        });
+        let step = activation.callback(words, now);
+        let answer = match (&step, activation.kind) {
+            (Step::Over(_), Kind::OneShot) => CallbackAnswer::Closed,
+            _ => CallbackAnswer::Ignored,
+        };
+        record(step, view, &mut changes);
+        (changes, answer)
+    }
+}

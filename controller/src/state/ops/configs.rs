@@ -1,0 +1,159 @@
+//! Boot configs are set and deleted.
+
+use crate::state::{
+    Changes, Key, Timestamp, Transition, View,
+    activation::Nonce,
+    config::{BootConfig, ConfigName, Program, is_plain_name},
+    event::Draft,
+    machine::{Machine, MachineId},
+    template::Scope,
+};
+
+/// Longest template, bytes.
+const MAX_TEMPLATE: usize = 128 * 1024;
+/// Files and answers of one config.
+const MAX_FILES: usize = 32;
+/// Names that mean something else under `/boot/n/<nonce>/`.
+const RESERVED: [&str; 2] = ["done", "failed"];
+
+/// Why a config is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// No such config.
+    #[error("no boot config is called '{0}'; `enforcer boot-configs list` shows the known ones")]
+    NotFound(ConfigName),
+    /// Something in it cannot work.
+    #[error("{0}")]
+    Invalid(String),
+    /// Activations use it.
+    #[error("'{0}' is still active for {1}; deactivate it first")]
+    InUse(ConfigName, String),
+}
+
+/// A person writes a config; it replaces the one of the same name.
+#[derive(Debug, Clone)]
+pub struct SetConfig(pub BootConfig);
+
+impl Transition for SetConfig {
+    type Outcome = Result<BootConfig, ConfigError>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        if let Err(problem) = check(&self.0) {
+            return (Changes::none(), Err(ConfigError::Invalid(problem)));
+        }
+        let old = view.config(&self.0.name);
+        let next = BootConfig {
+            revision: old.map_or(1, |o| o.revision + 1),
+            updated: now,
+            ..self.0.clone()
+        };
+        let unchanged = |o: &BootConfig| {
+            BootConfig {
+                revision: next.revision,
+                updated: now,
+                ..o.clone()
+            } == next
+        };
+        if let Some(old) = old.filter(|o| unchanged(o)) {
+            return (Changes::none(), Ok(BootConfig::clone(old)));
+        }
+        let mut changes = Changes::none();
+        changes.event(Draft::new(
+            "config.set",
+            format!(
+                "boot config {} is now revision {}",
+                next.name, next.revision
+            ),
+        ));
+        changes.write(next.clone());
+        (changes, Ok(next))
+    }
+}
+
+/// Checks what can be checked before a machine asks: names, sizes, and the templates against an example machine.
+fn check(config: &BootConfig) -> Result<(), String> {
+    let names: Vec<&str> = config
+        .program
+        .assets()
+        .map(|a| a.name.as_str())
+        .chain(config.answers.keys().map(String::as_str))
+        .collect();
+    if names.len() > MAX_FILES {
+        return Err(format!(
+            "it has {} files; {MAX_FILES} is the limit",
+            names.len()
+        ));
+    }
+    for (at, name) in names.iter().enumerate() {
+        if !is_plain_name(name) || RESERVED.contains(name) {
+            return Err(format!(
+                "'{name}' cannot be a file name here; use letters, digits, '.', '_' and '-', not 'done' or 'failed'"
+            ));
+        }
+        if names[..at].contains(name) {
+            return Err(format!("two of its files are called '{name}'"));
+        }
+    }
+    let machine = Machine::seen(
+        MachineId::from_random(0),
+        ipxe::MacAddr([2, 0, 0, 0, 0, 1]),
+        Timestamp::UNIX_EPOCH,
+    );
+    let scope = Scope {
+        machine: &machine,
+        base: "http://192.0.2.1:4880",
+        nonce: &Nonce::from_random(0),
+    };
+    let (what, main) = match &config.program {
+        Program::Kernel { cmdline, .. } => ("the command line", cmdline),
+        Program::Ipxe { script, .. } => ("the script", script),
+    };
+    let rendered = render(&scope, what, main)?;
+    if let Program::Kernel { .. } = &config.program {
+        ipxe::check_text(&rendered).map_err(|e| format!("the command line {e}"))?;
+    }
+    for (name, template) in &config.answers {
+        render(&scope, &format!("answer '{name}'"), template)?;
+    }
+    Ok(())
+}
+
+fn render(scope: &Scope<'_>, what: &str, template: &str) -> Result<String, String> {
+    if template.len() > MAX_TEMPLATE {
+        return Err(format!("{what} is longer than {MAX_TEMPLATE} bytes"));
+    }
+    scope.render(template).map_err(|e| format!("{what}: {e}"))
+}
+
+/// A person deletes a config that no open activation uses.
+#[derive(Debug, Clone)]
+pub struct DeleteConfig(pub ConfigName);
+
+impl Transition for DeleteConfig {
+    type Outcome = Result<(), ConfigError>;
+
+    fn run(&self, view: &View, _: Timestamp) -> (Changes, Self::Outcome) {
+        if view.config(&self.0).is_none() {
+            return (Changes::none(), Err(ConfigError::NotFound(self.0.clone())));
+        }
+        let user = view
+            .activations()
+            .find(|a| a.is_open() && a.config.name == self.0);
+        if let Some(user) = user {
+            let machine = view
+                .machine(&user.machine)
+                .map_or_else(|| user.machine.to_string(), |m| m.name.to_string());
+            return (
+                Changes::none(),
+                Err(ConfigError::InUse(self.0.clone(), machine)),
+            );
+        }
+        let mut changes = Changes::none();
+        changes.write(Key::Config(self.0.clone()));
+        changes.event(Draft::new(
+            "config.deleted",
+            format!("boot config {} was deleted", self.0),
+        ));
+        (changes, Ok(()))
+    }
+}

@@ -1,0 +1,264 @@
+//! Machines come, are registered, renamed, forgotten.
+
+use std::sync::Arc;
+
+use ipxe::{Firmware, LocalBoot, MacAddr};
+
+use crate::state::{
+    Changes, Key, Timestamp, Transition, View,
+    event::Draft,
+    machine::{Machine, MachineId, MachineName, Standing},
+};
+
+/// Seen machines kept; the one silent for longest makes room. A stranger can invent MACs.
+const MAX_SEEN: usize = 4096;
+/// A machine's `last_seen` is written again after this long.
+const SEEN_AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
+/// Longest SMBIOS text taken from a boot request, bytes (DMTF DSP0134 strings are 64 at most in practice).
+const MAX_SMBIOS_TEXT: usize = 128;
+
+/// How a person names a machine: name, id or MAC in any spelling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineRef(pub String);
+
+impl MachineRef {
+    /// The machine meant.
+    #[must_use]
+    pub fn find(&self, view: &View) -> Option<Arc<Machine>> {
+        let by_mac = || {
+            self.0
+                .parse::<MacAddr>()
+                .ok()
+                .and_then(|mac| view.machine_by_mac(mac))
+        };
+        let by_name = || {
+            self.0
+                .parse::<MachineName>()
+                .ok()
+                .and_then(|name| view.machine_by_name(&name))
+        };
+        let by_id = || view.machines().find(|m| m.id.as_str() == self.0);
+        by_mac().or_else(by_name).or_else(by_id).cloned()
+    }
+}
+
+/// Why a machine cannot be changed so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MachineError {
+    /// No such machine.
+    #[error("no machine is called '{0}'; `enforcer machines list` shows the known ones")]
+    NotFound(String),
+    /// The name is another machine's.
+    #[error("the name '{0}' belongs to another machine; choose another name")]
+    NameTaken(MachineName),
+    /// A multicast, broadcast or zero address.
+    #[error("{0} is no address of a single network card")]
+    NotAStation(MacAddr),
+}
+
+/// A person's word that the machine with this MAC is ours.
+#[derive(Debug, Clone)]
+pub struct RegisterMachine {
+    /// One of its NICs.
+    pub mac: MacAddr,
+    /// Its name; `None` keeps the one it has.
+    pub name: Option<MachineName>,
+    /// Its id, should it be new.
+    pub fresh_id: MachineId,
+}
+
+impl Transition for RegisterMachine {
+    type Outcome = Result<Machine, MachineError>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        match self.registered(view, now) {
+            Ok(machine)
+                if view
+                    .machine(&machine.id)
+                    .is_some_and(|old| **old == machine) =>
+            {
+                (Changes::none(), Ok(machine))
+            }
+            Ok(machine) => {
+                let mut changes = Changes::none();
+                let text = format!("{} ({}) was registered", machine.name, self.mac);
+                changes.event(
+                    Draft::new("machine.registered", text)
+                        .machine(&machine.id)
+                        .mac(self.mac),
+                );
+                changes.write(machine.clone());
+                (changes, Ok(machine))
+            }
+            Err(e) => (Changes::none(), Err(e)),
+        }
+    }
+}
+
+impl RegisterMachine {
+    fn registered(&self, view: &View, now: Timestamp) -> Result<Machine, MachineError> {
+        if !self.mac.is_station() {
+            return Err(MachineError::NotAStation(self.mac));
+        }
+        let known = view.machine_by_mac(self.mac).map(|m| Machine::clone(m));
+        let mut machine =
+            known.unwrap_or_else(|| Machine::seen(self.fresh_id.clone(), self.mac, now));
+        if let Some(name) = &self.name {
+            check_name(view, name, &machine.id)?;
+            machine.name = name.clone();
+        }
+        machine.standing = Standing::Registered;
+        Ok(machine)
+    }
+}
+
+fn check_name(view: &View, name: &MachineName, id: &MachineId) -> Result<(), MachineError> {
+    match view.machine_by_name(name) {
+        Some(other) if other.id != *id => Err(MachineError::NameTaken(name.clone())),
+        _ => Ok(()),
+    }
+}
+
+/// A person changes a machine's name or local-boot method.
+#[derive(Debug, Clone)]
+pub struct UpdateMachine {
+    /// Which.
+    pub machine: MachineRef,
+    /// New name.
+    pub name: Option<MachineName>,
+    /// New method.
+    pub local_boot: Option<LocalBoot>,
+}
+
+impl Transition for UpdateMachine {
+    type Outcome = Result<Machine, MachineError>;
+
+    fn run(&self, view: &View, _: Timestamp) -> (Changes, Self::Outcome) {
+        let updated = self.updated(view);
+        let mut changes = Changes::none();
+        if let Ok(machine) = &updated
+            && view
+                .machine(&machine.id)
+                .is_none_or(|old| **old != *machine)
+        {
+            changes.event(
+                Draft::new("machine.changed", format!("{} was changed", machine.name))
+                    .machine(&machine.id),
+            );
+            changes.write(machine.clone());
+        }
+        (changes, updated)
+    }
+}
+
+impl UpdateMachine {
+    fn updated(&self, view: &View) -> Result<Machine, MachineError> {
+        let found = self
+            .machine
+            .find(view)
+            .ok_or_else(|| MachineError::NotFound(self.machine.0.clone()))?;
+        let mut machine = Machine::clone(&found);
+        if let Some(name) = &self.name {
+            check_name(view, name, &machine.id)?;
+            machine.name = name.clone();
+        }
+        machine.local_boot = self.local_boot.unwrap_or(machine.local_boot);
+        Ok(machine)
+    }
+}
+
+/// A person forgets a machine and all its activations.
+#[derive(Debug, Clone)]
+pub struct DeleteMachine(pub MachineRef);
+
+impl Transition for DeleteMachine {
+    type Outcome = Result<(), MachineError>;
+
+    fn run(&self, view: &View, _: Timestamp) -> (Changes, Self::Outcome) {
+        let Some(machine) = self.0.find(view) else {
+            return (
+                Changes::none(),
+                Err(MachineError::NotFound(self.0.0.clone())),
+            );
+        };
+        let mut changes = Changes::none();
+        for activation in view.activations_of(&machine.id) {
+            changes.write(Key::Activation(activation.id));
+        }
+        changes.write(Key::Machine(machine.id.clone()));
+        changes.event(
+            Draft::new("machine.deleted", format!("{} was forgotten", machine.name))
+                .machine(&machine.id),
+        );
+        (changes, Ok(()))
+    }
+}
+
+/// A machine showed itself on the network; kept lazily.
+#[derive(Debug, Clone)]
+pub struct Saw {
+    /// Its boot NIC.
+    pub mac: MacAddr,
+    /// SMBIOS uuid, as its firmware told it.
+    pub uuid: Option<String>,
+    /// SMBIOS serial, as its firmware told it.
+    pub serial: Option<String>,
+    /// Its firmware.
+    pub firmware: Option<Firmware>,
+    /// Its id, should it be new.
+    pub fresh_id: MachineId,
+}
+
+impl Transition for Saw {
+    type Outcome = ();
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, ()) {
+        let mut changes = Changes::none();
+        if !self.mac.is_station() {
+            return (changes, ());
+        }
+        let known = view.machine_by_mac(self.mac);
+        let before = known.map(|m| Machine::clone(m));
+        let mut machine = before
+            .clone()
+            .unwrap_or_else(|| Machine::seen(self.fresh_id.clone(), self.mac, now));
+        machine.uuid = self.uuid.as_deref().map(bounded).or(machine.uuid);
+        machine.serial = self.serial.as_deref().map(bounded).or(machine.serial);
+        machine.firmware = self.firmware.or(machine.firmware);
+        match before {
+            None => {
+                make_room(view, &mut changes);
+                let text = format!("{} asked to boot; nobody registered it", self.mac);
+                changes.event(
+                    Draft::new("machine.seen", text)
+                        .machine(&machine.id)
+                        .mac(self.mac),
+                );
+            }
+            Some(old) if old == machine && now.duration_since(old.last_seen) < SEEN_AGAIN => {
+                return (changes, ());
+            }
+            Some(_) => {}
+        }
+        machine.last_seen = now;
+        changes.write(machine);
+        (changes, ())
+    }
+}
+
+/// A stranger's text, cut and cleaned for people's eyes.
+fn bounded(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_SMBIOS_TEXT)
+        .collect()
+}
+
+fn make_room(view: &View, changes: &mut Changes) {
+    let seen = || view.machines().filter(|m| m.standing == Standing::Seen);
+    if seen().count() >= MAX_SEEN
+        && let Some(oldest) = seen().min_by_key(|m| m.last_seen)
+    {
+        changes.write(Key::Machine(oldest.id.clone()));
+    }
+}
