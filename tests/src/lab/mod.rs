@@ -1,0 +1,26 @@
+//! A virtual bare-metal lab: nothing leaves one private network namespace, nothing stays when it is dropped.
+//!
+//! * [`Space`] is the room: namespace, bridge, run folder. [`Segment`] and [`Namespace`] are its parts and its neighbours.
+//! * [`Machine`] is a QEMU computer with real firmware; [`Serial`] is what it says.
+//! * [`marker`] and [`tenant`] make disks whose boot can be seen on the serial line.
+//! * [`peers`] are other people's servers and a bad network; [`Controller`] is the program under test.
+//!
+//! The lab fails with a sentence that names the cure when it cannot run; it never skips.
+
+mod controller;
+mod machine;
+pub mod marker;
+pub mod need;
+pub mod peers;
+mod process;
+mod qmp;
+mod serial;
+mod space;
+pub mod tenant;
+
+pub use controller::{Controller, ControllerPlan, binary as enforcer_binary};
+pub use machine::{BootFrom, Bus, Disk, Firmware, FirstStage, Machine, MachinePlan, Nic, Smbios};
+pub use process::{Service, command_line, wait_until};
+pub use qmp::{Event, Qmp};
+pub use serial::{Hit, Pattern, Serial, re};
+pub use space::{Namespace, RunFolder, Segment, Space, machine_ip, machine_mac, machine_uuid};

@@ -1,0 +1,18 @@
+//! Other people's programs on our wire: a foreign DHCP server, a relay, a packet capture, a lossy network, and the reference chain.
+
+mod capture;
+mod dhcp;
+mod loss;
+mod reference;
+mod relay;
+
+pub use capture::{BOOT_FILTER, Capture};
+pub use dhcp::ForeignDhcp;
+pub use loss::Loss;
+pub use reference::{Nginx, Reference, ReferencePlan};
+pub use relay::Relay;
+
+use std::time::Duration;
+
+/// How long a peer may take until it says that it serves.
+const START_LIMIT: Duration = Duration::from_secs(10);

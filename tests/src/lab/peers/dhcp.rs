@@ -1,0 +1,69 @@
+//! A DHCP server that is not ours and knows nothing of booting: dnsmasq, addresses only, on a host of its own.
+
+use super::START_LIMIT;
+use crate::lab::{Namespace, Service, Space, machine_ip, machine_mac, need};
+use anyhow::Result;
+use std::fs;
+use std::sync::Arc;
+
+/// Machines with an id up to this have reserved addresses; the pool lies below them.
+pub(super) const RESERVED: u8 = 40;
+
+/// dnsmasq at [`Space::FOREIGN`] in its own namespace.
+#[derive(Debug)]
+pub struct ForeignDhcp {
+    service: Service,
+    host: Arc<Namespace>,
+}
+
+impl ForeignDhcp {
+    /// Starts it and waits until it serves.
+    pub fn start(space: &Space) -> Result<Self> {
+        need::programs(&["dnsmasq"])?;
+        let host = space.home().host("foreign", Space::FOREIGN)?;
+        let config = space.folder().file("foreign-dhcp.conf");
+        let leases = space.folder().file("foreign-dhcp.leases");
+        fs::write(
+            &config,
+            format!(
+                "interface=eth0\n{}",
+                addresses(&leases.display().to_string())
+            ),
+        )?;
+        let mut command = host.command("dnsmasq");
+        command.arg(format!("--conf-file={}", config.display()));
+        let mut service = Service::start(
+            "foreign-dhcp",
+            command,
+            &space.folder().file("foreign-dhcp.log"),
+        )?;
+        service.wait_log("started, version", START_LIMIT)?;
+        Ok(Self { service, host })
+    }
+
+    /// What it logged: each DHCPDISCOVER, DHCPOFFER, … with the MAC.
+    pub fn log(&self) -> String {
+        self.service.log()
+    }
+
+    /// The process, to stop or kill it.
+    pub fn service(&mut self) -> &mut Service {
+        &mut self.service
+    }
+
+    /// The host it runs on.
+    pub fn host(&self) -> &Arc<Namespace> {
+        &self.host
+    }
+}
+
+/// The part of dnsmasq's configuration that hands out addresses. Answers go out as broadcasts: no ARP-cache injection, so that nothing
+/// depends on the neighbour table, which all namespaces of a host share.
+pub(super) fn addresses(leases: &str) -> String {
+    let reserve = |id: u8| format!("dhcp-host={},{}\n", machine_mac(id), machine_ip(id));
+    let reserved: String = (1..=RESERVED).map(reserve).collect();
+    format!(
+        "port=0\nno-daemon\nuser=root\nbind-interfaces\nlog-dhcp\ndhcp-broadcast\ndhcp-authoritative\n\
+         dhcp-range=10.77.0.50,10.77.0.100,255.255.255.0,10m\ndhcp-leasefile={leases}\n{reserved}"
+    )
+}

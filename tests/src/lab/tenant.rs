@@ -1,0 +1,3 @@
+//! Disks with a real operating system.
+
+pub mod image;
