@@ -3,6 +3,7 @@
 //! No clock, socket or file: bytes and `now` come in, values go out. The sockets are in `ipxe-net`, the decisions about
 //! machines in the controller.
 
+pub mod dhcp;
 mod firmware;
 mod lease;
 mod mac;

@@ -4,6 +4,7 @@
 //! controller and a helper agent serve a segment in the same way.
 
 mod authority;
+pub mod dhcp;
 mod file;
 
 pub use authority::{BootAuthority, BootNote, ScriptAsk, TftpEnd};

@@ -1,0 +1,106 @@
+//! Which interfaces we serve, and which address is ours on each.
+
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    ifaddrs::getifaddrs,
+    net::if_::{InterfaceFlags, if_nametoindex},
+};
+
+use super::DhcpBindError;
+
+/// How long a reading is believed: addresses change when the host itself gets a lease, not faster.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// A reading of the system's interfaces, renewed as it ages.
+#[derive(Debug)]
+pub(super) struct Interfaces {
+    only: Option<Vec<String>>,
+    by_index: BTreeMap<u32, Vec<Ipv4Addr>>,
+    all: Vec<Ipv4Addr>,
+    read: Option<Instant>,
+}
+
+impl Interfaces {
+    /// Serves `only` these, or all.
+    pub(super) fn new(only: Option<Vec<String>>) -> Self {
+        Self {
+            only,
+            by_index: BTreeMap::new(),
+            all: Vec::new(),
+            read: None,
+        }
+    }
+
+    /// Refuses names that no interface has.
+    pub(super) fn check(only: Option<&[String]>) -> Result<(), DhcpBindError> {
+        for name in only.unwrap_or_default() {
+            if if_nametoindex(name.as_str()).is_err() {
+                return Err(DhcpBindError::NoInterface {
+                    name: name.clone(),
+                    known: names().join(", "),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the system anew when the last reading is old.
+    pub(super) fn refresh(&mut self, now: Instant) {
+        if self.read.is_some_and(|at| now.duration_since(at) < FRESH) {
+            return;
+        }
+        self.read = Some(now);
+        self.by_index.clear();
+        self.all.clear();
+        for entry in getifaddrs().into_iter().flatten() {
+            let Some(ip) = entry.address.and_then(|a| a.as_sockaddr_in()?.ip().into()) else {
+                continue;
+            };
+            self.all.push(ip);
+            if self.serves(&entry.interface_name, entry.flags)
+                && let Ok(index) = if_nametoindex(entry.interface_name.as_str())
+            {
+                self.by_index.entry(index).or_default().push(ip);
+            }
+        }
+    }
+
+    fn serves(&self, name: &str, flags: InterfaceFlags) -> bool {
+        match &self.only {
+            // Address labels ("eth0:1") belong to the interface before the colon.
+            Some(only) => only
+                .iter()
+                .any(|n| n == name.split(':').next().unwrap_or(name)),
+            None => {
+                flags.contains(InterfaceFlags::IFF_UP)
+                    && !flags.contains(InterfaceFlags::IFF_LOOPBACK)
+            }
+        }
+    }
+
+    /// Our address for what came in by an interface: the one the system would answer from, when it is that
+    /// interface's, else its first. `None`: not served.
+    pub(super) fn address(&self, index: u32, local: Ipv4Addr) -> Option<Ipv4Addr> {
+        let own = self.by_index.get(&index)?;
+        own.iter().find(|ip| **ip == local).or(own.first()).copied()
+    }
+
+    /// Every address of this host.
+    pub(super) fn all(&self) -> &[Ipv4Addr] {
+        &self.all
+    }
+}
+
+/// The names of all interfaces, for people.
+pub(super) fn names() -> Vec<String> {
+    let entries = getifaddrs().into_iter().flatten();
+    let mut names: Vec<String> = entries.map(|e| e.interface_name).collect();
+    names.sort();
+    names.dedup();
+    names
+}

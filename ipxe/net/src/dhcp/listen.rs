@@ -1,0 +1,68 @@
+//! The ear on the client port: other servers' broadcast replies.
+//!
+//! Bound to `255.255.255.255:68` with address sharing, it takes nothing away from a DHCP client of this host: clients
+//! use raw sockets or share the port, and their unicasts do not match this socket.
+
+use std::{sync::Arc, time::Instant};
+
+use ipxe::dhcp::Message;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{
+    interfaces::Interfaces,
+    quota::Quota,
+    serve::{AFTER_ERROR, LONGEST},
+    socket::{Came, PortSocket},
+};
+use crate::{BootAuthority, BootNote};
+
+/// Tells the authority about other servers until `stop`.
+pub(super) async fn listen<A: BootAuthority>(
+    socket: PortSocket,
+    mut interfaces: Interfaces,
+    authority: Arc<A>,
+    stop: CancellationToken,
+) {
+    let mut buffer = [0; LONGEST];
+    let mut quota = Quota::default();
+    loop {
+        let got = tokio::select! {
+            () = stop.cancelled() => return,
+            got = socket.recv(&mut buffer) => got,
+        };
+        match got {
+            Ok(came) => {
+                let bytes = &buffer[..came.len];
+                if let Some(note) = heard(bytes, came, &mut interfaces, &mut quota) {
+                    authority.note(note);
+                }
+            }
+            Err(error) => {
+                warn!(%error, "listening for other DHCP servers");
+                time::sleep(AFTER_ERROR).await;
+            }
+        }
+    }
+}
+
+/// What a reply on the wire says about its sender; our own replies come back to us, too.
+fn heard(
+    bytes: &[u8],
+    came: Came,
+    interfaces: &mut Interfaces,
+    quota: &mut Quota,
+) -> Option<BootNote> {
+    let now = Instant::now();
+    interfaces.refresh(now);
+    interfaces.address(came.interface, came.local)?;
+    let message = Message::reply(bytes).ok()?;
+    let offer = message.as_foreign_offer();
+    let server = offer.server.unwrap_or(*came.from.ip());
+    let foreign = !interfaces.all().contains(&server) && !interfaces.all().contains(came.from.ip());
+    (foreign && quota.admit(message.mac, now)).then_some(BootNote::ForeignServer {
+        server,
+        boots: offer.boots,
+    })
+}

@@ -1,0 +1,126 @@
+//! The DHCP sockets: port 67 for everybody, 4011 for PXE clients, an ear on 68 for other servers.
+//!
+//! [`DhcpServer::bind`] takes every port or says in a sentence why not; [`DhcpServer::run`] answers until it is
+//! stopped. What is answered is computed by [`ipxe::dhcp`] and decided by the [`BootAuthority`].
+
+mod bind;
+mod interfaces;
+mod listen;
+mod quota;
+mod ra;
+mod serve;
+mod socket;
+
+use std::sync::Arc;
+
+pub use bind::DhcpBindError;
+use interfaces::Interfaces;
+pub use ipxe::dhcp::DhcpMode;
+use ipxe::dhcp::DhcpPort;
+use serve::Desk;
+use socket::PortSocket;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::BootAuthority;
+
+/// How DHCP is served. (Off is not to start it.)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DhcpConfig {
+    /// Beside another server, or as the one that leases addresses.
+    pub mode: DhcpMode,
+    /// Interfaces to serve, by name; `None`: all that are up, have an IPv4 address and are no loopback.
+    pub interfaces: Option<Vec<String>>,
+    /// Port of boot HTTP, for the URLs in replies.
+    pub http_port: u16,
+    /// UDP ports; the default is the standard's.
+    pub ports: DhcpPorts,
+    /// Server mode: answer IPv6 router solicitations with "no router here". Old iPXE otherwise waits 16 s for one.
+    pub router_advertisements: bool,
+}
+
+/// The UDP ports of DHCP; others than the default are for tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DhcpPorts {
+    /// Servers and relays: 67.
+    pub dhcp: u16,
+    /// PXE's boot service: 4011.
+    pub pxe: u16,
+    /// Clients: 68.
+    pub client: u16,
+}
+
+impl Default for DhcpPorts {
+    fn default() -> Self {
+        Self {
+            dhcp: 67,
+            pxe: 4011,
+            client: 68,
+        }
+    }
+}
+
+/// Bound sockets that nobody serves yet.
+#[derive(Debug)]
+pub struct DhcpServer {
+    config: DhcpConfig,
+    dhcp: Arc<PortSocket>,
+    pxe: Arc<PortSocket>,
+    /// Absent when something on this host keeps port 68 for itself.
+    client: Option<PortSocket>,
+    shared: bool,
+}
+
+impl DhcpServer {
+    /// Binds every port. Needs a tokio runtime with I/O.
+    ///
+    /// # Errors
+    /// Names the port or interface and the cure.
+    pub fn bind(config: DhcpConfig) -> Result<Self, DhcpBindError> {
+        Interfaces::check(config.interfaces.as_deref())?;
+        let ports = config.ports;
+        let (dhcp, shared) = match config.mode {
+            DhcpMode::Proxy => bind::beside_others(ports.dhcp)?,
+            DhcpMode::Server => (bind::alone(ports.dhcp)?, false),
+        };
+        Ok(Self {
+            dhcp: Arc::new(dhcp),
+            pxe: Arc::new(bind::alone(ports.pxe)?),
+            client: bind::broadcasts_to(ports.client).ok(),
+            shared,
+            config,
+        })
+    }
+
+    /// Whether another program on this host has the DHCP port, too: then only broadcasts are answered there, and a
+    /// relay's unicasts go to that program.
+    #[must_use]
+    pub fn shares_port(&self) -> bool {
+        self.shared
+    }
+
+    /// Answers until `stop`; questions about leases still open then get a short grace.
+    pub async fn run<A: BootAuthority>(self, authority: Arc<A>, stop: CancellationToken) {
+        info!(mode = ?self.config.mode, shared = self.shared, "serving DHCP");
+        let mut tasks = JoinSet::new();
+        let hears_offers = self.client.is_some();
+        for (port, socket) in [(DhcpPort::Dhcp, self.dhcp), (DhcpPort::Pxe, self.pxe)] {
+            let desk = Desk::new(port, &self.config, hears_offers, Arc::clone(&authority));
+            tasks.spawn(serve::serve(desk, socket, stop.clone()));
+        }
+        if let Some(socket) = self.client {
+            let interfaces = Interfaces::new(self.config.interfaces.clone());
+            tasks.spawn(listen::listen(
+                socket,
+                interfaces,
+                Arc::clone(&authority),
+                stop.clone(),
+            ));
+        }
+        if self.config.mode == DhcpMode::Server && self.config.router_advertisements {
+            tasks.spawn(ra::advertise(self.config.interfaces.clone(), stop.clone()));
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+}

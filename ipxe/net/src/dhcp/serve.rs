@@ -1,0 +1,232 @@
+//! The loop of one port: parse, see whose turn it is, ask, answer.
+
+use std::{
+    net::Ipv4Addr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ipxe::{
+    BootOffer, LeaseAsk,
+    dhcp::{self, Arrival, DhcpMode, DhcpPort, Kind, Message, Reply, Turn},
+};
+use tokio::{task::JoinSet, time};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::{
+    DhcpConfig, DhcpPorts,
+    interfaces::Interfaces,
+    quota::Quota,
+    socket::{Came, PortSocket},
+};
+use crate::{BootAuthority, BootNote};
+
+/// The longest request read (bytes); ROMs send 590 at most, an Ethernet frame carries less than this.
+pub(super) const LONGEST: usize = 2048;
+/// Lease questions open at once. The store commits hundreds at a time; more than this and clients have given up.
+const IN_FLIGHT: usize = 1024;
+/// Wait after a socket error, so that a dead interface does not turn the loop into a spin.
+pub(super) const AFTER_ERROR: Duration = Duration::from_millis(100);
+/// How long open lease questions may take after the stop.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What one port needs to answer.
+pub(super) struct Desk<A> {
+    port: DhcpPort,
+    mode: DhcpMode,
+    ports: DhcpPorts,
+    http_port: u16,
+    /// Other servers are heard on the client port; what REQUESTs tell about them adds nothing then.
+    hears_offers: bool,
+    interfaces: Interfaces,
+    quota: Quota,
+    authority: Arc<A>,
+}
+
+/// A request with all that its answer needs; outlives the receive loop's turn.
+struct Case {
+    message: Message,
+    came: Came,
+    address: Ipv4Addr,
+    ours: Vec<Ipv4Addr>,
+    port: DhcpPort,
+    mode: DhcpMode,
+    http_port: u16,
+    ports: DhcpPorts,
+}
+
+/// Serves one port until `stop`.
+pub(super) async fn serve<A: BootAuthority>(
+    mut desk: Desk<A>,
+    socket: Arc<PortSocket>,
+    stop: CancellationToken,
+) {
+    let mut leases = JoinSet::new();
+    let mut buffer = [0; LONGEST];
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = leases.join_next(), if !leases.is_empty() => {}
+            got = socket.recv(&mut buffer) => match got {
+                Ok(came) => desk.handle(&buffer[..came.len], came, &socket, &mut leases).await,
+                Err(error) => {
+                    warn!(%error, "receiving DHCP");
+                    time::sleep(AFTER_ERROR).await;
+                }
+            },
+        }
+    }
+    let rest = async { while leases.join_next().await.is_some() {} };
+    let _cut_short = time::timeout(GRACE, rest).await;
+}
+
+impl<A: BootAuthority> Desk<A> {
+    pub(super) fn new(
+        port: DhcpPort,
+        config: &DhcpConfig,
+        hears_offers: bool,
+        authority: Arc<A>,
+    ) -> Self {
+        Self {
+            port,
+            mode: config.mode,
+            ports: config.ports,
+            http_port: config.http_port,
+            hears_offers,
+            interfaces: Interfaces::new(config.interfaces.clone()),
+            quota: Quota::default(),
+            authority,
+        }
+    }
+
+    async fn handle(
+        &mut self,
+        bytes: &[u8],
+        came: Came,
+        socket: &Arc<PortSocket>,
+        leases: &mut JoinSet<()>,
+    ) {
+        let Some(case) = self.open(bytes, came) else {
+            return;
+        };
+        self.tell_what_passes(&case);
+        match dhcp::turn(&case.message, &case.at()) {
+            Turn::Ignore => {}
+            Turn::Boot(kind) => {
+                let offer = self.offer(&case);
+                let reply = dhcp::boot_reply(&case.message, &case.at(), kind, &offer);
+                send(socket, &case, reply).await;
+            }
+            Turn::Lease(_) if leases.len() >= IN_FLIGHT => {
+                self.authority.note(BootNote::Dropped("dhcp-leases-full"));
+            }
+            Turn::Lease(ask) => {
+                let offer = self.offer(&case);
+                let authority = Arc::clone(&self.authority);
+                leases.spawn(lease(authority, Arc::clone(socket), case, ask, offer));
+            }
+        }
+    }
+
+    /// Parses what came and finds our address for it; counts what is dropped.
+    fn open(&mut self, bytes: &[u8], came: Came) -> Option<Case> {
+        let now = Instant::now();
+        self.interfaces.refresh(now);
+        let address = self.interfaces.address(came.interface, came.local)?;
+        let message = match Message::request(bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                debug!(from = %came.from, %error, "not a DHCP request");
+                self.authority.note(BootNote::Dropped(error.label()));
+                return None;
+            }
+        };
+        if !self.quota.admit(message.mac, now) {
+            self.authority.note(BootNote::Dropped("dhcp-too-often"));
+            return None;
+        }
+        Some(Case {
+            message,
+            came,
+            address,
+            ours: self.interfaces.all().to_vec(),
+            port: self.port,
+            mode: self.mode,
+            http_port: self.http_port,
+            ports: self.ports,
+        })
+    }
+
+    /// REQUESTs are broadcast: they show who gets which address, and from whom, also when it is not from us.
+    fn tell_what_passes(&self, case: &Case) {
+        let Some(ip) = case.message.requested_address() else {
+            return;
+        };
+        let mac = case.message.mac;
+        self.authority.note(BootNote::AddressRequested { mac, ip });
+        let foreign = case
+            .message
+            .server_id()
+            .filter(|s| !case.ours.contains(s) && self.port == DhcpPort::Dhcp);
+        if let Some(server) = foreign.filter(|_| !self.hears_offers) {
+            let boots = false;
+            self.authority
+                .note(BootNote::ForeignServer { server, boots });
+        }
+    }
+
+    /// What the authority offers; told as a boot's first sign of life.
+    fn offer(&self, case: &Case) -> BootOffer {
+        let Some(client) = case.message.boot_client() else {
+            return BootOffer::Silent;
+        };
+        let offer = self.authority.offer(&client);
+        if case.message.kind == Kind::Discover || self.port == DhcpPort::Pxe {
+            let told = offer.clone();
+            self.authority.note(BootNote::Asked {
+                client,
+                offer: told,
+            });
+        }
+        offer
+    }
+}
+
+impl Case {
+    fn at(&self) -> Arrival<'_> {
+        Arrival {
+            mode: self.mode,
+            port: self.port,
+            from: self.came.from,
+            address: self.address,
+            ours: &self.ours,
+            http_port: self.http_port,
+            client_port: self.ports.client,
+            relay_port: self.ports.dhcp,
+        }
+    }
+}
+
+async fn lease<A: BootAuthority>(
+    authority: Arc<A>,
+    socket: Arc<PortSocket>,
+    case: Case,
+    ask: LeaseAsk,
+    offer: BootOffer,
+) {
+    let verb = ask.verb;
+    let answer = authority.lease(ask).await;
+    let reply = dhcp::lease_reply(&case.message, &case.at(), verb, &answer, &offer);
+    send(&socket, &case, reply).await;
+}
+
+async fn send(socket: &PortSocket, case: &Case, reply: Option<Reply>) {
+    let Some(Reply { bytes, to }) = reply else {
+        return;
+    };
+    let sent = socket.send(&bytes, to, case.address, case.came.interface);
+    if let Err(error) = sent.await {
+        warn!(mac = %case.message.mac, %to, %error, "sending DHCP");
+    }
+}

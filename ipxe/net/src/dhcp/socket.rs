@@ -1,0 +1,110 @@
+//! One UDP port that knows by which interface a datagram came, and answers from the address that was meant.
+
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    net::{Ipv4Addr, SocketAddrV4},
+    os::fd::AsRawFd,
+};
+
+use nix::{
+    cmsg_space, libc,
+    sys::socket::{
+        ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt,
+        sockopt,
+    },
+};
+use socket2::{SockRef, Socket};
+use tokio::{io::Interest, net::UdpSocket};
+
+/// A socket with `IP_PKTINFO`.
+#[derive(Debug)]
+pub(super) struct PortSocket(UdpSocket);
+
+/// Where a datagram came from and came in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Came {
+    /// Octets in the buffer.
+    pub(super) len: usize,
+    /// Its sender.
+    pub(super) from: SocketAddrV4,
+    /// Index of the interface.
+    pub(super) interface: u32,
+    /// The address of ours that the system would answer from.
+    pub(super) local: Ipv4Addr,
+}
+
+impl PortSocket {
+    /// Takes over a bound, non-blocking socket.
+    pub(super) fn new(socket: Socket) -> io::Result<Self> {
+        setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+        UdpSocket::from_std(socket.into()).map(Self)
+    }
+
+    /// Lets sockets that are opened later bind the same port, if they allow it, too.
+    pub(super) fn allow_sharing(&self) -> io::Result<()> {
+        SockRef::from(&self.0).set_reuse_address(true)
+    }
+
+    /// Waits for a datagram; a longer one is cut to the buffer.
+    pub(super) async fn recv(&self, buffer: &mut [u8]) -> io::Result<Came> {
+        self.0
+            .async_io(Interest::READABLE, || self.try_recv(buffer))
+            .await
+    }
+
+    fn try_recv(&self, buffer: &mut [u8]) -> io::Result<Came> {
+        let mut control = cmsg_space!(libc::in_pktinfo);
+        let mut slices = [IoSliceMut::new(buffer)];
+        let got = recvmsg::<SockaddrIn>(
+            self.0.as_raw_fd(),
+            &mut slices,
+            Some(&mut control),
+            MsgFlags::empty(),
+        )?;
+        let from = got.address.ok_or(io::ErrorKind::InvalidData)?;
+        let info = got.cmsgs()?.find_map(|message| match message {
+            ControlMessageOwned::Ipv4PacketInfo(info) => Some(info),
+            _ => None,
+        });
+        let info = info.ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Came {
+            len: got.bytes,
+            from: SocketAddrV4::new(from.ip(), from.port()),
+            interface: info.ipi_ifindex.unsigned_abs(),
+            local: Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr)),
+        })
+    }
+
+    /// Sends from `local`. A broadcast leaves by `interface`; a unicast goes where the routes say, since a relay may
+    /// be reached by another way than it came.
+    pub(super) async fn send(
+        &self,
+        bytes: &[u8],
+        to: SocketAddrV4,
+        local: Ipv4Addr,
+        interface: u32,
+    ) -> io::Result<()> {
+        let by = if to.ip().is_broadcast() { interface } else { 0 };
+        self.0
+            .async_io(Interest::WRITABLE, || self.try_send(bytes, to, local, by))
+            .await
+    }
+
+    fn try_send(&self, bytes: &[u8], to: SocketAddrV4, local: Ipv4Addr, by: u32) -> io::Result<()> {
+        let info = libc::in_pktinfo {
+            ipi_ifindex: i32::try_from(by).unwrap_or(0),
+            ipi_spec_dst: libc::in_addr {
+                s_addr: u32::from(local).to_be(),
+            },
+            ipi_addr: libc::in_addr { s_addr: 0 },
+        };
+        sendmsg(
+            self.0.as_raw_fd(),
+            &[IoSlice::new(bytes)],
+            &[ControlMessage::Ipv4PacketInfo(&info)],
+            MsgFlags::empty(),
+            Some(&SockaddrIn::from(to)),
+        )?;
+        Ok(())
+    }
+}
