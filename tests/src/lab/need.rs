@@ -26,6 +26,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("cpio", "cpio"),
     ("dhcrelay", "isc-dhcp-relay"),
     ("apt-get", "apt"),
+    ("depmod", "kmod"),
+    ("modprobe", "kmod"),
     ("dpkg-deb", "dpkg"),
 ];
 

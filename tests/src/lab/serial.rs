@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 pub enum Pattern {
     /// These very characters.
     Text(String),
-    /// A regular expression; `^` and `$` match at lines.
+    /// A regular expression; `^` and `$` match at lines. One with groups matches only when its line is complete.
     Regex(Regex),
 }
 
@@ -64,19 +64,22 @@ impl Pattern {
             Self::Text(wanted) => text[from..]
                 .find(wanted)
                 .map(|at| (from + at, from + at + wanted.len(), Vec::new())),
-            Self::Regex(regex) => regex.captures(&text[from..]).and_then(|captures| {
-                let whole = captures.get(0)?;
+            Self::Regex(regex) => {
+                let captures = regex.captures(&text[from..])?;
+                let (start, end) = captures
+                    .get(0)
+                    .map(|whole| (from + whole.start(), from + whole.end()))?;
+                // a group may still grow while its line is being printed
+                if captures.len() > 1 && !text[end..].contains('\n') {
+                    return None;
+                }
                 let group = |index| {
                     captures
                         .get(index)
                         .map_or_else(String::new, |found| found.as_str().to_owned())
                 };
-                Some((
-                    from + whole.start(),
-                    from + whole.end(),
-                    (1..captures.len()).map(group).collect(),
-                ))
-            }),
+                Some((start, end, (1..captures.len()).map(group).collect()))
+            }
         }
     }
 }
@@ -86,7 +89,7 @@ impl Pattern {
 pub struct Hit {
     /// When the last byte of the match was printed, since power-on.
     pub at: Duration,
-    /// The whole line, trimmed.
+    /// The line, trimmed; as far as it was printed when the match was complete.
     pub line: String,
     /// The groups of a regular expression; an unmatched one is empty.
     pub groups: Vec<String>,
