@@ -86,6 +86,15 @@ pub enum BootNote {
         /// How it ended.
         end: TftpEnd,
     },
+    /// An HTTP request was answered.
+    Http {
+        /// The client's address.
+        from: IpAddr,
+        /// The path it asked for, cut.
+        path: String,
+        /// The status it got.
+        status: u16,
+    },
     /// A packet or request was dropped; the reason is a metric label.
     Dropped(&'static str),
 }

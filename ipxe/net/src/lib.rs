@@ -6,7 +6,10 @@
 mod authority;
 pub mod dhcp;
 mod file;
+mod http;
+mod quota;
 
 pub use authority::{BootAuthority, BootNote, ScriptAsk, TftpEnd};
 pub use file::BootFile;
+pub use http::{BootHttp, CallbackReply, HttpAuthority, NonceAsk, NonceReceived, NonceReply};
 pub use ipxe::{BootOffer, Lease, LeaseAnswer, LeaseAsk, LeaseVerb};
