@@ -90,6 +90,11 @@ impl Interfaces {
         own.iter().find(|ip| **ip == local).or(own.first()).copied()
     }
 
+    /// The interfaces that are served.
+    pub(super) fn indexes(&self) -> impl Iterator<Item = u32> {
+        self.by_index.keys().copied()
+    }
+
     /// Every address of this host.
     pub(super) fn all(&self) -> &[Ipv4Addr] {
         &self.all
