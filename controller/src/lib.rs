@@ -1,3 +1,4 @@
 //! The Enforcer controller: boot decisions, their store, the sockets that serve them, the API and the command line.
 
 pub mod state;
+pub mod store;

@@ -1,5 +1,7 @@
 //! What the site decided, from the config file and the folders: the part of a [`View`](super::View) that is not stored.
 
+use std::net::Ipv4Addr;
+
 use ipxe::{Arch, LocalBoot};
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +34,7 @@ pub struct ManagementOs {
 }
 
 /// The site's rules, as `decide` needs them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
     /// Who boots the management OS.
     pub discovery: Discovery,
@@ -46,4 +48,6 @@ pub struct Policy {
     pub local_boot: LocalBoot,
     /// Subnets we lend addresses on; empty unless in DHCP server mode.
     pub subnets: Vec<Subnet>,
+    /// Addresses of the server's own interfaces: never lent.
+    pub own_addresses: Vec<Ipv4Addr>,
 }

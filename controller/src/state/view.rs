@@ -22,7 +22,7 @@ use super::{
 pub const MAX_EVENTS: usize = 20_000;
 
 /// What is known at one moment.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct View {
     /// The site's rules; not stored.
     pub policy: Arc<Policy>,

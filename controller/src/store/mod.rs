@@ -1,0 +1,24 @@
+//! What is known, kept: [`Store::view`] shows it, [`Store::apply`] changes it.
+//!
+//! One writer thread runs the queued transitions, commits them together as one durable transaction, publishes the new
+//! view and only then answers. What a crash may cost (events of the boot sockets, "last seen") goes through
+//! [`Store::note`] and [`Store::note_change`] and rides along with the next commit, at the latest a second later.
+
+pub mod backend;
+mod clock;
+#[cfg(test)]
+mod conformance;
+mod handle;
+mod job;
+#[cfg(any(test, feature = "test-backends"))]
+pub mod memory;
+mod notes;
+mod redb;
+mod tables;
+mod writer;
+
+pub use backend::{Backend, BackendError, RawWrite};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use handle::{Options, Stats, Store, StoreError};
+pub use redb::Redb;
+pub use tables::Table;

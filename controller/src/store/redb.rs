@@ -1,0 +1,257 @@
+//! Rows in one redb file: the embedded database of a single controller.
+//!
+//! After any failure the database is closed, and opened again at the next commit: redb itself answers nothing any more
+//! after an I/O error, and whether the failed commit reached the disk can only be seen by reading it again. The first
+//! commit after that answers `Conflict`, so the writer loads what is really there. That is also how a disk that was full
+//! is used again once it has room.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use redb::{
+    Builder, CommitError, Database, DatabaseError, Durability, ReadableDatabase as _,
+    ReadableTable as _, StorageBackend, StorageError, TableDefinition, TableError,
+    TransactionError,
+};
+
+use super::{
+    Backend, BackendError, RawWrite, Table,
+    backend::{SCHEMA, Visitor},
+};
+
+/// redb's page cache. Everything that is read is in the view; only the pages that a commit touches profit.
+const CACHE_BYTES: usize = 4 << 20;
+
+/// Facts about the file itself.
+const META: TableDefinition<'_, &str, u32> = TableDefinition::new("meta");
+/// The row of `META` that says which layout the file has.
+const SCHEMA_ROW: &str = "schema";
+
+fn definition(table: Table) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+    TableDefinition::new(table.name())
+}
+
+type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send>;
+
+/// See the module.
+pub struct Redb {
+    /// The file's path, for people.
+    place: String,
+    opener: Opener,
+    /// `None` after a failure.
+    database: Option<Database>,
+}
+
+impl Redb {
+    /// Opens the file, or makes it. Its folder must be there.
+    ///
+    /// # Errors
+    /// In one sentence for the person who starts the controller: another process has it, the folder is read-only or
+    /// full or not there, the file is damaged or from a newer version.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, BackendError> {
+        let path = path.into();
+        let place = path.display().to_string();
+        let opener = move || {
+            let database = builder().create(&path)?;
+            sync_folder(&path)?;
+            Ok(database)
+        };
+        Self::with_opener(place, Box::new(opener))
+    }
+
+    /// On storage of another kind; `storage` is called again after each failure.
+    ///
+    /// # Errors
+    /// As [`Redb::open`].
+    pub fn on<S: StorageBackend>(
+        place: &str,
+        storage: impl Fn() -> S + Send + 'static,
+    ) -> Result<Self, BackendError> {
+        let opener = move || builder().create_with_backend(storage());
+        Self::with_opener(place.to_owned(), Box::new(opener))
+    }
+
+    fn with_opener(place: String, opener: Opener) -> Result<Self, BackendError> {
+        let mut redb = Self {
+            place,
+            opener,
+            database: None,
+        };
+        redb.database = Some(redb.opened()?);
+        Ok(redb)
+    }
+
+    fn opened(&self) -> Result<Database, BackendError> {
+        let told = |fault: Fault| fault.told(&self.place);
+        let database = (self.opener)().map_err(|e| told(e.into()))?;
+        match schema(&database).map_err(told)? {
+            SCHEMA => Ok(database),
+            found => Err(BackendError::Newer {
+                place: self.place.clone(),
+                found,
+            }),
+        }
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+/// A new file is only there after a power cut when its folder says so.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::File::open(folder)?.sync_all()
+}
+
+/// The file's layout; a new file gets ours.
+fn schema(database: &Database) -> Result<u32, Fault> {
+    let found = {
+        let reading = database.begin_read()?;
+        match reading.open_table(META) {
+            Ok(meta) => meta.get(SCHEMA_ROW)?.map(|row| row.value()),
+            Err(TableError::TableDoesNotExist(_)) => None,
+            Err(error) => return Err(error.into()),
+        }
+    };
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let writing = database.begin_write()?;
+    writing.open_table(META)?.insert(SCHEMA_ROW, SCHEMA)?;
+    writing.commit()?;
+    Ok(SCHEMA)
+}
+
+impl Backend for Redb {
+    fn load(&mut self, visit: &mut Visitor<'_>) -> Result<(), BackendError> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => self.opened()?,
+        };
+        let database = &*self.database.insert(database);
+        let told = |fault: Fault| fault.told(&self.place);
+        let reading = database.begin_read().map_err(|e| told(e.into()))?;
+        for table in Table::ALL {
+            let rows = match reading.open_table(definition(table)) {
+                Ok(rows) => rows,
+                Err(TableError::TableDoesNotExist(_)) => continue,
+                Err(error) => return Err(told(error.into())),
+            };
+            for row in rows.iter().map_err(|e| told(e.into()))? {
+                let (key, value) = row.map_err(|e| told(e.into()))?;
+                visit(table, key.value(), value.value())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, writes: &[RawWrite]) -> Result<(), BackendError> {
+        let Some(database) = &self.database else {
+            self.database = Some(self.opened()?);
+            return Err(BackendError::Conflict);
+        };
+        write(database, writes).map_err(|fault| {
+            self.database = None;
+            fault.told(&self.place)
+        })
+    }
+}
+
+fn write(database: &Database, writes: &[RawWrite]) -> Result<(), Fault> {
+    let mut writing = database.begin_write()?;
+    writing
+        .set_durability(Durability::Immediate)
+        .map_err(|e| Fault::Damaged(e.to_string()))?;
+    for table in Table::ALL {
+        let mut rows = writes.iter().filter(|w| w.table == table).peekable();
+        if rows.peek().is_none() {
+            continue;
+        }
+        let mut kept = writing.open_table(definition(table))?;
+        for row in rows {
+            match &row.value {
+                Some(value) => kept.insert(row.key.as_slice(), value.as_slice())?,
+                None => kept.remove(row.key.as_slice())?,
+            };
+        }
+    }
+    writing.commit()?;
+    Ok(())
+}
+
+/// redb's many error types, as far as we tell them apart.
+enum Fault {
+    Io(io::Error),
+    InUse,
+    Damaged(String),
+}
+
+impl Fault {
+    fn told(self, place: &str) -> BackendError {
+        match self {
+            Self::Io(error) => BackendError::from_io(place, error),
+            Self::InUse => BackendError::InUse {
+                place: place.to_owned(),
+            },
+            Self::Damaged(what) => BackendError::corrupt(place, what),
+        }
+    }
+}
+
+impl From<StorageError> for Fault {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Self::Damaged(error.to_string())
+            }
+            StorageError::Io(error) => Self::Io(error),
+            StorageError::PreviousIo => Self::Io(io::Error::other("an earlier call failed")),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl From<DatabaseError> for Fault {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => Self::InUse,
+            DatabaseError::Storage(error) => error.into(),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl From<TransactionError> for Fault {
+    fn from(error: TransactionError) -> Self {
+        match error {
+            TransactionError::Storage(error) => error.into(),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl From<TableError> for Fault {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Storage(error) => error.into(),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl From<CommitError> for Fault {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Storage(error) => error.into(),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}

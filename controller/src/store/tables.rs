@@ -1,0 +1,116 @@
+//! Records as rows: which table, which key bytes, and the value as JSON.
+//!
+//! Key bytes sort as the typed keys do (numbers and addresses big-endian). A value holds its key, so that a row says
+//! everything about itself; unknown fields are ignored, missing ones take their default, and what cannot be read so is a
+//! new [`SCHEMA`](super::backend::SCHEMA).
+
+use std::sync::Arc;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::RawWrite;
+use crate::state::{Key, Record};
+
+/// A kind of row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "named after the records")]
+pub enum Table {
+    Machines,
+    Configs,
+    Activations,
+    Leases,
+    Reservations,
+    Declined,
+    Events,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 7] = [
+        Self::Machines,
+        Self::Configs,
+        Self::Activations,
+        Self::Leases,
+        Self::Reservations,
+        Self::Declined,
+        Self::Events,
+    ];
+
+    /// Its name in the database.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Machines => "machines",
+            Self::Configs => "configs",
+            Self::Activations => "activations",
+            Self::Leases => "leases",
+            Self::Reservations => "reservations",
+            Self::Declined => "declined",
+            Self::Events => "events",
+        }
+    }
+}
+
+/// Where the value of `key` is kept.
+#[must_use]
+pub(crate) fn place_of(key: &Key) -> (Table, Vec<u8>) {
+    match key {
+        Key::Machine(id) => (Table::Machines, id.as_str().into()),
+        Key::Config(name) => (Table::Configs, name.to_string().into()),
+        Key::Activation(id) => (Table::Activations, id.0.to_be_bytes().into()),
+        Key::Lease(mac) => (Table::Leases, mac.0.into()),
+        Key::Reservation(mac) => (Table::Reservations, mac.0.into()),
+        Key::Declined(ip) => (Table::Declined, ip.octets().into()),
+        Key::Event(seq) => (Table::Events, seq.to_be_bytes().into()),
+    }
+}
+
+/// The row that puts `record` at `key`, or deletes it.
+///
+/// # Errors
+/// When a value cannot be said in JSON: a mistake in our own types.
+pub(crate) fn encode(key: &Key, record: Option<&Record>) -> Result<RawWrite, serde_json::Error> {
+    let (table, key) = place_of(key);
+    let value = record.map(to_json).transpose()?;
+    Ok(RawWrite { table, key, value })
+}
+
+fn to_json(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
+    fn json(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(value)
+    }
+    match record {
+        Record::Machine(m) => json(m),
+        Record::Config(c) => json(c),
+        Record::Activation(a) => json(a),
+        Record::Lease(l) => json(l),
+        Record::Reservation(r) => json(r),
+        Record::Declined(d) => json(d),
+        Record::Event(e) => json(e),
+    }
+}
+
+/// The record of a row; the error says for a person what is wrong with the row.
+///
+/// # Errors
+/// When the value is not what this table holds, or names another key.
+pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, String> {
+    fn json<T: DeserializeOwned>(value: &[u8]) -> Result<Arc<T>, serde_json::Error> {
+        serde_json::from_slice(value).map(Arc::new)
+    }
+    let record = match table {
+        Table::Machines => json(value).map(Record::Machine),
+        Table::Configs => json(value).map(Record::Config),
+        Table::Activations => json(value).map(Record::Activation),
+        Table::Leases => json(value).map(Record::Lease),
+        Table::Reservations => json(value).map(Record::Reservation),
+        Table::Declined => serde_json::from_slice(value).map(Record::Declined),
+        Table::Events => json(value).map(Record::Event),
+    }
+    .map_err(|e| format!("a row of table {}: {e}", table.name()))?;
+    if place_of(&record.key()) == (table, key.to_vec()) {
+        Ok(record)
+    } else {
+        Err(format!("a row of table {} names another key", table.name()))
+    }
+}

@@ -1,0 +1,363 @@
+//! The one writer: runs transitions on a working copy of the view, commits what they write as one transaction, publishes
+//! the view, then answers. [`Writer`] is the whole logic, without threads; [`drive`] is the thread around it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep_until, timeout_at},
+};
+use tracing::{error, info};
+
+use super::{
+    Backend, BackendError, Clock, Options, RawWrite, StoreError,
+    handle::{Counts, Shared},
+    job::Job,
+    notes::{Batch, Notes},
+    tables,
+};
+use crate::state::{
+    Changes, Key, Record, Timestamp, View, Write,
+    event::{Draft, Event},
+    policy::Policy,
+    view::MAX_EVENTS,
+};
+
+/// How often transitions are run again when the backend says that somebody else wrote first. One refusal in five, as the
+/// memory backend has it, reaches this once in 10^11 commits.
+const MAX_RUNS: usize = 16;
+/// How many events are deleted at once when there are too many: a commit in some hundred pays for it.
+const RETENTION_BATCH: usize = 256;
+
+/// What the writer is asked.
+pub(super) enum Message {
+    Run(Box<dyn Job>),
+    Control(Control),
+}
+
+/// What is done between two batches.
+pub(super) enum Control {
+    /// Publish these rules.
+    Policy(Box<Policy>, oneshot::Sender<()>),
+    /// Commit the notes, then tell.
+    Flush(oneshot::Sender<()>),
+    /// Commit the notes because they are old enough.
+    FlushDue,
+    /// Commit the notes and let the backend go, then tell.
+    Close(oneshot::Sender<()>),
+    /// The same; nobody is left to be told.
+    Abandoned,
+}
+
+/// The writer, to be called from one thread.
+pub(super) struct Writer {
+    backend: Box<dyn Backend>,
+    shared: Arc<Shared>,
+    /// What is durable and published.
+    view: View,
+    /// Whether the last commit failed; to tell the log once, not once a second.
+    failing: bool,
+}
+
+/// What a batch makes of the view, and the rows to write for it.
+struct Plan {
+    view: View,
+    rows: BTreeMap<Key, Option<Record>>,
+}
+
+impl Writer {
+    /// Loads all rows.
+    pub(super) fn open(
+        mut backend: Box<dyn Backend>,
+        policy: Policy,
+        clock: Box<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let view = load(&mut *backend, Arc::new(policy))?;
+        let shared = Arc::new(Shared {
+            view: ArcSwap::from_pointee(view.clone()),
+            clock,
+            notes: Notes::default(),
+            newest: watch::Sender::new(view.next_event() - 1),
+            counts: Counts::default(),
+        });
+        Ok(Self {
+            backend,
+            shared,
+            view,
+            failing: false,
+        })
+    }
+
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
+    /// Runs the asked transitions as one transaction, with what was noted, and answers. When nothing changes and nobody
+    /// wants the notes flushed there is no transaction.
+    pub(super) fn run(&mut self, mut asked: Vec<Box<dyn Job>>, flush: bool) {
+        let kept = self.try_run(&mut asked, flush);
+        self.report(&kept);
+        let kept = kept.map(drop);
+        let counts = &self.shared.counts;
+        counts
+            .transitions
+            .fetch_add(asked.len() as u64, Ordering::Relaxed);
+        for job in asked {
+            job.settle(kept.clone());
+        }
+    }
+
+    /// Whether anything had to be committed.
+    fn try_run(&mut self, asked: &mut [Box<dyn Job>], flush: bool) -> Result<bool, StoreError> {
+        let mut nothing = Batch::default();
+        if !flush && self.plan(&mut nothing, asked).rows.is_empty() {
+            return Ok(false);
+        }
+        let mut noted = self.shared.notes.take();
+        let kept = self.commit(&mut noted, asked);
+        if kept.is_err() {
+            self.shared.notes.restore(noted);
+        }
+        kept
+    }
+
+    /// Publishes other rules.
+    pub(super) fn set_policy(&mut self, policy: Policy) {
+        self.view.policy = Arc::new(policy);
+        self.publish();
+    }
+
+    fn commit(
+        &mut self,
+        noted: &mut Batch,
+        asked: &mut [Box<dyn Job>],
+    ) -> Result<bool, StoreError> {
+        for _ in 0..MAX_RUNS {
+            let plan = self.plan(noted, asked);
+            if plan.rows.is_empty() {
+                return Ok(false);
+            }
+            match self.backend.commit(&raw(&plan.rows)?) {
+                Ok(()) => {
+                    self.view = plan.view;
+                    self.shared.counts.commits.fetch_add(1, Ordering::Relaxed);
+                    self.publish();
+                    return Ok(true);
+                }
+                Err(BackendError::Conflict) => {
+                    self.shared.counts.conflicts.fetch_add(1, Ordering::Relaxed);
+                    self.view = load(&mut *self.backend, self.view.policy.clone())?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Contended)
+    }
+
+    fn plan(&self, noted: &mut Batch, asked: &mut [Box<dyn Job>]) -> Plan {
+        let now = self.shared.clock.now();
+        let mut plan = Plan {
+            view: self.view.clone(),
+            rows: BTreeMap::new(),
+        };
+        for (at, draft) in &noted.drafts {
+            plan.record(draft.clone(), *at);
+        }
+        for job in noted.changes.values_mut().chain(asked) {
+            let changes = job.run(&plan.view, now);
+            plan.take(changes, now);
+        }
+        plan.retain();
+        plan
+    }
+
+    fn publish(&self) {
+        self.shared.view.store(Arc::new(self.view.clone()));
+        let newest = self.view.next_event() - 1;
+        self.shared
+            .newest
+            .send_if_modified(|seq| std::mem::replace(seq, newest) != newest);
+    }
+
+    fn report(&mut self, kept: &Result<bool, StoreError>) {
+        match kept {
+            Ok(true) if self.failing => {
+                info!("the store keeps changes again");
+                self.failing = false;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.shared.counts.failures.fetch_add(1, Ordering::Relaxed);
+                if !self.failing {
+                    error!(%error, "the store cannot keep changes");
+                }
+                self.failing = true;
+            }
+        }
+    }
+}
+
+impl Plan {
+    fn take(&mut self, changes: Changes, now: Timestamp) {
+        for write in changes.writes {
+            self.write(write);
+        }
+        for draft in changes.events {
+            self.record(draft, now);
+        }
+    }
+
+    fn record(&mut self, draft: Draft, at: Timestamp) {
+        let seq = self.view.next_event();
+        let event = Event { seq, at, draft };
+        self.write(Write::Put(Record::Event(Arc::new(event))));
+    }
+
+    fn write(&mut self, write: Write) {
+        self.view.absorb(&write);
+        match write {
+            Write::Put(record) => self.rows.insert(record.key(), Some(record)),
+            Write::Delete(key) => self.rows.insert(key, None),
+        };
+    }
+
+    /// Deletes the oldest events when there are too many.
+    fn retain(&mut self) {
+        let count = self.view.event_count();
+        if count <= MAX_EVENTS {
+            return;
+        }
+        let surplus = count - MAX_EVENTS + RETENTION_BATCH;
+        let oldest: Vec<u64> = self
+            .view
+            .events_after(0)
+            .take(surplus)
+            .map(|e| e.seq)
+            .collect();
+        for seq in oldest {
+            self.write(Write::Delete(Key::Event(seq)));
+        }
+    }
+}
+
+fn raw(rows: &BTreeMap<Key, Option<Record>>) -> Result<Vec<RawWrite>, BackendError> {
+    rows.iter()
+        .map(|(key, record)| tables::encode(key, record.as_ref()))
+        .collect::<Result<_, _>>()
+        .map_err(|e| BackendError::corrupt("a new row", e))
+}
+
+fn load(backend: &mut dyn Backend, policy: Arc<Policy>) -> Result<View, BackendError> {
+    let mut view = View::default();
+    view.policy = policy;
+    backend.load(&mut |table, key, value| {
+        let record = tables::decode(table, key, value)
+            .map_err(|what| BackendError::corrupt("the state folder", what))?;
+        view.absorb(&Write::Put(record));
+        Ok(())
+    })?;
+    Ok(view)
+}
+
+/// The writer's thread: until it is told to close, or nobody can ask it any more.
+pub(super) fn drive(writer: Writer, inbox: mpsc::Receiver<Message>, options: Options) {
+    // A runtime of its own, so that waiting for fsync blocks nobody else's tasks.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(serve(writer, inbox, options)),
+        Err(error) => error!(%error, "the store's thread cannot start"),
+    }
+}
+
+async fn serve(mut writer: Writer, mut inbox: mpsc::Receiver<Message>, options: Options) {
+    let (mut last, mut due) = (0, None);
+    loop {
+        let (jobs, control) = match wait(&writer.shared.notes, &mut inbox, &mut due, options).await
+        {
+            Message::Run(job) => gather(job, &mut inbox, last, options).await,
+            Message::Control(control) => (Vec::new(), Some(control)),
+        };
+        last = jobs.len();
+        writer.run(
+            jobs,
+            matches!(control, Some(ref c) if !matches!(c, Control::Policy(..))),
+        );
+        match control {
+            None | Some(Control::FlushDue) => {}
+            Some(Control::Policy(policy, done)) => {
+                writer.set_policy(*policy);
+                let _ = done.send(());
+            }
+            Some(Control::Flush(done)) => {
+                let _ = done.send(());
+            }
+            Some(Control::Close(done)) => {
+                drop(writer);
+                let _ = done.send(());
+                return;
+            }
+            Some(Control::Abandoned) => return,
+        }
+    }
+}
+
+/// The next message, or that notes have waited long enough. `due` outlives the call: a batch that changes nothing leaves
+/// the notes where they are.
+async fn wait(
+    notes: &Notes,
+    inbox: &mut mpsc::Receiver<Message>,
+    due: &mut Option<Instant>,
+    options: Options,
+) -> Message {
+    loop {
+        let flush = async {
+            match *due {
+                Some(at) => sleep_until(at).await,
+                None => notes.filled.notified().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = flush => match due.take() {
+                Some(_) => return Message::Control(Control::FlushDue),
+                None => *due = Some(Instant::now() + options.flush_after),
+            },
+            message = inbox.recv() => {
+                return message.unwrap_or(Message::Control(Control::Abandoned));
+            }
+        }
+    }
+}
+
+/// What is queued behind `first`, up to a batch. A lone asker is served at once; after a commit of many, askers come in a
+/// crowd again, and waiting for as many as last time saves every second fsync.
+async fn gather(
+    first: Box<dyn Job>,
+    inbox: &mut mpsc::Receiver<Message>,
+    last: usize,
+    options: Options,
+) -> (Vec<Box<dyn Job>>, Option<Control>) {
+    let deadline = Instant::now() + options.gather;
+    let mut jobs = vec![first];
+    while jobs.len() < options.batch {
+        let message = match inbox.try_recv() {
+            Ok(message) => message,
+            Err(_) if jobs.len() >= last => break,
+            Err(_) => match timeout_at(deadline, inbox.recv()).await {
+                Ok(message) => message.unwrap_or(Message::Control(Control::Abandoned)),
+                Err(_) => break,
+            },
+        };
+        match message {
+            Message::Run(job) => jobs.push(job),
+            Message::Control(control) => return (jobs, Some(control)),
+        }
+    }
+    (jobs, None)
+}
