@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use enforcer_tests::lab::peers::{Loss, ReferencePlan};
-use enforcer_tests::lab::{BootFrom, Disk, Firmware, Machine, Space, marker};
+use enforcer_tests::lab::{BootFrom, Disk, Firmware, Machine, Namespace, Space, marker};
 use std::time::Duration;
 
 const BIOS_LIMIT: Duration = Duration::from_secs(30);
@@ -62,14 +62,13 @@ fn reset_and_power_cut_are_seen_and_the_machine_boots_again() -> Result<()> {
 }
 
 /// How many of 200 pings from the foreign host to the controller's address are lost, in percent.
-fn pings_lost(space: &Space, host: &enforcer_tests::lab::Namespace) -> Result<u32> {
+fn pings_lost(host: &Namespace) -> Result<u32> {
     let output = host.sh("busybox ping -q -c 200 -i 0.01 -W 1 10.77.0.1 || true")?;
     let words: Vec<&str> = output.split_whitespace().collect();
     let at = words
         .iter()
         .position(|word| *word == "packet")
         .with_context(|| output.clone())?;
-    let _ = space;
     Ok(words[at - 1].trim_end_matches('%').parse()?)
 }
 
@@ -77,14 +76,14 @@ fn pings_lost(space: &Space, host: &enforcer_tests::lab::Namespace) -> Result<u3
 fn the_loss_rule_drops_about_its_share_and_nothing_without_it() -> Result<()> {
     let space = Space::new("loss")?;
     let host = space.home().host("foreign", Space::FOREIGN)?;
-    assert_eq!(pings_lost(&space, &host)?, 0, "without the rule");
+    assert_eq!(pings_lost(&host)?, 0, "without the rule");
     let loss = Loss::start(space.home(), 20)?;
     // there and back: 1 - 0.8² = 36 %; four standard deviations of 200 tries are 14
-    let lost = pings_lost(&space, &host)?;
+    let lost = pings_lost(&host)?;
     assert!((22..=50).contains(&lost), "{lost} % of pings lost");
     assert!(loss.dropped()? > 0);
     drop(loss);
-    assert_eq!(pings_lost(&space, &host)?, 0, "after the rule");
+    assert_eq!(pings_lost(&host)?, 0, "after the rule");
     Ok(())
 }
 

@@ -4,15 +4,15 @@ mod arguments;
 mod hardware;
 mod plan;
 
-pub use hardware::{BootFrom, Bus, Disk, Firmware, FirstStage, Nic, Smbios};
+pub use hardware::{BootFrom, Bus, Disk, Firmware, FirstStage, Nic, Smbios, same_bytes};
 pub use plan::MachinePlan;
 
 use super::process::{self, tail};
 use super::qmp::{Event, Qmp, Recorder};
-use super::serial::Serial;
+use super::serial::{Hit, Pattern, Serial};
 use super::space::machine_mac;
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -154,6 +154,19 @@ impl Machine {
     /// The serial line since the last power-on.
     pub fn serial(&mut self) -> Result<&mut Serial> {
         Ok(&mut self.on_mut()?.serial)
+    }
+
+    /// Waits for `pattern` on the serial line as long as its firmware may need; see [`Serial::expect`].
+    pub fn expect(&mut self, pattern: impl Into<Pattern>) -> Result<Hit> {
+        let (id, firmware) = (self.plan.id, self.plan.firmware);
+        let found = self.serial()?.expect(pattern, firmware.patience());
+        found.with_context(|| format!("machine {id} ({firmware:?}, {:?})", self.stage))
+    }
+
+    /// Pulls the network cable, or plugs it in again.
+    pub fn cable(&mut self, plugged: bool) -> Result<()> {
+        let link = json!({ "name": "n0", "up": plugged });
+        self.qmp("set_link", &link).map(drop)
     }
 
     /// Types on the serial line.

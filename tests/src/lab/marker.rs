@@ -4,7 +4,6 @@
 //! BIOS, and as `\EFI\BOOT\BOOTX64.EFI` on an EFI system partition for UEFI. No kernel: it is up milliseconds after the firmware jumps.
 
 use super::machine::Firmware;
-use super::process;
 use super::tenant::image::{EspPlace, Image};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
@@ -191,11 +190,4 @@ fn fulls(image: &mut Vec<u8>, values: &[u32]) {
     values
         .iter()
         .for_each(|value| image.extend(value.to_le_bytes()));
-}
-
-/// Whether a raw image still is byte for byte what another is: e.g. that a disk was not written.
-pub fn same_bytes(one: &Path, other: &Path) -> bool {
-    let mut compare = process::host("cmp");
-    compare.arg("-s").arg(one).arg(other);
-    compare.status().is_ok_and(|status| status.success())
 }

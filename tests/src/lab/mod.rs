@@ -19,7 +19,9 @@ mod space;
 pub mod tenant;
 
 pub use controller::{Controller, ControllerPlan, binary as enforcer_binary};
-pub use machine::{BootFrom, Bus, Disk, Firmware, FirstStage, Machine, MachinePlan, Nic, Smbios};
+pub use machine::{
+    BootFrom, Bus, Disk, Firmware, FirstStage, Machine, MachinePlan, Nic, Smbios, same_bytes,
+};
 pub use process::{Service, command_line, wait_until};
 pub use qmp::{Event, Qmp};
 pub use serial::{Hit, Pattern, Serial, re};

@@ -98,6 +98,8 @@ pub struct Service {
     name: String,
     child: Child,
     log: PathBuf,
+    /// Where this run's part of the log begins, in bytes.
+    begin: usize,
 }
 
 impl Service {
@@ -108,6 +110,7 @@ impl Service {
             .append(true)
             .open(log)
             .with_context(|| format!("cannot write {}", log.display()))?;
+        let begin = usize::try_from(file.metadata()?.len())?;
         let line = command_line(&command);
         command
             .stdin(Stdio::null())
@@ -118,6 +121,7 @@ impl Service {
             name: name.to_owned(),
             child,
             log: log.to_owned(),
+            begin,
         })
     }
 
@@ -126,11 +130,10 @@ impl Service {
         self.child.id()
     }
 
-    /// Everything it has said so far.
+    /// Everything this run has said so far.
     pub fn log(&self) -> String {
-        fs::read(&self.log)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        let bytes = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(bytes.get(self.begin..).unwrap_or_default()).into_owned()
     }
 
     /// Waits until the log contains `text`; fails at once when the program ends before.

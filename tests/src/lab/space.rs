@@ -48,6 +48,13 @@ impl RunFolder {
             "enforcer-lab-{}-{number}-{name}",
             std::process::id()
         ));
+        // the longest socket is `NAME/api.sock`; the kernel takes 107 bytes for a path
+        ensure!(
+            path.as_os_str().len() <= 80,
+            "{} is too long for unix sockets: set TMPDIR to a short folder",
+            path.display()
+        );
+        sweep();
         fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self {
             path,
@@ -75,6 +82,27 @@ impl Drop for RunFolder {
     fn drop(&mut self) {
         if !self.keep.load(Ordering::Relaxed) && !thread::panicking() {
             let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Removes folders that failed runs kept: those of dead processes, a day after.
+fn sweep() {
+    /// Long enough to read the logs of last night's run.
+    const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+    let Ok(entries) = fs::read_dir(env::temp_dir()) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name
+            .strip_prefix("enforcer-lab-")
+            .and_then(|rest| rest.split('-').next());
+        let Some(owner) = owner else { continue };
+        let modified = entry.metadata().and_then(|meta| meta.modified());
+        let old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > KEPT_FOR));
+        if old && !Path::new("/proc").join(owner).exists() {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

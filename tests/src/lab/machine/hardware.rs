@@ -3,7 +3,8 @@
 use crate::lab::process;
 use anyhow::Result;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Which firmware the mainboard has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,14 @@ pub enum Firmware {
 }
 
 impl Firmware {
+    /// Long enough for any boot of this firmware on a loaded host; only failures wait that long.
+    pub fn patience(self) -> Duration {
+        match self {
+            Self::Bios => Duration::from_secs(90),
+            Self::Uefi => Duration::from_secs(180),
+        }
+    }
+
     /// `bios` or `uefi`, as the markers print it.
     pub fn name(self) -> &'static str {
         match self {
@@ -163,4 +172,11 @@ impl Smbios {
             asset_tag: format!("ASSET-{id:04}"),
         }
     }
+}
+
+/// Whether a raw image still is byte for byte what another is: e.g. that a disk was not written.
+pub fn same_bytes(one: &Path, other: &Path) -> bool {
+    let mut compare = process::host("cmp");
+    compare.arg("-s").arg(one).arg(other);
+    compare.status().is_ok_and(|status| status.success())
 }

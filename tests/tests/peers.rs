@@ -1,0 +1,115 @@
+//! Peers on the wire: the foreign DHCP server, the relay behind a router, the capture, and each first stage against the reference chain.
+
+use anyhow::Result;
+use enforcer_tests::lab::peers::{Capture, ForeignDhcp, ReferencePlan, Relay};
+use enforcer_tests::lab::{Firmware, FirstStage, MachinePlan, Nic, Space, wait_until};
+use std::time::Duration;
+
+const SCRIPT: &str = "#!ipxe\necho REFERENCE-SAYS ${platform} ${net0/ip}\nsleep 100\n";
+
+#[test]
+fn the_foreign_server_gives_an_address_and_nothing_to_boot() -> Result<()> {
+    let space = Space::new("foreign")?;
+    let foreign = ForeignDhcp::start(&space)?;
+    let capture = Capture::boot(space.home())?;
+    let mut machine = space.machine(1).ram_mib(256).power_on()?;
+    machine.expect("10.77.0.101")?;
+    assert!(
+        foreign
+            .log()
+            .contains("DHCPACK(eth0) 10.77.0.101 52:54:00:77:00:01"),
+        "{}",
+        foreign.log()
+    );
+    machine.expect("Nothing to boot")?;
+    let packets = capture.text()?;
+    assert!(
+        packets.contains("Client-Ethernet-Address 52:54:00:77:00:01"),
+        "{packets}"
+    );
+    Ok(())
+}
+
+#[test]
+fn the_relay_forwards_from_the_far_segment_with_option_82() -> Result<()> {
+    let space = Space::new("relay")?;
+    let far = space.far_segment()?;
+    let capture = Capture::boot(space.home())?;
+    let mut machine = MachinePlan::new(far.clone(), 7).ram_mib(256).power_on()?;
+    machine.expect("iPXE")?;
+    // negative control: without a relay no broadcast crosses the router
+    let asked = |packets: &str| packets.contains("52:54:00:77:00:07");
+    machine
+        .serial()?
+        .expect("Configuring", Duration::from_secs(30))?;
+    assert!(!asked(&capture.text()?));
+    let _relay = Relay::start(&far)?;
+    let packets = wait_until("a relayed DISCOVER", Duration::from_secs(60), || {
+        Ok(Some(capture.text()?).filter(|packets| asked(packets)))
+    })?;
+    assert!(
+        packets.contains("10.77.0.3.67 > 10.77.0.1.67") && packets.contains("Gateway-IP 10.78.0.1"),
+        "{packets}"
+    );
+    assert!(packets.contains("Agent-Information"), "{packets}");
+    Ok(())
+}
+
+fn first_stage_boots_the_script(
+    firmware: Firmware,
+    stage: FirstStage,
+    nic: Nic,
+    says: &str,
+) -> Result<()> {
+    let space = Space::new("stage")?;
+    let _reference = ReferencePlan::new(SCRIPT).start(&space)?;
+    let plan = space
+        .machine(2)
+        .firmware(firmware)
+        .first_stage(stage)
+        .nic(nic)
+        .ram_mib(256);
+    let hit = plan.power_on()?.expect(says)?;
+    println!("{firmware:?} {stage:?} {nic:?}: {:?}", hit.at);
+    Ok(())
+}
+
+#[test]
+fn a_bios_rom_on_e1000_boots_the_script() -> Result<()> {
+    first_stage_boots_the_script(
+        Firmware::Bios,
+        FirstStage::RomIpxe,
+        Nic::E1000,
+        "REFERENCE-SAYS pcbios 10.77.0.102",
+    )
+}
+
+#[test]
+fn ovmf_pxe_boots_the_script() -> Result<()> {
+    first_stage_boots_the_script(
+        Firmware::Uefi,
+        FirstStage::OvmfPxe,
+        Nic::Virtio,
+        "REFERENCE-SAYS efi 10.77.0.102",
+    )
+}
+
+#[test]
+fn ovmf_http_boots_the_script() -> Result<()> {
+    first_stage_boots_the_script(
+        Firmware::Uefi,
+        FirstStage::OvmfHttp,
+        Nic::Virtio,
+        "REFERENCE-SAYS efi 10.77.0.102",
+    )
+}
+
+#[test]
+fn an_ipxe_driver_in_ovmf_boots_the_script() -> Result<()> {
+    first_stage_boots_the_script(
+        Firmware::Uefi,
+        FirstStage::RomIpxe,
+        Nic::E1000,
+        "REFERENCE-SAYS efi 10.77.0.102",
+    )
+}
