@@ -8,8 +8,10 @@ pub mod dhcp;
 mod file;
 mod http;
 mod quota;
+mod tftp;
 
 pub use authority::{BootAuthority, BootNote, ScriptAsk, TftpEnd};
 pub use file::BootFile;
 pub use http::{BootHttp, CallbackReply, HttpAuthority, NonceAsk, NonceReceived, NonceReply};
 pub use ipxe::{BootOffer, Lease, LeaseAnswer, LeaseAsk, LeaseVerb};
+pub use tftp::TftpServer;
