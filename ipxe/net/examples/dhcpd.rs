@@ -1,10 +1,12 @@
 //! A small DHCP and PXE server around [`DhcpServer`], with leases in memory: the peer of the network tests, and a way to
 //! look at a ROM's packets by hand. Prints every note as a line.
 //!
-//!     dhcpd proxy|server HTTP_PORT [INTERFACE] [FIRST_ADDRESS/PREFIX]
+//!     dhcpd proxy|server HTTP_PORT [INTERFACE] [FIRST_ADDRESS/PREFIX] [rechain]
+//!
+//! `rechain` sends our iPXE to each station's own iPXE the first time.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     env, io,
     net::{IpAddr, Ipv4Addr},
     process::ExitCode,
@@ -26,12 +28,14 @@ struct InMemory {
     first: Ipv4Addr,
     prefix: u8,
     leases: Mutex<HashMap<MacAddr, Ipv4Addr>>,
+    /// Stations whose own iPXE was sent ours; `None`: nobody's is.
+    rechained: Option<Mutex<HashSet<MacAddr>>>,
 }
 
 impl BootAuthority for InMemory {
     fn offer(&self, client: &PxeClient) -> BootOffer {
         let name = match client.firmware {
-            _ if client.ipxe => return BootOffer::Script,
+            _ if client.ipxe && !self.rechains(client.mac) => return BootOffer::Script,
             Firmware::Bios => "undionly.kpxe",
             Firmware::UefiPxe(Arch::X64) | Firmware::UefiHttp(Arch::X64) => "ipxe.efi",
             Firmware::UefiPxe(_) | Firmware::UefiHttp(_) => "ipxe-arm64.efi",
@@ -79,6 +83,11 @@ impl InMemory {
         Some(ip)
     }
 
+    fn rechains(&self, mac: MacAddr) -> bool {
+        let seen = self.rechained.as_ref().and_then(|seen| seen.lock().ok());
+        seen.is_some_and(|mut seen| seen.insert(mac))
+    }
+
     fn in_pool(&self, ip: Ipv4Addr) -> bool {
         let first = u32::from(self.first);
         (first..first + POOL).contains(&u32::from(ip))
@@ -117,6 +126,7 @@ fn arguments() -> Option<(DhcpConfig, InMemory)> {
         first: first.parse().ok()?,
         prefix: prefix.parse().ok()?,
         leases: Mutex::default(),
+        rechained: args.next().map(|_| Mutex::default()),
     };
     Some((config, memory))
 }
