@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result};
 use enforcer_tests::lab::peers::{Loss, ReferencePlan};
-use enforcer_tests::lab::{BootFrom, Disk, Firmware, Machine, Namespace, Space, marker};
+use enforcer_tests::lab::{
+    BootFrom, Disk, Event, Firmware, Machine, Namespace, Space, marker, need,
+};
 use std::time::Duration;
 
 const BIOS_LIMIT: Duration = Duration::from_secs(30);
@@ -31,6 +33,11 @@ fn reaches_its_marker(firmware: Firmware, limit: Duration) -> Result<()> {
 }
 
 #[test]
+fn this_host_has_every_program_of_the_lab() -> Result<()> {
+    need::everything()
+}
+
+#[test]
 fn a_bios_machine_reaches_the_marker_of_its_disk() -> Result<()> {
     reaches_its_marker(Firmware::Bios, BIOS_LIMIT)
 }
@@ -52,9 +59,13 @@ fn reset_and_power_cut_are_seen_and_the_machine_boots_again() -> Result<()> {
     machine.serial()?.expect(line.clone(), BIOS_LIMIT)?;
     machine.cut();
     assert!(!machine.is_on());
+    assert_eq!(
+        machine.events().last().map(|event| event.name.clone()),
+        Some(Event::POWER_CUT.to_owned())
+    );
     machine.power_on()?;
     assert!(
-        machine.events()?.iter().all(|event| event.name != "RESET"),
+        machine.events().iter().all(|event| event.name != "RESET"),
         "events start anew at power-on"
     );
     machine.serial()?.expect(line, BIOS_LIMIT)?;

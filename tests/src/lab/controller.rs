@@ -26,6 +26,7 @@ pub struct ControllerPlan {
     flags: Vec<String>,
     env: Vec<(String, String)>,
     binary: Option<PathBuf>,
+    host: Option<Arc<super::Namespace>>,
 }
 
 impl Default for ControllerPlan {
@@ -36,6 +37,7 @@ impl Default for ControllerPlan {
             flags: Vec::new(),
             env: Vec::new(),
             binary: None,
+            host: None,
         }
     }
 }
@@ -77,6 +79,12 @@ impl ControllerPlan {
         self
     }
 
+    /// Runs on another host of the wire (from [`super::Segment::host`]), e.g. as a remote Enforcer. Default: at 10.77.0.1.
+    pub fn on(mut self, host: Arc<super::Namespace>) -> Self {
+        self.host = Some(host);
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub fn start(self, space: &Space) -> Result<Controller> {
         let folder = space.folder().file(&self.name);
@@ -88,11 +96,13 @@ impl ControllerPlan {
             Some(path) => path.clone(),
             None => binary()?,
         };
+        let home = space.home().namespace();
+        let host = self.host.clone().unwrap_or_else(|| home.clone());
         let mut controller = Controller {
             plan: self,
             binary,
             folder,
-            home: space.home().namespace().clone(),
+            host,
             service: None,
             ready_in: Duration::ZERO,
         };
@@ -127,7 +137,7 @@ pub struct Controller {
     plan: ControllerPlan,
     binary: PathBuf,
     folder: PathBuf,
-    home: Arc<super::Namespace>,
+    host: Arc<super::Namespace>,
     service: Option<Service>,
     ready_in: Duration,
 }
@@ -213,7 +223,7 @@ impl Controller {
 
     /// `enforcer serve` and its flags, inside the namespace.
     fn serve_command(&self) -> Command {
-        let mut command = self.home.command(&self.binary);
+        let mut command = self.host.command(&self.binary);
         command
             .arg("serve")
             .arg("--state")
@@ -252,7 +262,7 @@ impl Controller {
 
     /// The same as a command, for followers (`events -f`), expected failures and standard input.
     pub fn cli_command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = self.home.command(&self.binary);
+        let mut command = self.host.command(&self.binary);
         command
             .args(args)
             .env("ENFORCER_API_SOCKET", self.api_socket())

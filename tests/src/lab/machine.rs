@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+/// How long QEMU's last events may take to arrive after it has ended.
+const END_OF_EVENTS: Duration = Duration::from_secs(2);
+
 /// A machine and, while it is on, its QEMU. Dropping it cuts the power; its disks live as long as the lab.
 #[derive(Debug)]
 pub struct Machine {
@@ -27,6 +30,8 @@ pub struct Machine {
     disks: Vec<PathBuf>,
     power_ons: u32,
     running: Option<Running>,
+    /// What had happened when it went off.
+    past: Vec<Event>,
 }
 
 #[derive(Debug)]
@@ -47,6 +52,7 @@ impl Machine {
             disks,
             power_ons: 0,
             running: None,
+            past: Vec::new(),
         }
     }
 
@@ -138,6 +144,12 @@ impl Machine {
         if let Some(mut running) = self.running.take() {
             let _ = running.child.kill();
             let _ = running.child.wait();
+            self.past = running.recorder.all();
+            self.past.push(Event {
+                name: Event::POWER_CUT.to_owned(),
+                data: Value::Null,
+                at: running.power_on.elapsed(),
+            });
         }
     }
 
@@ -181,12 +193,15 @@ impl Machine {
         Ok(stdin.flush()?)
     }
 
-    /// What QEMU reported since the last power-on.
-    pub fn events(&self) -> Result<Vec<Event>> {
-        Ok(self.on()?.recorder.all())
+    /// What happened since the last power-on, also when it is off again.
+    pub fn events(&self) -> Vec<Event> {
+        match &self.running {
+            Some(running) => running.recorder.all(),
+            None => self.past.clone(),
+        }
     }
 
-    /// Waits for an event by name, e.g. `RESET`, ignoring the first `skip` events (use `events()?.len()` for "from now on").
+    /// Waits for an event by name, e.g. `RESET`, ignoring the first `skip` events (use `events().len()` for "from now on").
     pub fn wait_event(&self, name: &str, skip: usize, limit: Duration) -> Result<Event> {
         let found = self
             .on()?
@@ -214,6 +229,7 @@ impl Machine {
         process::wait_until(&format!("machine {id} to switch itself off"), limit, || {
             Ok(running.child.try_wait()?)
         })?;
+        self.past = running.recorder.wait_end(END_OF_EVENTS);
         self.running = None;
         Ok(())
     }

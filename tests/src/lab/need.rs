@@ -91,6 +91,22 @@ pub fn missing() -> Vec<(&'static str, &'static str)> {
     programs.chain(files).copied().collect()
 }
 
+/// Fails with one sentence that names every package this host lacks for the whole lab.
+pub fn everything() -> Result<()> {
+    let missing = missing();
+    let names: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
+    let mut packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    ensure!(
+        missing.is_empty(),
+        "the lab needs {}, which this host lacks: apt-get install {}",
+        names.join(", "),
+        packages.join(" ")
+    );
+    Ok(())
+}
+
 fn packages_of(missing: &[&str]) -> String {
     let package = |name: &&str| {
         PROGRAMS

@@ -71,7 +71,7 @@ impl Qmp {
 /// Something that happened to a machine.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// `RESET`, `SHUTDOWN`, `POWERDOWN`, …
+    /// `RESET`, `SHUTDOWN`, `POWERDOWN`, … and [`Event::POWER_CUT`], which is ours.
     pub name: String,
     /// The event's data, e.g. `{"guest":true,"reason":"guest-reset"}`.
     pub data: Value,
@@ -80,6 +80,9 @@ pub struct Event {
 }
 
 impl Event {
+    /// Recorded when the lab pulls the plug: QEMU itself cannot tell.
+    pub const POWER_CUT: &str = "POWER-CUT";
+
     /// The `reason` of RESET and SHUTDOWN: `guest-reset`, `host-qmp-system-reset`, `guest-shutdown`, …
     pub fn reason(&self) -> &str {
         self.data["reason"].as_str().unwrap_or_default()
@@ -123,6 +126,17 @@ impl Recorder {
 
     pub(super) fn all(&self) -> Vec<Event> {
         self.0.lock().0.clone()
+    }
+
+    /// Everything, once QEMU has closed the connection (or `limit` is over).
+    pub(super) fn wait_end(&self, limit: Duration) -> Vec<Event> {
+        let state = self.0.lock();
+        let waited = self
+            .0
+            .news
+            .wait_timeout_while(state, limit, |state| !state.1);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.0.clone()
     }
 
     /// The first event for which `wanted` says yes, counted from the `skip`-th on.

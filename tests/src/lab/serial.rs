@@ -3,86 +3,21 @@
 //! A thread reads QEMU's console as it comes, so a hit's time is the time it was printed, not the time somebody looked. Escape sequences that
 //! firmware writes are removed; what is left is plain ASCII lines.
 
+mod ansi;
+mod pattern;
+
+pub use pattern::{Pattern, re};
+
+use super::folder::RunFolder;
 use super::process::tail;
-use super::space::RunFolder;
+use ansi::AnsiFilter;
 use anyhow::{Result, bail};
-use regex_lite::Regex;
-use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// What to look for: a plain text, or a regular expression made by [`re`].
-#[derive(Debug, Clone)]
-pub enum Pattern {
-    /// These very characters.
-    Text(String),
-    /// A regular expression; `^` and `$` match at lines. One with groups matches only when its line is complete.
-    Regex(Regex),
-}
-
-/// A regular expression. Panics when it does not compile: that is a mistake in the story itself.
-#[expect(
-    clippy::panic,
-    reason = "a malformed pattern is a bug in the test that wrote it"
-)]
-pub fn re(pattern: &str) -> Pattern {
-    match Regex::new(&format!("(?m){pattern}")) {
-        Ok(regex) => Pattern::Regex(regex),
-        Err(error) => panic!("pattern {pattern:?}: {error}"),
-    }
-}
-
-impl From<&str> for Pattern {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Pattern {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => write!(f, "{text:?}"),
-            Self::Regex(regex) => write!(f, "/{regex}/"),
-        }
-    }
-}
-
-impl Pattern {
-    /// Start, end and groups of the first match in `text[from..]`.
-    fn find(&self, text: &str, from: usize) -> Option<(usize, usize, Vec<String>)> {
-        match self {
-            Self::Text(wanted) => text[from..]
-                .find(wanted)
-                .map(|at| (from + at, from + at + wanted.len(), Vec::new())),
-            Self::Regex(regex) => {
-                let captures = regex.captures(&text[from..])?;
-                let (start, end) = captures
-                    .get(0)
-                    .map(|whole| (from + whole.start(), from + whole.end()))?;
-                // a group may still grow while its line is being printed
-                if captures.len() > 1 && !text[end..].contains('\n') {
-                    return None;
-                }
-                let group = |index| {
-                    captures
-                        .get(index)
-                        .map_or_else(String::new, |found| found.as_str().to_owned())
-                };
-                Some((start, end, (1..captures.len()).map(group).collect()))
-            }
-        }
-    }
-}
 
 /// A pattern that was seen.
 #[derive(Debug, Clone)]
@@ -303,61 +238,86 @@ impl Console {
     }
 }
 
-/// Removes escape sequences and control characters, also when one is split over two reads.
-#[derive(Debug, Default)]
-enum AnsiFilter {
-    #[default]
-    Text,
-    Escape,
-    /// Inside `ESC [`, until a letter.
-    Sequence,
-    /// After `ESC (` and its like: one more character belongs to it.
-    OneMore,
-}
-
-impl AnsiFilter {
-    fn push(&mut self, bytes: &[u8], text: &mut String) {
-        for &byte in bytes {
-            *self = match (&*self, byte) {
-                (_, 0x1b) => Self::Escape,
-                (Self::Escape, b'[') => Self::Sequence,
-                (Self::Escape, b'(' | b')') => Self::OneMore,
-                (Self::Escape | Self::OneMore, _) => Self::Text,
-                (Self::Sequence, b'0'..=b'9' | b';' | b'?') => Self::Sequence,
-                (Self::Sequence, _) => Self::Text,
-                (Self::Text, b'\n' | b'\t' | b' '..=b'~') => {
-                    text.push(char::from(byte));
-                    Self::Text
-                }
-                (Self::Text, 0x80..) => {
-                    text.push('?');
-                    Self::Text
-                }
-                (Self::Text, _) => Self::Text,
-            };
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::process::wait_until;
     use super::*;
+    use std::io::{PipeWriter, pipe};
 
-    #[test]
-    fn escape_sequences_are_removed_even_when_split_between_reads() {
-        let (mut filter, mut text) = (AnsiFilter::default(), String::new());
-        for part in ["a\x1b[2", "J\x1b[01;0", "1Hb\x1b(", "Bc\r\n\x08\0d"] {
-            filter.push(part.as_bytes(), &mut text);
-        }
-        assert_eq!(text, "abc\nd");
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// A serial line that the test itself prints on.
+    fn line() -> (PipeWriter, Serial) {
+        let (console, machine) = pipe().unwrap();
+        let folder = Arc::new(RunFolder::create("serial").unwrap());
+        let log = folder.file("log");
+        (
+            machine,
+            Serial::follow(console, log, folder, Instant::now()).unwrap(),
+        )
+    }
+
+    fn failure(result: Result<Hit>, folder: &Arc<RunFolder>) -> String {
+        let text = result.unwrap_err().to_string();
+        assert!(
+            text.contains(&folder.path().display().to_string()),
+            "{text}"
+        );
+        let _ = std::fs::remove_dir_all(folder.path());
+        text
     }
 
     #[test]
-    fn a_regular_expression_gives_its_groups_and_matches_at_lines() {
-        let found = re("^up (\\w+) fw=(\\w+)$").find("x\nup a fw=bios\ny", 0);
+    fn expectations_are_met_in_order_and_each_text_only_once() {
+        let (mut machine, mut serial) = line();
+        machine.write_all(b"one\ntwo\r\none more\n").unwrap();
+        let hits = serial.expect_all(&["one", "two", "one"], LONG).unwrap();
         assert_eq!(
-            found,
-            Some((2, 14, vec!["a".to_owned(), "bios".to_owned()]))
+            hits.iter().map(|hit| hit.line.as_str()).collect::<Vec<_>>(),
+            ["one", "two", "one more"]
         );
+        let folder = serial.folder.clone();
+        let text = failure(serial.expect("two", Duration::from_millis(30)), &folder);
+        assert!(
+            text.contains("\"two\" did not come in time") && text.contains("one more"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_forbidden_text_before_the_expected_one_fails_and_after_it_does_not() {
+        let (mut machine, mut serial) = line();
+        serial.forbid("panic");
+        machine.write_all(b"ready panic done").unwrap();
+        serial.expect("ready", LONG).unwrap();
+        let folder = serial.folder.clone();
+        let text = failure(serial.expect("done", LONG), &folder);
+        assert!(text.contains("forbidden \"panic\""), "{text}");
+    }
+
+    #[test]
+    fn a_machine_that_goes_off_fails_the_expectation_at_once() {
+        let (machine, mut serial) = line();
+        drop(machine);
+        let folder = serial.folder.clone();
+        let text = failure(serial.expect("never", LONG), &folder);
+        assert!(text.contains("the machine is off"), "{text}");
+    }
+
+    #[test]
+    fn from_here_forgets_the_first_boot_and_refuse_sees_only_what_comes_after() {
+        let (mut machine, mut serial) = line();
+        machine.write_all(b"boot\n").unwrap();
+        serial.expect("bo", LONG).unwrap();
+        machine.write_all(b"up\n").unwrap();
+        let printed = || Ok(serial.text().contains("up").then_some(()));
+        wait_until("the second line", LONG, printed).unwrap();
+        serial
+            .from_here()
+            .refuse("up", Duration::from_millis(30))
+            .unwrap();
+        machine.write_all(b"up again\n").unwrap();
+        assert!(serial.refuse("up", LONG).is_err());
+        let _ = std::fs::remove_dir_all(serial.folder.path());
     }
 }

@@ -106,6 +106,7 @@ impl Tenant {
 
     /// The disk image: from the cache, or made now. Use it by [`super::Disk::copy_of`], or flash it.
     pub fn image(&self) -> Result<PathBuf> {
+        self.check_name()?;
         ensure!(
             !self.boots_on.bios() || self.place == EspPlace::MbrFirst,
             "syslinux boots only from partition 1 of an MBR: choose BootsOn::UefiOnly for this ESP"
@@ -118,12 +119,24 @@ impl Tenant {
 
     /// Kernel and initrd of this tenant as files, to boot it over the network: `(vmlinuz, initrd.img)`.
     pub fn kernel_and_initrd(&self) -> Result<(PathBuf, PathBuf)> {
+        self.check_name()?;
         let kernel = kernel::unpacked()?;
         let key = kernel::key(&(self, RECIPE, kernel.version(), stamps(self.inputs())?));
         let initrd = kernel::cached(&format!("initrd-{}-{key}.img", self.name), |half| {
             self.initrd(&kernel)?.write_gzip(half)
         })?;
         Ok((kernel.image(), initrd))
+    }
+
+    /// The name goes into a script, a command line and a file name.
+    fn check_name(&self) -> Result<()> {
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+        ensure!(
+            self.name.chars().all(plain),
+            "a tenant's name has letters, digits and hyphens: {:?}",
+            self.name
+        );
+        Ok(())
     }
 
     fn inputs(&self) -> impl Iterator<Item = &Path> {
