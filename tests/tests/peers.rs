@@ -1,9 +1,10 @@
 //! Peers on the wire: the foreign DHCP server, the relay behind a router, the capture, and each first stage against the reference chain.
 
 use anyhow::Result;
-use enforcer_tests::lab::peers::{Capture, ForeignDhcp, ReferencePlan, Relay};
+use enforcer_tests::lab::peers::{Capture, ForeignDhcp, Nginx, ReferencePlan, Relay, Throttle};
 use enforcer_tests::lab::{Firmware, FirstStage, MachinePlan, Nic, Space, wait_until};
-use std::time::Duration;
+use std::fs;
+use std::time::{Duration, Instant};
 
 const SCRIPT: &str = "#!ipxe\necho REFERENCE-SAYS ${platform} ${net0/ip}\nsleep 100\n";
 
@@ -112,4 +113,58 @@ fn an_ipxe_driver_in_ovmf_boots_the_script() -> Result<()> {
         Nic::E1000,
         "REFERENCE-SAYS efi 10.77.0.102",
     )
+}
+
+#[test]
+fn a_throttled_cable_takes_its_time_and_is_fast_again_after() -> Result<()> {
+    let space = Space::new("throttle")?;
+    let root = space.folder().file("web");
+    fs::create_dir_all(&root)?;
+    fs::write(root.join("file"), vec![7; 128 * 1024])?;
+    let _nginx = Nginx::start(space.home(), 8080, &root)?;
+    let host = space.home().host("slow", Space::FOREIGN)?;
+    let fetch = || -> Result<Duration> {
+        let started = Instant::now();
+        host.run(
+            "curl",
+            &[
+                "-sS",
+                "--fail",
+                "-o",
+                "/dev/null",
+                "http://10.77.0.1:8080/file",
+            ],
+        )?;
+        Ok(started.elapsed())
+    };
+    let throttle = Throttle::host(space.home(), "slow", 1000)?;
+    let slow = fetch()?;
+    drop(throttle);
+    let fast = fetch()?;
+    // 128 KiB less the burst at 1 Mbit/s are 0.9 s
+    assert!(
+        slow >= Duration::from_millis(850) && fast < slow / 3,
+        "slow {slow:?}, fast {fast:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn http_requests_from_inside_give_status_and_body() -> Result<()> {
+    let space = Space::new("http")?;
+    let root = space.folder().file("web");
+    fs::create_dir_all(&root)?;
+    fs::write(root.join("file"), "one\ntwo\n")?;
+    let _nginx = Nginx::start(space.home(), 8080, &root)?;
+    assert_eq!(
+        space.http("GET", "http://10.77.0.1:8080/file", "")?,
+        (200, "one\ntwo\n".to_owned())
+    );
+    assert_eq!(space.http("HEAD", "http://10.77.0.1:8080/file", "")?.0, 200);
+    assert_eq!(
+        space.http("POST", "http://10.77.0.1:8080/file", "{}")?.0,
+        405
+    );
+    assert!(space.http_get("http://10.77.0.1:8080/none").is_err());
+    Ok(())
 }

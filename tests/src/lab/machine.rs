@@ -153,6 +153,12 @@ impl Machine {
         }
     }
 
+    /// [`Self::cut`], then [`Self::power_on`].
+    pub fn power_cycle(&mut self) -> Result<()> {
+        self.cut();
+        self.power_on()
+    }
+
     /// Presses the reset button.
     pub fn reset(&mut self) -> Result<()> {
         self.qmp("system_reset", &Value::Null).map(drop)

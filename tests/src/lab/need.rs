@@ -10,6 +10,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
     ("ip", "iproute2"),
+    ("tc", "iproute2"),
     ("nft", "nftables"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("dnsmasq", "dnsmasq-base"),

@@ -1,16 +1,18 @@
-//! Other people's programs on our wire: a foreign DHCP server, a relay, a packet capture, a lossy network, and the reference chain.
+//! Other people's programs on our wire: a foreign DHCP server, a relay, a packet capture, a lossy or slow network, and the reference chain.
 
 mod capture;
 mod dhcp;
 mod loss;
 mod reference;
 mod relay;
+mod throttle;
 
 pub use capture::{BOOT_FILTER, Capture};
 pub use dhcp::ForeignDhcp;
 pub use loss::Loss;
 pub use reference::{Nginx, Reference, ReferencePlan};
 pub use relay::Relay;
+pub use throttle::Throttle;
 
 use std::time::Duration;
 

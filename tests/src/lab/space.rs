@@ -279,11 +279,39 @@ impl Space {
 
     /// Fetches an URL from inside: the body, or an error for every status but 2xx.
     pub fn http_get(&self, url: &str) -> Result<String> {
+        let (status, body) = self.http("GET", url, "")?;
+        ensure!((200..300).contains(&status), "GET {url}: {status}: {body}");
+        Ok(body)
+    }
+
+    /// One HTTP request from inside: status and body, whatever the status is.
+    pub fn http(&self, method: &str, url: &str, body: &str) -> Result<(u16, String)> {
         need::programs(&["curl"])?;
-        self.run(
-            "curl",
-            &["-sS", "--fail-with-body", "--max-time", "20", url],
-        )
+        let mut args = vec![
+            "-sS",
+            "--max-time",
+            "20",
+            "-w",
+            "\n%{http_code}",
+            "-X",
+            method,
+            url,
+        ];
+        match (method, body) {
+            ("HEAD", _) => args.extend(["--head"]),
+            (_, "") => {}
+            _ => args.extend([
+                "-H",
+                "Content-Type: application/json",
+                "--data-binary",
+                body,
+            ]),
+        }
+        let output = self.run("curl", &args)?;
+        let (body, status) = output
+            .rsplit_once('\n')
+            .context("curl prints the status last")?;
+        Ok((status.parse()?, body.to_owned()))
     }
 
     /// A plan for machine `id` (1..=99) on the home segment.

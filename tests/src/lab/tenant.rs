@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 
 /// Room for the kernel (9 MB), a small initrd and two loaders.
 const SIZE_MIB: u64 = 24;
-/// Goes into the cache key: raise it when the way a disk is made changes.
-const RECIPE: u32 = 1;
+/// Goes into the cache key beside all texts and files: raise it when the way a disk is put together changes.
+const RECIPE: u32 = 2;
 /// No chatter, no waiting for entropy, no mitigations: seconds under emulation.
 const QUICK: &str = "loglevel=4 edd=off random.trust_cpu=on mitigations=off nokaslr";
 
@@ -112,7 +112,7 @@ impl Tenant {
             "syslinux boots only from partition 1 of an MBR: choose BootsOn::UefiOnly for this ESP"
         );
         let kernel = kernel::unpacked()?;
-        let key = kernel::key(&(self, RECIPE, kernel.version(), stamps(self.inputs())?));
+        let key = self.key(&kernel)?;
         let name = format!("tenant-{}-{key}.img", self.name);
         kernel::cached(&name, |half| self.write(half, &kernel))
     }
@@ -121,7 +121,7 @@ impl Tenant {
     pub fn kernel_and_initrd(&self) -> Result<(PathBuf, PathBuf)> {
         self.check_name()?;
         let kernel = kernel::unpacked()?;
-        let key = kernel::key(&(self, RECIPE, kernel.version(), stamps(self.inputs())?));
+        let key = self.key(&kernel)?;
         let initrd = kernel::cached(&format!("initrd-{}-{key}.img", self.name), |half| {
             self.initrd(&kernel)?.write_gzip(half)
         })?;
@@ -137,6 +137,18 @@ impl Tenant {
             self.name
         );
         Ok(())
+    }
+
+    /// Everything an image or initrd is made from.
+    fn key(&self, kernel: &Kernel) -> Result<String> {
+        let texts = [self.init(&[]), self.syslinux(), self.grub_config()];
+        Ok(kernel::key(&(
+            self,
+            RECIPE,
+            texts,
+            kernel.version(),
+            stamps(self.inputs())?,
+        )))
     }
 
     fn inputs(&self) -> impl Iterator<Item = &Path> {
