@@ -1,5 +1,6 @@
 //! The Enforcer controller: boot decisions, their store, the sockets that serve them, the API and the command line.
 
+pub mod leases;
 pub mod management_os;
 pub mod state;
 pub mod store;

@@ -5,11 +5,11 @@
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use imbl::{HashMap, OrdMap};
+use imbl::{HashMap, OrdMap, OrdSet};
 use ipxe::MacAddr;
 
 use super::{
-    Key, Record, Write,
+    Key, Record, Timestamp, Write,
     activation::{Activation, ActivationId, Nonce},
     config::{BootConfig, ConfigName},
     event::Event,
@@ -35,6 +35,7 @@ pub struct View {
     activations_of: HashMap<MachineId, imbl::Vector<ActivationId>>,
     leases: OrdMap<MacAddr, Arc<LeaseRecord>>,
     lease_by_ip: OrdMap<Ipv4Addr, MacAddr>,
+    lease_by_expiry: OrdSet<(Timestamp, MacAddr)>,
     reservations: OrdMap<MacAddr, Arc<Reservation>>,
     reservation_by_ip: OrdMap<Ipv4Addr, MacAddr>,
     declined: OrdMap<Ipv4Addr, Declined>,
@@ -125,6 +126,14 @@ impl View {
         self.leases.get(self.lease_by_ip.get(&ip)?)
     }
 
+    /// Leases that ended at `now` or before, the one that ended first first.
+    pub fn leases_ended(&self, now: Timestamp) -> impl Iterator<Item = &Arc<LeaseRecord>> {
+        self.lease_by_expiry
+            .iter()
+            .take_while(move |(expires, _)| *expires <= now)
+            .filter_map(|(_, mac)| self.leases.get(mac))
+    }
+
     /// All reservations, by hardware address.
     pub fn reservations(&self) -> impl Iterator<Item = &Arc<Reservation>> {
         self.reservations.values()
@@ -146,6 +155,11 @@ impl View {
     #[must_use]
     pub fn declined(&self, ip: Ipv4Addr) -> Option<&Declined> {
         self.declined.get(&ip)
+    }
+
+    /// All addresses that were found to be somebody else's, also those that may be tried again.
+    pub fn declined_addresses(&self) -> impl Iterator<Item = &Declined> {
+        self.declined.values()
     }
 
     /// Events with a number above `after`, oldest first.
@@ -208,6 +222,7 @@ impl View {
             }
             Record::Lease(l) => {
                 self.lease_by_ip.insert(l.ip, l.mac);
+                self.lease_by_expiry.insert((l.expires, l.mac));
                 self.leases.insert(l.mac, l);
             }
             Record::Reservation(r) => {
@@ -233,6 +248,7 @@ impl View {
             Key::Lease(mac) => {
                 if let Some(old) = self.leases.remove(mac) {
                     remove_if(&mut self.lease_by_ip, old.ip, mac);
+                    self.lease_by_expiry.remove(&(old.expires, *mac));
                 }
             }
             Key::Reservation(mac) => {
