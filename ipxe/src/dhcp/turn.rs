@@ -73,10 +73,15 @@ pub fn turn(message: &Message, at: &Arrival<'_>) -> Turn {
     }
 }
 
+/// A REQUEST that names our address and wants one is for the DHCP server that shares this host: a second ACK, without
+/// an address, would cross its own.
 fn proxy_turn(message: &Message, at: &Arrival<'_>) -> Turn {
+    let wants_address = message.options.address(code::REQUESTED_ADDRESS).is_some();
     match message.kind {
         Kind::Discover => Turn::Boot(Kind::Offer),
-        Kind::Request if is_ours(message.server_id(), at) => Turn::Boot(Kind::Ack),
+        Kind::Request if !wants_address && is_ours(message.server_id(), at) => {
+            Turn::Boot(Kind::Ack)
+        }
         _ => Turn::Ignore,
     }
 }
