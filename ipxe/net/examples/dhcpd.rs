@@ -132,7 +132,7 @@ fn arguments() -> Option<(DhcpConfig, InMemory)> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> io::Result<ExitCode> {
+pub(crate) async fn main() -> io::Result<ExitCode> {
     let Some((config, memory)) = arguments() else {
         eprintln!("dhcpd proxy|server HTTP_PORT [INTERFACE] [FIRST_ADDRESS/PREFIX]");
         return Ok(ExitCode::from(2));
@@ -144,7 +144,7 @@ async fn main() -> io::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    println!("ready shared={}", server.shares_port());
+    println!("ready");
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.run(Arc::new(memory), stop.clone()));
     tokio::signal::ctrl_c().await?;

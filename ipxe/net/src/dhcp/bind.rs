@@ -1,4 +1,4 @@
-//! Taking the ports: alone, or beside another DHCP server of this host without stealing its packets.
+//! Taking the ports for ourselves, or listening in on them without taking anything from another server.
 
 use std::{
     io,
@@ -7,7 +7,10 @@ use std::{
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::socket::PortSocket;
+use super::{
+    raw,
+    socket::{How, PortSocket},
+};
 
 /// Room for a full room's DISCOVERs while the authority thinks: about 1,500 datagrams (bytes).
 const RECEIVE_BUFFER: usize = 1 << 20;
@@ -25,7 +28,7 @@ pub enum DhcpBindError {
     },
     /// The port is privileged.
     #[error(
-        "UDP port {port} may only be opened by root; start Enforcer as root or give it CAP_NET_BIND_SERVICE"
+        "UDP port {port} may only be opened by root; start Enforcer as root or give it CAP_NET_BIND_SERVICE and CAP_NET_RAW"
     )]
     Forbidden {
         /// Which port.
@@ -51,43 +54,30 @@ pub enum DhcpBindError {
 
 /// A port for us alone.
 pub(super) fn alone(port: u16) -> Result<PortSocket, DhcpBindError> {
-    open(Ipv4Addr::UNSPECIFIED, port, false).map_err(|e| explain(e, port))
+    let open = || {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        socket.bind(&SockAddr::from(address))?;
+        finish(socket, port, How::Bound)
+    };
+    open().map_err(|e| explain(e, port))
 }
 
-/// The DHCP port in proxy mode, and whether another server has it, too.
+/// Copies of what comes to a port, whoever has it, before or after us.
 ///
-/// Linux gives a broadcast to every socket of the port, but a unicast only to one: the most specific, else the newest.
-/// So where another server is, we take `255.255.255.255:67`, which no unicast matches, and its clients' renewals stay
-/// its own. Where none is, we take all addresses (relays can reach us) and allow sharing afterwards: a server that
-/// starts later is the newer socket and gets the unicasts.
-pub(super) fn beside_others(port: u16) -> Result<(PortSocket, bool), DhcpBindError> {
-    match open(Ipv4Addr::UNSPECIFIED, port, false) {
-        Ok(socket) => {
-            let shared = socket.allow_sharing();
-            shared.map_err(|e| explain(e, port))?;
-            Ok((socket, false))
-        }
-        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-            let socket = broadcasts_to(port).map_err(|e| explain(e, port))?;
-            Ok((socket, true))
-        }
-        Err(e) => Err(explain(e, port)),
-    }
+/// Binding the port beside another server would not do. dnsmasq without `bind-interfaces` does not share it, and would
+/// fail to start after us; where it does share, Linux gives each unicast to one socket only, and a renewal that
+/// reaches us instead is lost.
+pub(super) fn listening_in(port: u16) -> Result<PortSocket, DhcpBindError> {
+    let open = || finish(raw::open(port)?, port, How::Raw);
+    open().map_err(|e| explain(e, port))
 }
 
-/// Broadcasts to a port that others may have, too.
-pub(super) fn broadcasts_to(port: u16) -> io::Result<PortSocket> {
-    open(Ipv4Addr::BROADCAST, port, true)
-}
-
-fn open(address: Ipv4Addr, port: u16, shared: bool) -> io::Result<PortSocket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_reuse_address(shared)?;
+fn finish(socket: Socket, port: u16, how: How) -> io::Result<PortSocket> {
     socket.set_broadcast(true)?;
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&SockAddr::from(SocketAddrV4::new(address, port)))?;
-    PortSocket::new(socket)
+    PortSocket::new(socket, port, how)
 }
 
 fn explain(source: io::Error, port: u16) -> DhcpBindError {

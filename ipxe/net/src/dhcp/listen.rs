@@ -1,7 +1,6 @@
 //! The ear on the client port: other servers' broadcast replies.
 //!
-//! Bound to `255.255.255.255:68` with address sharing, it takes nothing away from a DHCP client of this host: clients
-//! use raw sockets or share the port, and their unicasts do not match this socket.
+//! A raw socket gets copies of them and takes nothing away from a DHCP client of this host.
 
 use std::{sync::Arc, time::Instant};
 
@@ -34,8 +33,8 @@ pub(super) async fn listen<A: BootAuthority>(
         };
         match got {
             Ok(came) => {
-                let bytes = &buffer[..came.len];
-                if let Some(note) = heard(bytes, came, &mut interfaces, &mut quota) {
+                let bytes = &buffer[came.payload.clone()];
+                if let Some(note) = heard(bytes, &came, &mut interfaces, &mut quota) {
                     authority.note(note);
                 }
             }
@@ -50,7 +49,7 @@ pub(super) async fn listen<A: BootAuthority>(
 /// What a reply on the wire says about its sender; our own replies come back to us, too.
 fn heard(
     bytes: &[u8],
-    came: Came,
+    came: &Came,
     interfaces: &mut Interfaces,
     quota: &mut Quota,
 ) -> Option<BootNote> {

@@ -1,5 +1,9 @@
 //! The DHCP sockets: port 67 for everybody, 4011 for PXE clients, an ear on 68 for other servers.
 //!
+//! As a server we have port 67 for ourselves. As a proxy we listen in on it with a raw socket and take it from nobody,
+//! so that a DHCP server on this host starts, serves and renews as if we were not there. Where none is, the system
+//! tells relays "port unreachable" besides our answer, which they ignore.
+//!
 //! [`DhcpServer::bind`] takes every port or says in a sentence why not; [`DhcpServer::run`] answers until it is
 //! stopped. What is answered is computed by [`ipxe::dhcp`] and decided by the [`BootAuthority`].
 
@@ -8,6 +12,7 @@ mod interfaces;
 mod listen;
 mod quota;
 mod ra;
+mod raw;
 mod serve;
 mod socket;
 
@@ -67,9 +72,8 @@ pub struct DhcpServer {
     config: DhcpConfig,
     dhcp: Arc<PortSocket>,
     pxe: Arc<PortSocket>,
-    /// Absent when something on this host keeps port 68 for itself.
+    /// Absent where raw sockets are forbidden.
     client: Option<PortSocket>,
-    shared: bool,
 }
 
 impl DhcpServer {
@@ -80,29 +84,21 @@ impl DhcpServer {
     pub fn bind(config: DhcpConfig) -> Result<Self, DhcpBindError> {
         Interfaces::check(config.interfaces.as_deref())?;
         let ports = config.ports;
-        let (dhcp, shared) = match config.mode {
-            DhcpMode::Proxy => bind::beside_others(ports.dhcp)?,
-            DhcpMode::Server => (bind::alone(ports.dhcp)?, false),
+        let dhcp = match config.mode {
+            DhcpMode::Proxy => bind::listening_in(ports.dhcp)?,
+            DhcpMode::Server => bind::alone(ports.dhcp)?,
         };
         Ok(Self {
             dhcp: Arc::new(dhcp),
             pxe: Arc::new(bind::alone(ports.pxe)?),
-            client: bind::broadcasts_to(ports.client).ok(),
-            shared,
+            client: bind::listening_in(ports.client).ok(),
             config,
         })
     }
 
-    /// Whether another program on this host has the DHCP port, too: then only broadcasts are answered there, and a
-    /// relay's unicasts go to that program.
-    #[must_use]
-    pub fn shares_port(&self) -> bool {
-        self.shared
-    }
-
     /// Answers until `stop`; questions about leases still open then get a short grace.
     pub async fn run<A: BootAuthority>(self, authority: Arc<A>, stop: CancellationToken) {
-        info!(mode = ?self.config.mode, shared = self.shared, "serving DHCP");
+        info!(mode = ?self.config.mode, "serving DHCP");
         let mut tasks = JoinSet::new();
         let hears_offers = self.client.is_some();
         for (port, socket) in [(DhcpPort::Dhcp, self.dhcp), (DhcpPort::Pxe, self.pxe)] {

@@ -69,7 +69,7 @@ pub(super) async fn serve<A: BootAuthority>(
             () = stop.cancelled() => break,
             Some(_) = leases.join_next(), if !leases.is_empty() => {}
             got = socket.recv(&mut buffer) => match got {
-                Ok(came) => desk.handle(&buffer[..came.len], came, &socket, &mut leases).await,
+                Ok(came) => desk.handle(&buffer[came.payload.clone()], came, &socket, &mut leases).await,
                 Err(error) => {
                     warn!(%error, "receiving DHCP");
                     time::sleep(AFTER_ERROR).await;

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSlice, IoSliceMut},
     net::{Ipv4Addr, SocketAddrV4},
+    ops::Range,
     os::fd::AsRawFd,
 };
 
@@ -13,18 +14,34 @@ use nix::{
         sockopt,
     },
 };
-use socket2::{SockRef, Socket};
+use socket2::Socket;
 use tokio::{io::Interest, net::UdpSocket};
+
+use super::raw;
 
 /// A socket with `IP_PKTINFO`.
 #[derive(Debug)]
-pub(super) struct PortSocket(UdpSocket);
+pub(super) struct PortSocket {
+    /// tokio has no raw sockets; what it does with a UDP socket's descriptor is right for any datagram socket.
+    io: UdpSocket,
+    port: u16,
+    how: How,
+}
+
+/// How datagrams are read and written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// The port is ours.
+    Bound,
+    /// A raw socket gets copies of what comes to the port; UDP headers are our work.
+    Raw,
+}
 
 /// Where a datagram came from and came in.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Came {
-    /// Octets in the buffer.
-    pub(super) len: usize,
+    /// Where it is in the buffer.
+    pub(super) payload: Range<usize>,
     /// Its sender.
     pub(super) from: SocketAddrV4,
     /// Index of the interface.
@@ -34,20 +51,16 @@ pub(super) struct Came {
 }
 
 impl PortSocket {
-    /// Takes over a bound, non-blocking socket.
-    pub(super) fn new(socket: Socket) -> io::Result<Self> {
+    /// Takes over a non-blocking socket that reads `port` in this way.
+    pub(super) fn new(socket: Socket, port: u16, how: How) -> io::Result<Self> {
         setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
-        UdpSocket::from_std(socket.into()).map(Self)
-    }
-
-    /// Lets sockets that are opened later bind the same port, if they allow it, too.
-    pub(super) fn allow_sharing(&self) -> io::Result<()> {
-        SockRef::from(&self.0).set_reuse_address(true)
+        let io = UdpSocket::from_std(socket.into())?;
+        Ok(Self { io, port, how })
     }
 
     /// Waits for a datagram; a longer one is cut to the buffer.
     pub(super) async fn recv(&self, buffer: &mut [u8]) -> io::Result<Came> {
-        self.0
+        self.io
             .async_io(Interest::READABLE, || self.try_recv(buffer))
             .await
     }
@@ -56,7 +69,7 @@ impl PortSocket {
         let mut control = cmsg_space!(libc::in_pktinfo);
         let mut slices = [IoSliceMut::new(buffer)];
         let got = recvmsg::<SockaddrIn>(
-            self.0.as_raw_fd(),
+            self.io.as_raw_fd(),
             &mut slices,
             Some(&mut control),
             MsgFlags::empty(),
@@ -67,9 +80,16 @@ impl PortSocket {
             _ => None,
         });
         let info = info.ok_or(io::ErrorKind::InvalidData)?;
+        let (len, from) = (got.bytes, SocketAddrV4::new(from.ip(), from.port()));
+        let (from, payload) = match self.how {
+            How::Bound => (from, 0..len),
+            // A datagram that lies about its length is an empty one: dropped and counted like any other short one.
+            How::Raw => raw::unwrap(&buffer[..len])
+                .map_or((from, 0..0), |(from, _port, payload)| (from, payload)),
+        };
         Ok(Came {
-            len: got.bytes,
-            from: SocketAddrV4::new(from.ip(), from.port()),
+            payload,
+            from,
             interface: info.ipi_ifindex.unsigned_abs(),
             local: Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr)),
         })
@@ -85,7 +105,12 @@ impl PortSocket {
         interface: u32,
     ) -> io::Result<()> {
         let by = if to.ip().is_broadcast() { interface } else { 0 };
-        self.0
+        let wrapped = match self.how {
+            How::Bound => None,
+            How::Raw => Some(raw::wrap(SocketAddrV4::new(local, self.port), to, bytes)),
+        };
+        let bytes = wrapped.as_deref().unwrap_or(bytes);
+        self.io
             .async_io(Interest::WRITABLE, || self.try_send(bytes, to, local, by))
             .await
     }
@@ -99,7 +124,7 @@ impl PortSocket {
             ipi_addr: libc::in_addr { s_addr: 0 },
         };
         sendmsg(
-            self.0.as_raw_fd(),
+            self.io.as_raw_fd(),
             &[IoSlice::new(bytes)],
             &[ControlMessage::Ipv4PacketInfo(&info)],
             MsgFlags::empty(),
