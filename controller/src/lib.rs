@@ -2,5 +2,6 @@
 
 pub mod leases;
 pub mod management_os;
+pub mod config;
 pub mod state;
 pub mod store;

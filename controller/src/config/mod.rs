@@ -1,0 +1,186 @@
+//! What a person writes → what the server uses.
+//!
+//! One TOML file, then `ENFORCER_*` variables and flags over it. Everything is checked before anything binds, and all
+//! mistakes are reported at once.
+
+mod flags;
+mod read;
+mod section;
+mod values;
+
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
+
+pub use flags::Flags;
+use ipxe::LocalBoot;
+pub use section::Mistake;
+pub use values::local_boot;
+
+use crate::state::{lease::Subnet, policy::Discovery};
+
+/// How DHCP is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DhcpRole {
+    /// Beside another DHCP server: only boot information, never addresses.
+    #[default]
+    Proxy,
+    /// As the DHCP server of the segment.
+    Server,
+    /// Not at all: another server names the boot files.
+    Off,
+}
+
+/// Whether an iPXE that is already in the machine's ROM is first replaced by ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rechain {
+    /// It is used as it is.
+    #[default]
+    Never,
+    /// Ours is sent first.
+    Always,
+}
+
+/// Everything a controller is started with. `docs/enforcer.toml` shows each key with its default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// State folder (`state`). Default `/var/lib/enforcer`; when not root `$XDG_STATE_HOME/enforcer`.
+    pub state: PathBuf,
+    /// Path of the API's local socket (`api_socket`).
+    pub api_socket: PathBuf,
+    /// Interfaces served (`interfaces`); empty: all that are up and have an IPv4 address.
+    pub interfaces: Vec<String>,
+    /// The address that TFTP and boot HTTP listen on (`listen`). Default: all.
+    pub listen: Ipv4Addr,
+    /// Port of boot HTTP (`http_port`). Default 4880.
+    pub http_port: u16,
+    /// Whether TFTP is served (`tftp`). Default true.
+    pub tftp: bool,
+    /// Which machines boot the management OS unasked (`discovery`). Default `registered`.
+    pub discovery: Discovery,
+    /// How machines without a method of their own are sent to their disk (`local_boot`). Default `auto`.
+    pub local_boot: LocalBoot,
+    /// `dhcp.mode`. Default `proxy`.
+    pub dhcp: DhcpRole,
+    /// Answer router solicitations in server mode (`dhcp.router_advertisements`). Default true.
+    pub router_advertisements: bool,
+    /// `[[dhcp.subnet]]`, for server mode.
+    pub subnets: Vec<Subnet>,
+    /// `ipxe.rechain`. Default `never`.
+    pub rechain: Rechain,
+    /// Kernel arguments of the management OS (`management_os.cmdline`).
+    pub management_cmdline: String,
+    /// `management_os.idle_wait`, seconds; `None` is `forever`. Default 10 minutes.
+    pub idle_wait_s: Option<u32>,
+    /// `management_os.flavour`: the one preferred when several are installed. Default `generic`.
+    pub flavour: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            state: default_state(),
+            api_socket: default_api_socket(),
+            interfaces: Vec::new(),
+            listen: Ipv4Addr::UNSPECIFIED,
+            http_port: 4880,
+            tftp: true,
+            discovery: Discovery::default(),
+            local_boot: LocalBoot::default(),
+            dhcp: DhcpRole::default(),
+            router_advertisements: true,
+            subnets: Vec::new(),
+            rechain: Rechain::default(),
+            // The last console is the one that programs write to: people look at screens.
+            management_cmdline: "console=ttyS0,115200 console=tty0".to_owned(),
+            idle_wait_s: Some(600),
+            flavour: "generic".to_owned(),
+        }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the config file {}: {source}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// As the system says.
+        source: std::io::Error,
+    },
+    /// The file is no TOML.
+    #[error("the config file {} is not TOML: {message}", path.display())]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// Where and what.
+        message: String,
+    },
+    /// Mistakes, all of them.
+    #[error("the configuration has {} mistake{}:{}", .0.len(), if .0.len() == 1 { "" } else { "s" }, listed(.0))]
+    Mistakes(Vec<Mistake>),
+}
+
+fn listed(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(|m| format!("\n  {m}")).collect()
+}
+
+impl Config {
+    /// Reads the file, if one is named, puts the flags over it and checks the result.
+    ///
+    /// # Errors
+    /// With every mistake found.
+    pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
+        let table = match &flags.config {
+            Some(path) => parse(path)?,
+            None => toml::Table::new(),
+        };
+        let (mut config, mut mistakes) = read::config(table);
+        flags.apply(&mut config, &mut mistakes);
+        read::check(&config, &mut mistakes);
+        if mistakes.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Mistakes(mistakes))
+        }
+    }
+}
+
+fn parse(path: &Path) -> Result<toml::Table, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    text.parse()
+        .map_err(|e: toml::de::Error| ConfigError::Syntax {
+            path: path.to_owned(),
+            message: e.to_string(),
+        })
+}
+
+/// Where state is kept when nobody says otherwise.
+#[must_use]
+pub fn default_state() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/var/lib/enforcer");
+    }
+    let home = || std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".local/state"));
+    let base = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(home);
+    base.unwrap_or_else(|| PathBuf::from(".")).join("enforcer")
+}
+
+/// Where the API's socket is when nobody says otherwise.
+#[must_use]
+pub fn default_api_socket() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/run/enforcer/api.sock");
+    }
+    let base = std::env::var_os("XDG_RUNTIME_DIR")
+        .map_or_else(default_state, |d| PathBuf::from(d).join("enforcer"));
+    base.join("api.sock")
+}

@@ -1,0 +1,124 @@
+//! The spellings of single values, shared by the file and the flags.
+
+use std::net::Ipv4Addr;
+
+use ipxe::LocalBoot;
+
+use super::{DhcpRole, Rechain};
+use crate::state::policy::Discovery;
+
+/// Reads one of a few words.
+fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+    let known = || words.iter().map(|(w, _)| *w).collect::<Vec<_>>().join(", ");
+    let found = words
+        .iter()
+        .find(|(w, _)| *w == text)
+        .map(|(_, value)| *value);
+    found.ok_or_else(|| format!("'{text}' is none of: {}", known()))
+}
+
+pub(super) fn dhcp(text: &str) -> Result<DhcpRole, String> {
+    word(
+        text,
+        &[
+            ("proxy", DhcpRole::Proxy),
+            ("server", DhcpRole::Server),
+            ("off", DhcpRole::Off),
+        ],
+    )
+}
+
+pub(super) fn discovery(text: &str) -> Result<Discovery, String> {
+    word(
+        text,
+        &[
+            ("off", Discovery::Off),
+            ("registered", Discovery::Registered),
+            ("all", Discovery::All),
+        ],
+    )
+}
+
+pub(super) fn rechain(text: &str) -> Result<Rechain, String> {
+    word(
+        text,
+        &[("never", Rechain::Never), ("always", Rechain::Always)],
+    )
+}
+
+/// Reads a local-boot method; also what the API and the command line take.
+///
+/// # Errors
+/// With the known words.
+pub fn local_boot(text: &str) -> Result<LocalBoot, String> {
+    let words = [
+        ("auto", LocalBoot::Auto),
+        ("sanboot", LocalBoot::Sanboot),
+        ("exit", LocalBoot::Exit),
+        ("exit-failure", LocalBoot::ExitFailure),
+        ("localboot", LocalBoot::Localboot),
+    ];
+    word(text, &words)
+}
+
+pub(super) fn address(text: &str) -> Result<Ipv4Addr, String> {
+    text.parse()
+        .map_err(|_| format!("'{text}' is no IPv4 address; write it like 10.0.0.1"))
+}
+
+/// `10.0.0.0/24`.
+pub(super) fn network(text: &str) -> Result<(Ipv4Addr, u8), String> {
+    let wrong = || format!("'{text}' is no IPv4 network; write it like 10.0.0.0/24");
+    let (ip, prefix) = text.split_once('/').ok_or_else(wrong)?;
+    let prefix: u8 = prefix
+        .parse()
+        .ok()
+        .filter(|p| (8..=30).contains(p))
+        .ok_or_else(wrong)?;
+    Ok((ip.parse().map_err(|_| wrong())?, prefix))
+}
+
+/// `10.0.0.100-10.0.0.200`.
+pub(super) fn pool(text: &str) -> Result<(Ipv4Addr, Ipv4Addr), String> {
+    let wrong = || format!("'{text}' is no address range; write it like 10.0.0.100-10.0.0.200");
+    let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+    let range = (
+        first.trim().parse().map_err(|_| wrong())?,
+        last.trim().parse().map_err(|_| wrong())?,
+    );
+    if range.0 <= range.1 {
+        Ok(range)
+    } else {
+        Err(format!("'{text}' ends before it starts"))
+    }
+}
+
+/// `90s`, `10m`, `12h`, `7d`, in seconds.
+pub(super) fn seconds(text: &str) -> Result<u32, String> {
+    let wrong = || format!("'{text}' is no duration; write it like 90s, 10m, 12h or 7d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let factor = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u32 = text[..text.len() - unit.len_utf8()]
+        .trim()
+        .parse()
+        .map_err(|_| wrong())?;
+    number
+        .checked_mul(factor)
+        .filter(|s| *s > 0)
+        .ok_or_else(wrong)
+}
+
+/// A duration, or `forever`.
+pub(super) fn wait(text: &str) -> Result<Option<u32>, String> {
+    if text == "forever" {
+        Ok(None)
+    } else {
+        seconds(text).map(Some)
+    }
+}

@@ -1,0 +1,117 @@
+//! The configuration, from file and flags.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{fs, path::PathBuf};
+
+use enforcer::config::{Config, DhcpRole, Flags};
+
+fn load(toml: &str, flags: Flags) -> Result<Config, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("enforcer.toml");
+    fs::write(&path, toml).unwrap();
+    Config::load(&Flags {
+        config: Some(path),
+        ..flags
+    })
+    .map_err(|e| e.to_string())
+}
+
+#[test]
+fn the_documented_example_is_the_default() {
+    let example = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/enforcer.toml");
+    let read = Config::load(&Flags {
+        config: Some(example),
+        ..Flags::default()
+    })
+    .unwrap();
+    assert_eq!(read, Config::default());
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_and_name_the_cure() {
+    let told = load(
+        r#"
+        discovry = "all"
+        http_port = "x"
+        [dhcp]
+        mode = "proxi"
+        [[dhcp.subnet]]
+        network = "10.0.0.0/24"
+        pool = "10.1.0.5-10.1.0.9"
+        lease = "soon"
+        "#,
+        Flags {
+            rechain: Some("sometimes".into()),
+            ..Flags::default()
+        },
+    )
+    .unwrap_err();
+    for part in [
+        "7 mistakes",
+        "discovry: there is no such setting; did you mean 'discovery'?",
+        "http_port: invalid type",
+        "dhcp.mode: 'proxi' is none of: proxy, server, off",
+        "dhcp.subnet[0].lease: 'soon' is no duration",
+        "--rechain (ENFORCER_RECHAIN): 'sometimes' is none of: never, always",
+    ] {
+        assert!(told.contains(part), "missing {part:?} in\n{told}");
+    }
+}
+
+#[test]
+fn what_only_holds_between_keys_is_checked() {
+    let subnet = "[[dhcp.subnet]]\nnetwork = \"10.0.0.0/24\"\npool = \"10.0.0.5-10.0.0.9\"\n";
+    for (toml, part) in [
+        (
+            "[dhcp]\nmode = \"server\"\n".to_owned(),
+            "needs at least one [[dhcp.subnet]]",
+        ),
+        (subnet.to_owned(), "only served with dhcp.mode"),
+        (
+            format!("[dhcp]\nmode = \"server\"\n{subnet}{subnet}"),
+            "overlaps",
+        ),
+        (
+            format!(
+                "[dhcp]\nmode = \"server\"\n{}",
+                subnet.replace("10.0.0.9", "10.9.0.9")
+            ),
+            "outside",
+        ),
+        ("[management_os]\ncmdline = \"a || b\"\n".to_owned(), "'||'"),
+    ] {
+        let told = load(&toml, Flags::default()).unwrap_err();
+        assert!(told.contains(part), "missing {part:?} in\n{told}");
+    }
+}
+
+#[test]
+fn a_flag_beats_the_file() {
+    let flags = Flags {
+        dhcp: Some("off".into()),
+        http_port: Some(80),
+        ..Flags::default()
+    };
+    let config = load("http_port = 8080\n[dhcp]\nmode = \"proxy\"\n", flags).unwrap();
+    assert_eq!((config.http_port, config.dhcp), (80, DhcpRole::Off));
+}
+
+#[test]
+fn a_file_that_is_missing_or_no_toml_is_a_sentence() {
+    let missing = Config::load(&Flags {
+        config: Some("/nonexistent.toml".into()),
+        ..Flags::default()
+    });
+    assert!(
+        missing
+            .unwrap_err()
+            .to_string()
+            .contains("cannot read the config file /nonexistent.toml")
+    );
+    assert!(
+        load("a = = b", Flags::default())
+            .unwrap_err()
+            .contains("is not TOML")
+    );
+}
