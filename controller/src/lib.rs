@@ -3,5 +3,6 @@
 pub mod leases;
 pub mod management_os;
 pub mod config;
+pub mod firmware;
 pub mod state;
 pub mod store;
