@@ -1,8 +1,11 @@
 //! The Enforcer controller: boot decisions, their store, the sockets that serve them, the API and the command line.
 
-pub mod leases;
-pub mod management_os;
+pub mod boot;
 pub mod config;
 pub mod firmware;
+pub mod leases;
+pub mod management_os;
+pub mod metrics;
+pub mod serve;
 pub mod state;
 pub mod store;

@@ -109,3 +109,11 @@ pub(super) fn names() -> Vec<String> {
     names.dedup();
     names
 }
+
+/// The IPv4 addresses of this host, loopback left out: those that machines may know it by.
+#[must_use]
+pub fn own_addresses() -> Vec<Ipv4Addr> {
+    let entries = getifaddrs().into_iter().flatten();
+    let addresses = entries.filter_map(|e| e.address.and_then(|a| Some(a.as_sockaddr_in()?.ip())));
+    addresses.filter(|ip| !ip.is_loopback()).collect()
+}

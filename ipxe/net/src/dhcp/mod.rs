@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 pub use bind::DhcpBindError;
 use interfaces::Interfaces;
+pub use interfaces::own_addresses;
 pub use ipxe::dhcp::DhcpMode;
 use ipxe::dhcp::DhcpPort;
 use serve::Desk;

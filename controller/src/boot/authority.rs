@@ -1,0 +1,200 @@
+//! DHCP and TFTP ask.
+
+use std::net::IpAddr;
+
+use ipxe::{BootPlan, PxeClient};
+use ipxe_net::{
+    BootAuthority, BootFile, BootNote, BootOffer, LeaseAnswer, LeaseAsk, ScriptAsk, TftpEnd,
+};
+
+use super::{Desk, arch_of, base_url, fresh_machine_id, lock, script_of};
+use crate::{
+    config::Rechain,
+    metrics::Counter,
+    state::{
+        boot::BootRequest,
+        ops::{ClaimBoot, Saw},
+    },
+};
+
+impl BootAuthority for Desk {
+    fn offer(&self, client: &PxeClient) -> BootOffer {
+        let request = BootRequest {
+            mac: client.mac,
+            arch: None,
+            session: None,
+            after_management: false,
+            base: String::new(),
+        };
+        if self.peek(&request).plan == BootPlan::Silent {
+            return BootOffer::Silent;
+        }
+        let ours = || lock(&self.stages).runs_ours(client.mac, self.store.now());
+        if client.ipxe && (self.rechain == Rechain::Never || ours()) {
+            return BootOffer::Script;
+        }
+        match self.firmware.load().program(client.firmware) {
+            Some(name) => BootOffer::Firmware(name.to_owned()),
+            // A ROM that already is iPXE can do without ours.
+            None if client.ipxe => BootOffer::Script,
+            None => BootOffer::Silent,
+        }
+    }
+
+    async fn lease(&self, ask: LeaseAsk) -> LeaseAnswer {
+        let answer = self.leases.lease(ask).await;
+        let label = match answer {
+            LeaseAnswer::Grant(_) => "grant",
+            LeaseAnswer::Refuse => "refuse",
+            LeaseAnswer::Silent => "silent",
+        };
+        self.metrics.count(Counter::LeaseAnswers, label);
+        answer
+    }
+
+    fn tftp_file(&self, name: &str, from: IpAddr) -> Option<BootFile> {
+        self.named_file(name, from)
+    }
+
+    async fn script(&self, ask: ScriptAsk) -> String {
+        let base = base_url(ask.at);
+        let session = ask
+            .session
+            .clone()
+            .unwrap_or_else(|| format!("{:08x}", rand::random::<u32>()));
+        lock(&self.stages).finished(ask.mac);
+        lock(&self.addresses).learn(ask.from.ip(), ask.mac, self.store.now());
+        let request = BootRequest {
+            mac: ask.mac,
+            arch: arch_of(ask.arch.as_deref()),
+            session: Some(session.clone()),
+            after_management: ask.after_management,
+            base: base.clone(),
+        };
+        self.saw(&ask);
+        let peeked = self.peek(&request);
+        let decision = match peeked.claim {
+            None => peeked,
+            // Nothing leaves before the claim is durable; when it cannot be, the machine boots its disk.
+            Some(_) => match self
+                .store
+                .apply(ClaimBoot {
+                    request,
+                    fresh_id: fresh_machine_id(),
+                })
+                .await
+            {
+                Ok(decision) => decision,
+                Err(error) => {
+                    tracing::error!(mac = %ask.mac, %error, "a boot could not be claimed: the machine is sent to its disk");
+                    return ipxe::render(
+                        &BootPlan::LocalDisk(peeked.local),
+                        super::Surroundings {
+                            base: &base,
+                            machine: "",
+                            local: peeked.local,
+                        },
+                    );
+                }
+            },
+        };
+        self.timeline.told(ask.mac, &decision, &session);
+        script_of(&decision, &self.store.view(), ask.mac, &base)
+    }
+
+    fn note(&self, note: BootNote) {
+        match note {
+            BootNote::Asked { client, offer } => self.asked(&client, &offer),
+            BootNote::AddressRequested { mac, ip } => {
+                lock(&self.addresses).learn(ip.into(), mac, self.store.now());
+            }
+
+            BootNote::ForeignServer { server, boots } => self.timeline.foreign(server, boots),
+            BootNote::Tftp {
+                from, name, end, ..
+            } => self.tftp_ended(from, &name, end),
+            BootNote::Http { from, path, status } => self.http_answered(from, &path, status),
+            BootNote::Dropped(reason) => self.metrics.count(Counter::Dropped, reason),
+        }
+    }
+}
+
+impl Desk {
+    fn saw(&self, ask: &ScriptAsk) {
+        let saw = Saw {
+            mac: ask.mac,
+            uuid: ask.uuid.clone(),
+            serial: ask.serial.clone(),
+            firmware: None,
+            fresh_id: fresh_machine_id(),
+        };
+        self.store.note_change(ask.mac, saw);
+    }
+
+    fn asked(&self, client: &PxeClient, offer: &BootOffer) {
+        let label = match offer {
+            BootOffer::Silent => "silent",
+            BootOffer::Firmware(_) => "firmware",
+            BootOffer::Script => "script",
+        };
+        self.metrics.count(Counter::BootOffers, label);
+        // iPXE's own requests repeat what the ROM said, in part wrongly: it always calls itself by its build.
+        let firmware = (!client.ipxe).then_some(client.firmware);
+        let saw = Saw {
+            mac: client.mac,
+            uuid: None,
+            serial: None,
+            firmware,
+            fresh_id: fresh_machine_id(),
+        };
+        self.store.note_change(client.mac, saw);
+        self.timeline.asked(client, offer);
+    }
+
+    fn tftp_ended(&self, from: IpAddr, name: &str, end: TftpEnd) {
+        let label = match end {
+            TftpEnd::Complete => "complete",
+            TftpEnd::Aborted => "aborted",
+            TftpEnd::Restarted => "restarted",
+            TftpEnd::TimedOut => "timed-out",
+            TftpEnd::NotFound => "not-found",
+            TftpEnd::Refused => "refused",
+        };
+        self.metrics.count(Counter::TftpTransfers, label);
+        if end == TftpEnd::Complete {
+            self.program_loaded(from, name, "TFTP");
+        }
+    }
+
+    fn http_answered(&self, from: IpAddr, path: &str, status: u16) {
+        let kind = path
+            .split('/')
+            .nth(1)
+            .filter(|k| matches!(*k, "boot.ipxe" | "boot" | "firmware" | "assets" | "v1"));
+        self.metrics
+            .count(Counter::BootRequests, kind.unwrap_or("other"));
+        if !(200..300).contains(&status) {
+            return;
+        }
+        if let Some(name) = path
+            .strip_prefix("/firmware/")
+            .filter(|n| *n != crate::firmware::LOCALBOOT)
+        {
+            self.program_loaded(from, name, "HTTP");
+        } else if let Some(name) = path.strip_prefix("/assets/management-os/")
+            && let Some(mac) = lock(&self.addresses).mac(from, self.store.now())
+        {
+            self.timeline.management_file(mac, name);
+        }
+    }
+
+    /// A boot program reached a machine: the iPXE that asks next is ours.
+    fn program_loaded(&self, from: IpAddr, name: &str, protocol: &str) {
+        let now = self.store.now();
+        let Some(mac) = lock(&self.addresses).mac(from, now) else {
+            return;
+        };
+        lock(&self.stages).loaded(mac, now);
+        self.timeline.firmware_loaded(mac, name, protocol);
+    }
+}

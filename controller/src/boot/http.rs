@@ -1,0 +1,151 @@
+//! Boot HTTP asks: the general script, files, evidence, callbacks, pixiecore's question.
+
+use std::net::SocketAddr;
+
+use ipxe::{BootPlan, ConfigBoot, KernelBoot, MacAddr};
+use ipxe_net::{BootFile, CallbackReply, HttpAuthority, NonceAsk, NonceReceived, NonceReply};
+use serde_json::json;
+
+use super::{Desk, base_url, lock};
+use crate::state::{
+    activation::{Activation, Nonce},
+    boot::BootRequest,
+    ops::{BeginFetch, Callback, CallbackAnswer, FetchAnswer, FileSent},
+    template::Scope,
+};
+
+impl HttpAuthority for Desk {
+    fn general_script(&self, at: SocketAddr) -> String {
+        ipxe::general_script(&base_url(at), &format!("{:016x}", rand::random::<u64>()))
+    }
+
+    fn http_file(&self, path: &str) -> Option<BootFile> {
+        self.public_file(path)
+    }
+
+    async fn nonce_file(&self, ask: NonceAsk) -> NonceReply {
+        let Ok(nonce) = ask.nonce.parse::<Nonce>() else {
+            return NonceReply::Unknown;
+        };
+        let begin = BeginFetch {
+            nonce,
+            name: ask.name,
+            session: ask.session,
+        };
+        let answer = if ask.peek {
+            use crate::state::Transition as _;
+            begin.run(&self.store.view(), self.store.now()).1
+        } else {
+            match self.store.apply(begin).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    tracing::error!(%error, "a boot file could not be claimed");
+                    return NonceReply::Unavailable;
+                }
+            }
+        };
+        self.reply(answer, ask.at)
+    }
+
+    async fn nonce_received(&self, file: NonceReceived) {
+        if !lock(&self.received).add(&file) {
+            return;
+        }
+        let Ok(nonce) = file.nonce.parse() else {
+            return;
+        };
+        let sent = FileSent {
+            nonce,
+            name: file.name,
+            session: file.session,
+        };
+        if let Err(error) = self.store.apply(sent).await {
+            // The machine has the file but we cannot write it down: it will be served again.
+            tracing::error!(%error, "a received boot file could not be recorded");
+        }
+    }
+
+    async fn callback(&self, nonce: String, failure: Option<String>) -> CallbackReply {
+        let Ok(nonce) = nonce.parse() else {
+            return CallbackReply::Unknown;
+        };
+        match self.store.apply(Callback { nonce, failure }).await {
+            Ok(CallbackAnswer::Closed | CallbackAnswer::Ignored) => CallbackReply::Taken,
+            Ok(CallbackAnswer::Unknown) => CallbackReply::Unknown,
+            Err(_) => CallbackReply::Unavailable,
+        }
+    }
+
+    fn pixiecore(&self, mac: MacAddr, at: SocketAddr) -> Option<String> {
+        let base = base_url(at);
+        let request = BootRequest {
+            mac,
+            arch: None,
+            session: None,
+            after_management: false,
+            base: base.clone(),
+        };
+        let answer = match self.peek(&request).plan {
+            BootPlan::Config(ConfigBoot::Kernel(kernel)) | BootPlan::Management(kernel) => {
+                pixiecore_kernel(&kernel, &base)
+            }
+            BootPlan::Config(ConfigBoot::Script(script)) => {
+                json!({ "ipxe-script": format!("#!ipxe\n{script}") })
+            }
+            BootPlan::LocalDisk(_) | BootPlan::AskPeers | BootPlan::Silent => return None,
+        };
+        Some(answer.to_string())
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.render()
+    }
+}
+
+/// pixiecore's API (README.api.md): URLs without iPXE variables, which pixiecore does not expand.
+fn pixiecore_kernel(kernel: &KernelBoot, base: &str) -> serde_json::Value {
+    let url = |path: &str| {
+        format!(
+            "{base}{}",
+            path.split_once('?').map_or(path, |(path, _)| path)
+        )
+    };
+    let initrds: Vec<String> = kernel.initrds.iter().map(|i| url(&i.path)).collect();
+    json!({ "kernel": url(&kernel.kernel.path), "initrd": initrds, "cmdline": kernel.cmdline })
+}
+
+impl Desk {
+    fn reply(&self, answer: FetchAnswer, at: SocketAddr) -> NonceReply {
+        match answer {
+            FetchAnswer::Asset(asset, session) => match self.asset(&asset) {
+                Some(file) => NonceReply::File { file, session },
+                None => {
+                    tracing::error!(file = %asset.name, sha256 = %asset.sha256, "a boot file is missing from the asset folder");
+                    NonceReply::Unknown
+                }
+            },
+            FetchAnswer::Answer(activation, template) => self.filled_in(&activation, &template, at),
+            FetchAnswer::Over(reason) => NonceReply::Gone(reason),
+            FetchAnswer::Unknown => NonceReply::Unknown,
+        }
+    }
+
+    fn filled_in(&self, activation: &Activation, template: &str, at: SocketAddr) -> NonceReply {
+        let view = self.store.view();
+        let Some(machine) = view.machine(&activation.machine) else {
+            return NonceReply::Unknown;
+        };
+        let scope = Scope {
+            machine,
+            base: &base_url(at),
+            nonce: &activation.nonce,
+        };
+        match scope.render(template) {
+            Ok(text) => NonceReply::Text(text),
+            Err(error) => {
+                tracing::error!(config = %activation.config.name, %error, "an answer file cannot be filled in");
+                NonceReply::Unknown
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What the boot sockets tell, as events a person can follow: the boot timeline.
+
+use std::{collections::HashMap, sync::Mutex};
+
+use ipxe::{BootPlan, MacAddr, PxeClient};
+use ipxe_net::BootOffer;
+
+use super::lock;
+use crate::{
+    state::{Timestamp, boot::Decision, event::Draft},
+    store::Store,
+};
+
+/// Stations whose last line is remembered, so that a DISCOVER and its REQUEST are one line.
+const MAX: usize = 8192;
+/// The same line of the same station within this is not repeated, seconds.
+const REPEAT_S: i64 = 5;
+
+/// Writes timeline events.
+pub(super) struct Timeline {
+    store: Store,
+    last: Mutex<HashMap<MacAddr, (String, Timestamp)>>,
+}
+
+impl Timeline {
+    pub(super) fn new(store: Store) -> Self {
+        Self {
+            store,
+            last: Mutex::default(),
+        }
+    }
+
+    /// A boot client asked by DHCP.
+    pub(super) fn asked(&self, client: &PxeClient, offer: &BootOffer) {
+        let firmware = client.firmware.describe();
+        let (kind, told) = match offer {
+            // Not ours, or nothing to send: `machine.seen` tells it once.
+            BootOffer::Silent => return,
+            BootOffer::Firmware(name) => (
+                "boot.firmware-offered",
+                format!("{firmware} asks to boot: offered {name}"),
+            ),
+            BootOffer::Script => (
+                "boot.script-offered",
+                format!("iPXE ({firmware}) asks to boot: offered its script"),
+            ),
+        };
+        self.tell(
+            client.mac,
+            Draft::new(kind, told).field("firmware", firmware),
+        );
+    }
+
+    /// A machine loaded a boot program.
+    pub(super) fn firmware_loaded(&self, mac: MacAddr, name: &str, protocol: &str) {
+        let draft = Draft::new(
+            "boot.firmware-loaded",
+            format!("loaded {name} by {protocol}"),
+        );
+        self.tell(mac, draft.field("file", name));
+    }
+
+    /// A machine was told what to run.
+    pub(super) fn told(&self, mac: MacAddr, decision: &Decision, session: &str) {
+        let reason = decision
+            .why
+            .iter()
+            .find(|w| w.decided)
+            .map_or("", |w| w.found.as_str());
+        let what = match &decision.plan {
+            BootPlan::Config(_) => "its boot config",
+            BootPlan::Management(_) => "the management OS",
+            BootPlan::LocalDisk(_) => "its own disk",
+            BootPlan::AskPeers | BootPlan::Silent => "its own disk, as it is not ours",
+        };
+        let draft = Draft::new("boot.told", format!("told to boot {what}: {reason}"));
+        self.tell(
+            mac,
+            draft
+                .field("plan", decision.plan.kind())
+                .field("session", session),
+        );
+    }
+
+    /// A machine fetched a file of the management OS.
+    pub(super) fn management_file(&self, mac: MacAddr, name: &str) {
+        self.tell(
+            mac,
+            Draft::new(
+                "boot.management-os",
+                format!("fetches the management OS: {name}"),
+            )
+            .field("file", name),
+        );
+    }
+
+    /// Another DHCP server was heard.
+    pub(super) fn foreign(&self, server: std::net::Ipv4Addr, boots: bool) {
+        let text = if boots {
+            format!(
+                "another boot server answers on this segment: {server}; machines take the first answer, so stop one of them"
+            )
+        } else {
+            format!("a DHCP server is at {server}")
+        };
+        let draft = Draft::new(if boots { "dhcp.rival" } else { "dhcp.server" }, text);
+        self.tell(
+            pretend_mac(server),
+            draft.field("server", server.to_string()),
+        );
+    }
+
+    fn tell(&self, mac: MacAddr, draft: Draft) {
+        let now = self.store.now();
+        let mut last = lock(&self.last);
+        let repeated = |(text, at): &(String, Timestamp)| {
+            *text == draft.text && !super::older_than(*at, now, REPEAT_S)
+        };
+        if last.get(&mac).is_some_and(repeated) {
+            return;
+        }
+        if last.len() >= MAX {
+            last.clear();
+        }
+        last.insert(mac, (draft.text.clone(), now));
+        drop(last);
+        let machine = self.store.view().machine_by_mac(mac).map(|m| m.id.clone());
+        let draft = if draft.kind.starts_with("dhcp.") {
+            draft
+        } else {
+            draft.mac(mac)
+        };
+        self.store.note(match machine {
+            Some(id) => draft.machine(&id),
+            None => draft,
+        });
+    }
+}
+
+/// A key for a server's lines: a locally administered address that no NIC has.
+fn pretend_mac(server: std::net::Ipv4Addr) -> MacAddr {
+    let [a, b, c, d] = server.octets();
+    MacAddr([0x0f, 0, a, b, c, d])
+}

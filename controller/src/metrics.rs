@@ -1,0 +1,187 @@
+//! Counters for `/metrics`: labelled, atomic, bounded. What can be counted from the view is not counted here.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// Label values kept for one counter; what comes later is counted as `other`. Labels are our own words, so more than this
+/// means that a stranger's text became a label.
+pub const MAX_LABELS: usize = 64;
+
+/// Everything that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Counter {
+    /// Packets and requests dropped, by reason (`BootNote::Dropped`).
+    Dropped,
+    /// TFTP transfers, by how they ended.
+    TftpTransfers,
+    /// API requests, by status code.
+    ApiRequests,
+    /// Boot HTTP requests, by what was asked for.
+    BootRequests,
+    /// DHCP boot offers, by what was offered.
+    BootOffers,
+    /// DHCP lease questions, by answer.
+    LeaseAnswers,
+}
+
+impl Counter {
+    /// Every counter, in the order of `/metrics`.
+    pub const ALL: [Self; 6] = [
+        Self::Dropped,
+        Self::TftpTransfers,
+        Self::ApiRequests,
+        Self::BootRequests,
+        Self::BootOffers,
+        Self::LeaseAnswers,
+    ];
+
+    /// Name, label and help line, as Prometheus shows them.
+    fn describe(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Dropped => (
+                "enforcer_dropped_total",
+                "reason",
+                "Packets and requests dropped.",
+            ),
+            Self::TftpTransfers => ("enforcer_tftp_transfers_total", "end", "TFTP transfers."),
+            Self::ApiRequests => ("enforcer_api_requests_total", "status", "API requests."),
+            Self::BootRequests => (
+                "enforcer_boot_requests_total",
+                "kind",
+                "Boot HTTP requests.",
+            ),
+            Self::BootOffers => (
+                "enforcer_boot_offers_total",
+                "offer",
+                "Boot offers made by DHCP.",
+            ),
+            Self::LeaseAnswers => (
+                "enforcer_lease_answers_total",
+                "answer",
+                "Answers to DHCP lease questions.",
+            ),
+        }
+    }
+}
+
+/// The process's counters; share it behind an `Arc`.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    counts: RwLock<BTreeMap<(Counter, String), AtomicU64>>,
+}
+
+impl Metrics {
+    /// Adds one. Never blocks longer than a map look-up; only a label's first use takes the lock for writing.
+    pub fn count(&self, counter: Counter, label: &str) {
+        let key = (counter, label.to_owned());
+        {
+            let counts = self.counts.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(count) = counts.get(&key) {
+                count.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+        }
+        let mut counts = self.counts.write().unwrap_or_else(PoisonError::into_inner);
+        let labels = counts.keys().filter(|(c, _)| *c == counter).count();
+        let key = if labels < MAX_LABELS || counts.contains_key(&key) {
+            key
+        } else {
+            (counter, "other".to_owned())
+        };
+        counts
+            .entry(key)
+            .or_default()
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A counter's value under one label.
+    #[must_use]
+    pub fn value(&self, counter: Counter, label: &str) -> u64 {
+        let counts = self.counts.read().unwrap_or_else(PoisonError::into_inner);
+        counts
+            .get(&(counter, label.to_owned()))
+            .map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// All counters in Prometheus' text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let counts = self.counts.read().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::new();
+        for counter in Counter::ALL {
+            let (name, label, help) = counter.describe();
+            let values = counts
+                .iter()
+                .filter(|((c, _), _)| *c == counter)
+                .map(|((_, value), count)| (value.as_str(), count.load(Ordering::Relaxed)));
+            family(&mut text, name, "counter", help, label, values);
+        }
+        text
+    }
+}
+
+/// Writes one metric family; one without values is left out.
+pub(crate) fn family<'a>(
+    text: &mut String,
+    name: &str,
+    kind: &str,
+    help: &str,
+    label: &str,
+    values: impl IntoIterator<Item = (&'a str, u64)>,
+) {
+    let mut values = values.into_iter().peekable();
+    if values.peek().is_none() {
+        return;
+    }
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    for (value, count) in values {
+        let value = escape(value);
+        let _ = writeln!(text, "{name}{{{label}=\"{value}\"}} {count}");
+    }
+}
+
+fn escape(value: &str) -> String {
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_told_by_label() {
+        let metrics = Metrics::default();
+        metrics.count(Counter::Dropped, "rate");
+        metrics.count(Counter::Dropped, "rate");
+        metrics.count(Counter::Dropped, "a \"quoted\"\nword");
+        assert_eq!(
+            metrics.render(),
+            "# HELP enforcer_dropped_total Packets and requests dropped.\n\
+             # TYPE enforcer_dropped_total counter\n\
+             enforcer_dropped_total{reason=\"a \\\"quoted\\\"\\nword\"} 1\n\
+             enforcer_dropped_total{reason=\"rate\"} 2\n"
+        );
+    }
+
+    #[test]
+    fn strangers_cannot_grow_the_table() {
+        let metrics = Metrics::default();
+        for n in 0..1000 {
+            metrics.count(Counter::Dropped, &n.to_string());
+        }
+        assert_eq!(metrics.counts.read().unwrap().len(), MAX_LABELS + 1);
+        assert_eq!(
+            metrics.value(Counter::Dropped, "other"),
+            1000 - MAX_LABELS as u64
+        );
+    }
+}
