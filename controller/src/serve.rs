@@ -1,0 +1,212 @@
+//! `enforcer serve`: everything bound before anything is answered, every task awaited when it stops.
+
+mod policy;
+mod watch;
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use ipxe_net::{
+    BootHttp, TftpServer,
+    dhcp::{DhcpBindError, DhcpConfig, DhcpMode, DhcpPorts, DhcpServer},
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    boot::Desk,
+    config::{Config, DhcpRole},
+    firmware::{self, FirmwareSet},
+    metrics::Metrics,
+    store::{Redb, Store, StoreError, SystemClock},
+};
+
+/// How long tasks may take to end before they are dropped.
+const GRACE: Duration = Duration::from_secs(8);
+/// TFTP's port (RFC 1350).
+const TFTP_PORT: u16 = 69;
+
+/// Why the controller did not start; each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state folder.
+    #[error("cannot use the state folder {}: {source}; create it, or name another with --state", path.display())]
+    State {
+        /// Which folder.
+        path: PathBuf,
+        /// As the system says.
+        source: io::Error,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The firmware folder.
+    #[error(transparent)]
+    Firmware(#[from] firmware::ImportError),
+    /// The firmware manifest.
+    #[error(transparent)]
+    Manifest(#[from] firmware::ManifestError),
+    /// DHCP.
+    #[error(transparent)]
+    Dhcp(#[from] DhcpBindError),
+    /// A port.
+    #[error("cannot open {what} on {at}: {}", port_cure(.source))]
+    Port {
+        /// What it is for.
+        what: &'static str,
+        /// Which address.
+        at: SocketAddr,
+        /// As the system says.
+        source: io::Error,
+    },
+}
+
+fn port_cure(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another program has this port; stop it (`ss -lpn` shows which), or change the port or `listen`".to_owned(),
+        io::ErrorKind::PermissionDenied => "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this host has no such address; correct `listen`".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A running controller.
+pub struct Controller {
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+    http: SocketAddr,
+}
+
+impl Controller {
+    /// Opens the state, binds every port, then starts to answer.
+    ///
+    /// # Errors
+    /// A sentence that names the cure; nothing was answered yet.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        let store = open_store(config)?;
+        let firmware = open_firmware(&config.state)?;
+        let metrics = Arc::new(Metrics::default());
+        let assets = config.state.join("assets");
+        let desk = Arc::new(Desk::new(
+            store.clone(),
+            firmware,
+            Arc::clone(&metrics),
+            assets,
+            config.rechain,
+        ));
+        let bound = Bound::bind(config)?;
+        let http = bound.http.local_addr().map_err(|source| StartError::Port {
+            what: "boot HTTP",
+            at: bound.http_at,
+            source,
+        })?;
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        bound.spawn(&mut tasks, &desk, &stop);
+        tasks.spawn(watch::assets(
+            store.clone(),
+            Arc::clone(&desk),
+            config.clone(),
+            stop.clone(),
+        ));
+        tasks.spawn(watch::overdue(store, stop.clone()));
+        info!(dhcp = ?config.dhcp, http = %http, state = %config.state.display(), "ready");
+        Ok(Self { stop, tasks, http })
+    }
+
+    /// Where boot HTTP listens.
+    #[must_use]
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Stops answering, lets open transfers end for a moment, flushes what was noted.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, all).await.is_err() {
+            warn!("some transfers were cut off");
+        }
+    }
+}
+
+fn open_store(config: &Config) -> Result<Store, StartError> {
+    std::fs::create_dir_all(&config.state).map_err(|source| StartError::State {
+        path: config.state.clone(),
+        source,
+    })?;
+    let backend = Redb::open(config.state.join("enforcer.redb")).map_err(StoreError::from)?;
+    Ok(Store::open(backend, policy::of(config), SystemClock)?)
+}
+
+fn open_firmware(state: &Path) -> Result<FirmwareSet, StartError> {
+    let folder = state.join("firmware");
+    firmware::fill(&folder)?;
+    let (set, notices) = FirmwareSet::open(&folder)?;
+    for notice in notices {
+        warn!("{notice}");
+    }
+    Ok(set)
+}
+
+/// Every socket, before any is answered.
+struct Bound {
+    dhcp: Option<DhcpServer>,
+    tftp: Option<TftpServer>,
+    http: BootHttp,
+    http_at: SocketAddr,
+}
+
+impl Bound {
+    fn bind(config: &Config) -> Result<Self, StartError> {
+        let at = |port| SocketAddr::new(IpAddr::V4(config.listen), port);
+        let port = |what, at| move |source| StartError::Port { what, at, source };
+        let http_at = at(config.http_port);
+        let http = BootHttp::bind(http_at).map_err(port("boot HTTP", http_at))?;
+        let tftp_at = at(TFTP_PORT);
+        let tftp = config
+            .tftp
+            .then(|| TftpServer::bind(tftp_at).map_err(port("TFTP", tftp_at)))
+            .transpose()?;
+        let mode = match config.dhcp {
+            DhcpRole::Proxy => Some(DhcpMode::Proxy),
+            DhcpRole::Server => Some(DhcpMode::Server),
+            DhcpRole::Off => None,
+        };
+        let dhcp = mode
+            .map(|mode| DhcpServer::bind(dhcp_config(config, mode)))
+            .transpose()?;
+        Ok(Self {
+            dhcp,
+            tftp,
+            http,
+            http_at,
+        })
+    }
+
+    fn spawn(self, tasks: &mut JoinSet<()>, desk: &Arc<Desk>, stop: &CancellationToken) {
+        if let Some(dhcp) = self.dhcp {
+            tasks.spawn(dhcp.run(Arc::clone(desk), stop.clone()));
+        }
+        if let Some(tftp) = self.tftp {
+            tasks.spawn(tftp.run(Arc::clone(desk), stop.clone()));
+        }
+        tasks.spawn(self.http.run(Arc::clone(desk), stop.clone()));
+    }
+}
+
+fn dhcp_config(config: &Config, mode: DhcpMode) -> DhcpConfig {
+    DhcpConfig {
+        mode,
+        interfaces: (!config.interfaces.is_empty()).then(|| config.interfaces.clone()),
+        http_port: config.http_port,
+        ports: DhcpPorts::default(),
+        router_advertisements: config.router_advertisements,
+    }
+}

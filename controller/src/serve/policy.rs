@@ -1,0 +1,39 @@
+//! The config file and the installed management OSes as the policy that `decide` reads.
+
+use ipxe::Arch;
+use ipxe_net::dhcp::own_addresses;
+
+use crate::{
+    config::Config,
+    management_os,
+    state::policy::{ManagementOs, Policy},
+};
+
+/// The policy as of now.
+pub(super) fn of(config: &Config) -> Policy {
+    let mut management: Vec<ManagementOs> = management_os::list(&config.state)
+        .into_iter()
+        .filter_map(|(folder, manifest)| {
+            let name = folder.file_name()?.to_str()?.to_owned();
+            Some(ManagementOs {
+                arch: match manifest.arch {
+                    management_os::Arch::Amd64 => Arch::X64,
+                    management_os::Arch::Arm64 => Arch::Arm64,
+                },
+                flavour: manifest.flavour.to_string(),
+                version: manifest.kernel,
+                path: format!("/assets/management-os/{name}"),
+            })
+        })
+        .collect();
+    management.sort_by_key(|os| os.flavour != config.flavour);
+    Policy {
+        discovery: config.discovery,
+        management,
+        management_cmdline: config.management_cmdline.clone(),
+        idle_wait_s: config.idle_wait_s,
+        local_boot: config.local_boot,
+        subnets: config.subnets.clone(),
+        own_addresses: own_addresses(),
+    }
+}
