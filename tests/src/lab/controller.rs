@@ -122,13 +122,8 @@ pub fn binary() -> Result<PathBuf> {
         );
         return Ok(path);
     }
-    let test = env::current_exe()?;
-    let found = test
-        .ancestors()
-        .skip(1)
-        .map(|folder| folder.join("enforcer"))
-        .find(|path| path.is_file());
-    found.context("the enforcer binary is not built: `cargo build -p enforcer`, or name one with ENFORCER_BIN")
+    process::built("enforcer")
+        .context("the enforcer binary is not built: `cargo build -p enforcer`, or name one with ENFORCER_BIN")
 }
 
 /// A running (or killed) controller.

@@ -7,7 +7,7 @@ mod reference;
 mod relay;
 mod throttle;
 
-pub use capture::{BOOT_FILTER, Capture};
+pub use capture::{BOOT_PORTS, Capture};
 pub use dhcp::ForeignDhcp;
 pub use loss::Loss;
 pub use reference::{Nginx, Reference, ReferencePlan};

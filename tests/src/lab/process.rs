@@ -6,6 +6,7 @@
 use super::need;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
@@ -61,6 +62,13 @@ pub(super) fn host(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env("PATH", need::search_path()).env("LC_ALL", "C");
     command
+}
+
+/// A binary of this workspace, built beside the running test executable (`target/<profile>/`).
+pub(super) fn built(name: &str) -> Option<PathBuf> {
+    let test = env::current_exe().ok()?;
+    let candidates = test.ancestors().skip(1).map(|folder| folder.join(name));
+    candidates.into_iter().find(|path| path.is_file())
 }
 
 /// The command as one would type it, for logs and errors.

@@ -1,14 +1,14 @@
-//! A packet capture on a segment's bridge, for a test's evidence and for time lines.
+//! A packet capture on a segment, for a test's evidence and for time lines: written by the lab's own `lab-capture`, read by tcpdump.
 
 use super::START_LIMIT;
 use crate::lab::{Segment, Service, need, process};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
-/// What every boot is made of: DHCP, PXE and TFTP's first packets.
-pub const BOOT_FILTER: &str = "udp and (port 67 or port 68 or port 69 or port 4011)";
+/// What every boot is made of: DHCP, PXE, and TFTP's requests.
+pub const BOOT_PORTS: [u16; 4] = [67, 68, 69, 4011];
 
-/// A running tcpdump.
+/// A running capture.
 #[derive(Debug)]
 pub struct Capture {
     service: Service,
@@ -16,38 +16,24 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Captures DHCP, PXE and TFTP requests from now on; returns when it listens.
+    /// Captures DHCP, PXE and TFTP requests from now on into `boot.pcap`.
     pub fn boot(segment: &Segment) -> Result<Self> {
-        Self::start(segment, "boot", BOOT_FILTER)
+        Self::start(segment, "boot", &BOOT_PORTS)
     }
 
-    /// Captures what `filter` (tcpdump's language) names into `NAME.pcap` of the lab's folder.
-    pub fn start(segment: &Segment, name: &str, filter: &str) -> Result<Self> {
+    /// Captures IPv4 UDP from or to these ports (none: everything) into `NAME.pcap` of the lab's folder. Returns when it listens.
+    pub fn start(segment: &Segment, name: &str, udp_ports: &[u16]) -> Result<Self> {
         need::programs(&["tcpdump"])?;
+        let program = process::built("lab-capture")
+            .context("the lab's capture program is not built: `cargo build -p enforcer-tests`")?;
         let file = segment.folder().file(format!("{name}.pcap"));
-        let mut command = segment.namespace().command("tcpdump");
-        // -Z root: it must not change its user, which would also end the parent-death signal; -U: each packet at once
+        let mut command = segment.namespace().command(program);
         command
-            .args([
-                "-i",
-                "br0",
-                "-n",
-                "-s",
-                "2048",
-                "-U",
-                "--immediate-mode",
-                "-Z",
-                "root",
-                "-w",
-            ])
             .arg(&file)
-            .arg(filter);
-        let mut service = Service::start(
-            "tcpdump",
-            command,
-            &segment.folder().file(format!("{name}.tcpdump.log")),
-        )?;
-        service.wait_log("listening on", START_LIMIT)?;
+            .args(udp_ports.iter().map(u16::to_string));
+        let log = segment.folder().file(format!("{name}.capture.log"));
+        let mut service = Service::start("lab-capture", command, &log)?;
+        service.wait_log("listening", START_LIMIT)?;
         Ok(Self { service, file })
     }
 
@@ -58,8 +44,16 @@ impl Capture {
 
     /// The packets so far as tcpdump prints them, verbose and with epoch seconds, one block each.
     pub fn text(&self) -> Result<String> {
+        self.matching("")
+    }
+
+    /// As [`Self::text`], only what tcpdump's filter language names, e.g. `udp port 4011`.
+    pub fn matching(&self, filter: &str) -> Result<String> {
         let mut command = process::host("tcpdump");
-        command.args(["-tt", "-v", "-n", "-r"]).arg(&self.file);
+        command
+            .args(["-tt", "-v", "-n", "-r"])
+            .arg(&self.file)
+            .arg(filter);
         process::output(command)
     }
 
