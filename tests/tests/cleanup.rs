@@ -1,8 +1,8 @@
 //! Whatever happens to a test, nothing of its lab stays: no process, no namespace, no folder.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use enforcer_tests::lab::peers::{ForeignDhcp, ReferencePlan};
-use enforcer_tests::lab::{Machine, Space, wait_until};
+use enforcer_tests::lab::{Machine, Space, story, wait_until};
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -76,6 +76,24 @@ fn a_panic_leaves_only_the_logs() -> Result<()> {
     assert!(
         folder.join("m1.1.serial").exists(),
         "the logs of a failure stay"
+    );
+    Ok(fs::remove_dir_all(folder)?)
+}
+
+#[test]
+fn a_story_that_errs_keeps_its_logs_and_says_where() -> Result<()> {
+    let mut folder = None;
+    let told = story("errs", |space| {
+        folder = Some(space.folder().path().to_owned());
+        bail!("no luck")
+    });
+    let (text, folder) = (
+        format!("{:#}", told.expect_err("it erred")),
+        folder.context("set above")?,
+    );
+    assert!(
+        text.contains("no luck") && text.contains(&folder.display().to_string()),
+        "{text}"
     );
     Ok(fs::remove_dir_all(folder)?)
 }

@@ -8,18 +8,20 @@
 //! A story in ten lines:
 //!
 //! ```no_run
-//! use enforcer_tests::lab::{ControllerPlan, Disk, Firmware, Space, marker, peers::ForeignDhcp};
+//! use enforcer_tests::lab::{ControllerPlan, Disk, Firmware, marker, peers::ForeignDhcp, story};
 //!
 //! fn an_idle_machine_falls_to_its_disk() -> anyhow::Result<()> {
-//!     let space = Space::new("idle")?;
-//!     let _foreign = ForeignDhcp::start(&space)?;
-//!     let controller = ControllerPlan::new().start(&space)?;
-//!     let image = space.folder().file("marker.img");
-//!     marker::write(&image, "mine")?;
-//!     let mut machine = space.machine(1).firmware(Firmware::Uefi).disk(Disk::copy_of(&image)).power_on()?;
-//!     controller.cli(&["machines", "register", &machine.mac()])?;
-//!     machine.expect(marker::line("mine", Firmware::Uefi))?;
-//!     Ok(())
+//!     story("idle", |space| {
+//!         let _foreign = ForeignDhcp::start(space)?;
+//!         let controller = ControllerPlan::new().start(space)?;
+//!         let image = space.folder().file("marker.img");
+//!         marker::write(&image, "mine")?;
+//!         let mut machine = space.machine(1).firmware(Firmware::Uefi).disk(Disk::copy_of(&image)).build()?;
+//!         controller.cli(&["machines", "register", &machine.mac()])?;
+//!         machine.power_on()?;
+//!         machine.expect(marker::line("mine", Firmware::Uefi))?;
+//!         Ok(())
+//!     })
 //! }
 //! ```
 //!
@@ -36,6 +38,7 @@ mod qmp;
 mod serial;
 mod space;
 pub mod tenant;
+mod usage;
 
 pub use controller::{Controller, ControllerPlan, binary as enforcer_binary};
 pub use folder::RunFolder;
@@ -46,3 +49,19 @@ pub use process::{Service, command_line, wait_until};
 pub use qmp::{Event, Qmp};
 pub use serial::{Hit, Pattern, Serial, re};
 pub use space::{Namespace, Segment, Space, machine_ip, machine_mac, machine_uuid};
+pub use usage::Usage;
+
+use anyhow::{Context, Result};
+
+/// Tells a story in a lab of its own. When it ends in an error, the lab's folder is kept and the error says where it is.
+pub fn story(name: &str, tell: impl FnOnce(&Space) -> Result<()>) -> Result<()> {
+    let space = Space::new(name)?;
+    let folder = space.folder().clone();
+    tell(&space).with_context(|| {
+        folder.keep();
+        format!(
+            "the story {name:?} failed; logs: {}",
+            folder.path().display()
+        )
+    })
+}
