@@ -4,12 +4,14 @@
 //! checked-in corpora on every toolchain. A new target is: a module here, a row in [`TARGETS`], a file of three lines in
 //! `fuzz/fuzz_targets`, a `[[bin]]` in `fuzz/Cargo.toml`, and a folder with seeds in `fuzz/corpus`.
 
+mod dhcp;
 mod tftp;
 
+pub use dhcp::fuzz_dhcp;
 pub use tftp::fuzz_tftp;
 
 /// A target's name, which is also its corpus' folder, and what it does with its bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: &[Target] = &[("tftp", fuzz_tftp)];
+pub const TARGETS: &[Target] = &[("dhcp", fuzz_dhcp), ("tftp", fuzz_tftp)];
