@@ -97,6 +97,16 @@ impl DhcpServer {
         })
     }
 
+    /// The UDP ports that are served; they differ from the configured ones where those were 0.
+    #[must_use]
+    pub fn ports(&self) -> DhcpPorts {
+        DhcpPorts {
+            dhcp: self.dhcp.port(),
+            pxe: self.pxe.port(),
+            client: self.config.ports.client,
+        }
+    }
+
     /// Answers until `stop`; questions about leases still open then get a short grace.
     pub async fn run<A: BootAuthority>(self, authority: Arc<A>, stop: CancellationToken) {
         info!(mode = ?self.config.mode, "serving DHCP");
@@ -119,5 +129,23 @@ impl DhcpServer {
             tasks.spawn(ra::advertise(self.config.interfaces.clone(), stop.clone()));
         }
         while tasks.join_next().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_misspelled_interface_is_named_beside_those_that_exist() {
+        let config = DhcpConfig {
+            mode: DhcpMode::Server,
+            interfaces: Some(vec!["lo".to_owned(), "eth99".to_owned()]),
+            http_port: 4880,
+            ports: DhcpPorts::default(),
+            router_advertisements: false,
+        };
+        let error = DhcpServer::bind(config).unwrap_err().to_string();
+        assert!(error.contains("'eth99'") && error.contains("lo"), "{error}");
     }
 }

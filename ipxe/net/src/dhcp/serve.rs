@@ -116,7 +116,7 @@ impl<A: BootAuthority> Desk<A> {
             Turn::Boot(kind) => {
                 let offer = self.offer(&case);
                 let reply = dhcp::boot_reply(&case.message, &case.at(), kind, &offer);
-                send(socket, &case, reply).await;
+                send(&*self.authority, socket, &case, reply).await;
             }
             Turn::Lease(_) if leases.len() >= IN_FLIGHT => {
                 self.authority.note(BootNote::Dropped("dhcp-leases-full"));
@@ -218,15 +218,22 @@ async fn lease<A: BootAuthority>(
     let verb = ask.verb;
     let answer = authority.lease(ask).await;
     let reply = dhcp::lease_reply(&case.message, &case.at(), verb, &answer, &offer);
-    send(&socket, &case, reply).await;
+    send(&*authority, &socket, &case, reply).await;
 }
 
-async fn send(socket: &PortSocket, case: &Case, reply: Option<Reply>) {
+async fn send<A: BootAuthority>(
+    authority: &A,
+    socket: &PortSocket,
+    case: &Case,
+    reply: Option<Reply>,
+) {
     let Some(Reply { bytes, to }) = reply else {
         return;
     };
     let sent = socket.send(&bytes, to, case.address, case.came.interface);
     if let Err(error) = sent.await {
-        warn!(mac = %case.message.mac, %to, %error, "sending DHCP");
+        // Strangers choose where a reply goes; a warning for each would be their pen in our log.
+        debug!(mac = %case.message.mac, %to, %error, "sending DHCP");
+        authority.note(BootNote::Dropped("dhcp-send-failed"));
     }
 }

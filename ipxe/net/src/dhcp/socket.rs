@@ -55,7 +55,16 @@ impl PortSocket {
     pub(super) fn new(socket: Socket, port: u16, how: How) -> io::Result<Self> {
         setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
         let io = UdpSocket::from_std(socket.into())?;
+        let port = match how {
+            How::Bound => io.local_addr()?.port(),
+            How::Raw => port,
+        };
         Ok(Self { io, port, how })
+    }
+
+    /// The port that is read.
+    pub(super) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Waits for a datagram; a longer one is cut to the buffer.

@@ -25,7 +25,8 @@ fn main() -> ExitCode {
     if let Some(code) = inside_own_namespace() {
         return code;
     }
-    let stories: [(&str, fn()); 4] = [
+    let stories: [(&str, fn()); 5] = [
+        ("a taken port is said with its cure", taken_port),
         ("a dnsmasq that was first keeps its clients", || {
             beside_dnsmasq(true);
         }),
@@ -98,6 +99,14 @@ fn beside_dnsmasq(dnsmasq_first: bool) {
         "Offer from 10.99.0.1 yiaddr 10.99.0.",
     ]);
     ours.expect("Asked");
+}
+
+/// A server cannot share its host with another one.
+fn taken_port() {
+    let (host, _client) = segment();
+    let _theirs = dnsmasq(&host, "lan0");
+    let ours = host.run_self(&["server", "4880"]);
+    ours.expect("UDP port 67 is taken by another DHCP or PXE server on this host; stop it, or");
 }
 
 /// A dnsmasq on another host of the segment, a client of it, and a DHCP client on our own host.
