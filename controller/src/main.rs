@@ -1,10 +1,11 @@
 //! `enforcer`: controller daemon and command line.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use enforcer::{
     config::{Config, Flags, default_state},
+    firmware::{self, FirmwareCommand},
     management_os::{self, ManagementOsCommand},
     serve::Controller,
 };
@@ -23,16 +24,38 @@ enum Command {
     /// Run the controller.
     Serve(Flags),
     /// Build, import and list the OS that machines boot to show their hardware.
-    #[command(subcommand)]
-    ManagementOs(ManagementOsCommand),
+    ManagementOs {
+        #[command(flatten)]
+        place: Place,
+        #[command(subcommand)]
+        command: ManagementOsCommand,
+    },
+    /// Show and change the boot programs that machines load first.
+    Firmware {
+        #[command(flatten)]
+        place: Place,
+        #[command(subcommand)]
+        command: FirmwareCommand,
+    },
+}
+
+/// Where commands that work on files find them.
+#[derive(clap::Args)]
+struct Place {
+    /// State folder of the controller on this host.
+    #[arg(long, env = "ENFORCER_STATE", value_name = "FOLDER", global = true, default_value_os_t = default_state())]
+    state: PathBuf,
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(flags) => serve(&flags),
-        Command::ManagementOs(command) => {
-            management_os::run(&command, &default_state(), &mut std::io::stdout())
+        Command::ManagementOs { place, command } => {
+            management_os::run(&command, &place.state, &mut std::io::stdout())
                 .map_err(anyhow::Error::from)
+        }
+        Command::Firmware { place, command } => {
+            firmware::run(&command, &place.state, &mut std::io::stdout())
         }
     };
     match done {

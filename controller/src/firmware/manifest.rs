@@ -30,6 +30,18 @@ pub enum Use {
 }
 
 impl Use {
+    /// The words a person reads.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Bios => "BIOS",
+            Self::UefiX86 => "32-bit x86 UEFI",
+            Self::UefiX64 => "x86-64 UEFI",
+            Self::UefiArm32 => "32-bit Arm UEFI",
+            Self::UefiArm64 => "arm64 UEFI",
+        }
+    }
+
     /// The use for a firmware; none for a Raspberry Pi, which names its files itself.
     #[must_use]
     pub fn of(firmware: Firmware) -> Option<Self> {

@@ -3,6 +3,7 @@
 //! Filled by itself from Debian's `ipxe` package and GRUB when it is empty; `enforcer firmware add` puts others in. Only
 //! what the manifest names, with the hash it names, is served.
 
+mod command;
 mod import;
 mod localboot;
 mod manifest;
@@ -10,6 +11,7 @@ mod manifest;
 use std::{collections::BTreeMap, fs, io, path::Path};
 
 use bytes::Bytes;
+pub use command::{FirmwareCommand, run};
 pub use import::{ImportError, add, fill};
 use ipxe::{Arch, Firmware};
 use ipxe_net::BootFile;
