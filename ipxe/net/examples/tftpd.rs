@@ -44,6 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = TftpServer::bind(addr.parse::<SocketAddr>()?)?;
     println!("serving {folder} on {}", server.local_addr()?);
     let stop = CancellationToken::new();
-    server.run(Arc::new(Folder(folder.into())), stop).await;
+    // As a task: the future that `main` blocks on runs on another thread than the one that hears the socket.
+    tokio::spawn(server.run(Arc::new(Folder(folder.into())), stop)).await?;
     Ok(())
 }

@@ -115,7 +115,8 @@ fn crowd(folder: &std::path::Path) -> anyhow::Result<bool> {
                 let (ask, finished, addr) = (&ask, &finished, server.addr);
                 scope.spawn(move || match fetch(addr, from, ask, SMALL) {
                     Ok(SMALL) => drop(finished.fetch_add(1, Ordering::Relaxed)),
-                    other => eprintln!("{from}: {other:?}"),
+                    Ok(len) => eprintln!("{from}: {len} bytes"),
+                    Err(error) => eprintln!("{from}: {error}"),
                 })
             })
             .collect();

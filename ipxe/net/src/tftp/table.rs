@@ -32,17 +32,24 @@ pub(super) struct Slot {
 pub(super) enum Room {
     /// There is one.
     Free,
-    /// When this one goes: the oldest that never acknowledged anything, so perhaps never was.
+    /// When this one goes, which never acknowledged anything, so perhaps never was.
     After(SocketAddr),
     /// No: everybody who is here has shown to be alive. The reason is a metric label.
     None(&'static str),
+}
+
+/// How many transfers one address has.
+#[derive(Debug, Default)]
+struct Held {
+    all: usize,
+    silent: usize,
 }
 
 /// Transfers by their client's address and port.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     slots: HashMap<SocketAddr, Slot>,
-    per_address: HashMap<IpAddr, usize>,
+    per_address: HashMap<IpAddr, Held>,
     /// Those that never acknowledged anything, by arrival.
     silent: BTreeMap<u64, SocketAddr>,
     arrivals: u64,
@@ -51,17 +58,31 @@ pub(super) struct Table {
 impl Table {
     /// Whether there is a place for a transfer to `client`, who has none now.
     pub(super) fn room_for(&self, client: SocketAddr) -> Room {
-        let held = self.per_address.get(&client.ip()).copied().unwrap_or(0);
-        let mut silent = self.silent.values().copied();
-        let (candidate, reason) = if held >= PER_ADDRESS_MAX {
-            let same = silent.find(|other| other.ip() == client.ip());
-            (same, "tftp_per_address")
+        let held = self.per_address.get(&client.ip());
+        let (loser, reason) = if held.is_some_and(|held| held.all >= PER_ADDRESS_MAX) {
+            (self.oldest_silent_of(client.ip()), "tftp_per_address")
         } else if self.slots.len() >= TRANSFERS_MAX {
-            (silent.next(), "tftp_full")
+            (self.most_silent(), "tftp_full")
         } else {
             return Room::Free;
         };
-        candidate.map_or(Room::None(reason), Room::After)
+        loser.map_or(Room::None(reason), Room::After)
+    }
+
+    fn oldest_silent_of(&self, address: IpAddr) -> Option<SocketAddr> {
+        let mut silent = self.silent.values().copied();
+        silent.find(|client| client.ip() == address)
+    }
+
+    /// The oldest silent transfer among the addresses that have most of them: whoever floods displaces himself, before
+    /// an honest client that has just asked once.
+    fn most_silent(&self) -> Option<SocketAddr> {
+        let most = self.per_address.values().map(|held| held.silent).max()?;
+        let mut silent = self.silent.values().copied();
+        silent.find(|client| {
+            let held = self.per_address.get(&client.ip());
+            held.is_some_and(|held| held.silent == most)
+        })
     }
 
     /// Gives `client` a place; [`Self::room_for`] said that there is one.
@@ -76,7 +97,9 @@ impl Table {
         self.arrivals += 1;
         let arrival = self.arrivals;
         self.silent.insert(arrival, client);
-        *self.per_address.entry(client.ip()).or_default() += 1;
+        let held = self.per_address.entry(client.ip()).or_default();
+        held.all += 1;
+        held.silent += 1;
         let slot = Slot {
             transfer,
             file,
@@ -93,17 +116,20 @@ impl Table {
 
     /// The client showed to be alive: its place is safe.
     pub(super) fn keep(&mut self, client: SocketAddr) {
-        if let Some(slot) = self.slots.get(&client) {
-            self.silent.remove(&slot.arrival);
+        let arrival = self.slots.get(&client).map(|slot| slot.arrival);
+        if arrival.is_some_and(|arrival| self.silent.remove(&arrival).is_some())
+            && let Some(held) = self.per_address.get_mut(&client.ip())
+        {
+            held.silent -= 1;
         }
     }
 
     pub(super) fn remove(&mut self, client: SocketAddr) -> Option<Slot> {
+        self.keep(client); // silent no more
         let slot = self.slots.remove(&client)?;
-        self.silent.remove(&slot.arrival);
         if let Some(held) = self.per_address.get_mut(&client.ip()) {
-            *held -= 1;
-            if *held == 0 {
+            held.all -= 1;
+            if held.all == 0 {
                 self.per_address.remove(&client.ip());
             }
         }
@@ -162,6 +188,33 @@ mod tests {
         );
         table.remove(client(1, 1));
         assert_eq!(table.room_for(client(9999, 1)), Room::Free);
+    }
+
+    #[test]
+    fn a_flood_displaces_itself_before_an_honest_newcomer() {
+        let mut table = Table::default();
+        add(&mut table, client(1, 1)); // honest, the oldest, not yet heard of
+        for n in 1..TRANSFERS_MAX {
+            let port = u16::try_from(n / 100).expect("small");
+            add(&mut table, client(1000 + n % 100, 1 + port));
+        }
+        let mut flood = 0;
+        while flood < 300 {
+            match table.room_for(client(9999, 1)) {
+                Room::After(loser) => {
+                    assert!(loser != client(1, 1) && table.remove(loser).is_some());
+                }
+                other => unreachable!("{other:?}"),
+            }
+            flood += 1;
+            add(
+                &mut table,
+                client(
+                    1000 + flood % 100,
+                    10_000 + u16::try_from(flood).expect("small"),
+                ),
+            );
+        }
     }
 
     #[test]
