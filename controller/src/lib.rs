@@ -1,8 +1,10 @@
 //! The Enforcer controller: boot decisions, their store, the sockets that serve them, the API and the command line.
 
+pub mod assets;
 pub mod boot;
 pub mod config;
 pub mod firmware;
+pub mod http;
 pub mod leases;
 pub mod management_os;
 pub mod metrics;

@@ -1,0 +1,169 @@
+//! Activations: boot configs made due for machines, and how they went.
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    Page, machines,
+    words::{Evidence, Kind, Stage},
+};
+use crate::{
+    http::{
+        Api,
+        error::{Code, Problem, ProblemDoc},
+        extract::{JsonBody, Params, Segment},
+    },
+    state::{
+        Timestamp, View,
+        activation::{Activation, ActivationId},
+        ops::{Deactivate, MachineRef},
+    },
+};
+
+/// A boot config made due for one machine. Its nonce is not shown: who knows it can speak for the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Activation)]
+pub struct ActivationDoc {
+    /// Its number; later ones are larger.
+    pub id: u64,
+    /// The machine's id.
+    pub machine: String,
+    /// The machine's name.
+    pub machine_name: String,
+    /// The boot config.
+    pub config: String,
+    /// The config's revision when this was armed.
+    pub revision: u64,
+    /// One-shot or standing.
+    pub kind: Kind,
+    /// Where it stands.
+    pub stage: Stage,
+    /// What closes it.
+    pub evidence: Evidence,
+    /// Boots that fetched files.
+    pub boots: usize,
+    /// Boots that fetched only the script.
+    pub scripts: usize,
+    /// Why it was closed.
+    pub reason: Option<String>,
+    /// Not served after this.
+    pub until: Option<Timestamp>,
+    /// When it was armed.
+    pub armed: Timestamp,
+    /// When it was closed.
+    pub closed: Option<Timestamp>,
+}
+
+impl ActivationDoc {
+    pub(super) fn of(activation: &Activation, view: &View) -> Self {
+        let (boots, scripts) = activation.served();
+        let machine = view.machine(&activation.machine);
+        Self {
+            id: activation.id.0,
+            machine: activation.machine.to_string(),
+            machine_name: machine
+                .map_or_else(|| activation.machine.to_string(), |m| m.name.to_string()),
+            config: activation.config.name.to_string(),
+            revision: activation.config.revision,
+            kind: activation.kind.into(),
+            stage: activation.stage.into(),
+            evidence: activation.config.evidence.into(),
+            boots,
+            scripts,
+            reason: activation.reason.clone(),
+            until: activation.until,
+            armed: activation.armed,
+            closed: activation.closed,
+        }
+    }
+}
+
+/// Which activations to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Only those of this machine.
+    #[serde(default)]
+    machine: Option<String>,
+    /// Only open (`true`) or closed ones (`false`).
+    #[serde(default)]
+    open: Option<bool>,
+    /// Entries wanted, 1 to 1000.
+    #[serde(default)]
+    limit: Option<usize>,
+    /// `next` of the page before.
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+/// Lists activations, oldest first.
+#[utoipa::path(get, path = "/activations", tag = "activations", operation_id = "activations_list", params(ListQuery),
+    responses((status = 200, body = Page<ActivationDoc>), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn list(
+    State(api): State<Api>,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Page<ActivationDoc>>, Problem> {
+    let view = api.store.view();
+    let machine = query
+        .machine
+        .map(|text| machines::find(&view, &text))
+        .transpose()?;
+    let wanted = |a: &&std::sync::Arc<Activation>| {
+        machine.as_ref().is_none_or(|m| m.id == a.machine)
+            && query.open.is_none_or(|open| open == a.is_open())
+    };
+    let page = Page::cut(
+        view.activations().filter(wanted),
+        // Twenty digits: numbers that sort as texts.
+        |a| format!("{:020}", a.id.0),
+        query.cursor.as_deref(),
+        query.limit,
+        |a| ActivationDoc::of(a, &view),
+    )?;
+    Ok(Json(page))
+}
+
+/// Shows an activation.
+#[utoipa::path(get, path = "/activations/{id}", tag = "activations", operation_id = "activations_show",
+    params(("id" = u64, Path, description = "Its number")),
+    responses((status = 200, body = ActivationDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn show(
+    State(api): State<Api>,
+    id: Segment,
+) -> Result<Json<ActivationDoc>, Problem> {
+    let view = api.store.view();
+    let number = id.parse("activation")?;
+    let found = view.activation(ActivationId(number)).ok_or_else(|| {
+        Problem::new(
+            Code::ActivationNotFound,
+            format!(
+                "there is no activation {number}; `enforcer activations list` shows the known ones"
+            ),
+        )
+    })?;
+    Ok(Json(ActivationDoc::of(found, &view)))
+}
+
+/// For which machine.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeactivateBody {
+    /// Name, id or MAC.
+    pub machine: String,
+}
+
+/// Ends the open activation of a machine.
+#[utoipa::path(post, path = "/activations/deactivate", tag = "activations", operation_id = "activations_deactivate", request_body = DeactivateBody,
+    responses((status = 200, body = ActivationDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn deactivate(
+    State(api): State<Api>,
+    JsonBody(body): JsonBody<DeactivateBody>,
+) -> Result<Json<ActivationDoc>, Problem> {
+    let activation = api
+        .store
+        .apply(Deactivate(MachineRef(body.machine)))
+        .await??;
+    Ok(Json(ActivationDoc::of(&activation, &api.store.view())))
+}

@@ -1,0 +1,187 @@
+//! Boot configs: what a person wants machines to run; setting, previewing, activating them.
+
+mod document;
+mod preview;
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+pub use self::{
+    document::{AssetDoc, ConfigDoc, ConfigSummary, FileInput, ProgramDoc, ProgramInput},
+    preview::PreviewDoc,
+};
+use super::{
+    Page,
+    activations::ActivationDoc,
+    machines,
+    words::{Evidence, Kind},
+};
+use crate::{
+    http::{
+        Api,
+        error::{Problem, ProblemDoc},
+        extract::{JsonBody, Params, Segment},
+    },
+    state::{
+        Timestamp, View,
+        activation::Nonce,
+        config::{BootConfig, ConfigName},
+        ops::{Activate, ConfigError, DeleteConfig, MachineRef, SetConfig},
+    },
+};
+
+/// Which configs to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Entries wanted, 1 to 1000.
+    #[serde(default)]
+    limit: Option<usize>,
+    /// `next` of the page before.
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+/// Lists boot configs in short, by name.
+#[utoipa::path(get, path = "/boot-configs", tag = "boot-configs", operation_id = "boot_configs_list", params(ListQuery),
+    responses((status = 200, body = Page<ConfigSummary>), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn list(
+    State(api): State<Api>,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Page<ConfigSummary>>, Problem> {
+    let view = api.store.view();
+    let page = Page::cut(
+        view.configs(),
+        |c| c.name.to_string(),
+        query.cursor.as_deref(),
+        query.limit,
+        |c| ConfigSummary::of(c, &view),
+    )?;
+    Ok(Json(page))
+}
+
+/// Shows a boot config.
+#[utoipa::path(get, path = "/boot-configs/{name}", tag = "boot-configs", operation_id = "boot_configs_show",
+    params(("name" = String, Path, description = "Its name")),
+    responses((status = 200, body = ConfigDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn show(
+    State(api): State<Api>,
+    name: Segment,
+) -> Result<Json<ConfigDoc>, Problem> {
+    let view = api.store.view();
+    Ok(Json(ConfigDoc::of(find(&view, &name)?.as_ref())))
+}
+
+/// The config that a path names.
+fn find(view: &View, name: &Segment) -> Result<std::sync::Arc<BootConfig>, Problem> {
+    let name: ConfigName = name.parse("boot config")?;
+    let found = view.config(&name).cloned();
+    found.ok_or_else(|| ConfigError::NotFound(name).into())
+}
+
+/// A boot config as a person writes it.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetBody {
+    /// What it runs.
+    pub program: ProgramInput,
+    /// Text files that the booted system fetches, such as a preseed: name → template.
+    #[serde(default)]
+    pub answers: BTreeMap<String, String>,
+    /// What closes its activations; `fetched` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+}
+
+/// Writes a boot config; replaces the one of this name. Its files must have been uploaded. What is armed keeps the
+/// revision it was armed with.
+#[utoipa::path(put, path = "/boot-configs/{name}", tag = "boot-configs", operation_id = "boot_configs_set", request_body = SetBody,
+    params(("name" = String, Path, description = "Its name")),
+    responses((status = 200, body = ConfigDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn set(
+    State(api): State<Api>,
+    name: Segment,
+    JsonBody(body): JsonBody<SetBody>,
+) -> Result<Json<ConfigDoc>, Problem> {
+    let name = name.parse("boot config")?;
+    let _guard = api.files.lock().await;
+    let config = body.into_config(name, &api)?;
+    Ok(Json(ConfigDoc::of(
+        &api.store.apply(SetConfig(config)).await??,
+    )))
+}
+
+/// Deletes a boot config that no open activation holds. Its files stay until they are deleted.
+#[utoipa::path(delete, path = "/boot-configs/{name}", tag = "boot-configs", operation_id = "boot_configs_delete",
+    params(("name" = String, Path, description = "Its name")),
+    responses((status = 204), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn delete(State(api): State<Api>, name: Segment) -> Result<StatusCode, Problem> {
+    let name = name.parse("boot config")?;
+    api.store.apply(DeleteConfig(name)).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// For which machine to preview.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PreviewQuery {
+    /// Name, id or MAC of a known machine.
+    machine: String,
+    /// The boot HTTP server as that machine reaches it, such as `http://192.0.2.1:4880`; without it, as most do.
+    #[serde(default)]
+    base: Option<String>,
+}
+
+/// Shows the script and the answer files as the machine would be served them.
+#[utoipa::path(get, path = "/boot-configs/{name}/preview", tag = "boot-configs", operation_id = "boot_configs_preview",
+    params(("name" = String, Path, description = "Its name"), PreviewQuery),
+    responses((status = 200, body = PreviewDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn preview(
+    State(api): State<Api>,
+    name: Segment,
+    Params(query): Params<PreviewQuery>,
+) -> Result<Json<PreviewDoc>, Problem> {
+    let view = api.store.view();
+    let (config, machine) = (find(&view, &name)?, machines::find(&view, &query.machine)?);
+    let base = query.base.as_deref().unwrap_or(&api.boot_base);
+    Ok(Json(preview::preview(&config, &machine, &view, base)?))
+}
+
+/// For which machine, and how.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActivateBody {
+    /// Name, id or MAC.
+    pub machine: String,
+    /// One-shot or standing.
+    pub kind: Kind,
+    /// Not served after this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// Makes a boot config due for a machine: its next boot gets it.
+#[utoipa::path(post, path = "/boot-configs/{name}/activate", tag = "boot-configs", operation_id = "boot_configs_activate", request_body = ActivateBody,
+    params(("name" = String, Path, description = "Its name")),
+    responses((status = 201, body = ActivationDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn activate(
+    State(api): State<Api>,
+    name: Segment,
+    JsonBody(body): JsonBody<ActivateBody>,
+) -> Result<(StatusCode, Json<ActivationDoc>), Problem> {
+    let transition = Activate {
+        machine: MachineRef(body.machine),
+        config: name.parse("boot config")?,
+        kind: body.kind.into(),
+        until: body.until,
+        nonce: Nonce::from_random(rand::random()),
+    };
+    let activation = api.store.apply(transition).await??;
+    let document = ActivationDoc::of(&activation, &api.store.view());
+    Ok((StatusCode::CREATED, Json(document)))
+}

@@ -1,0 +1,183 @@
+//! Events: the record as a list, and live as server-sent events that can be resumed.
+
+mod stream;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use ipxe::MacAddr;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+pub use self::stream::{EVENT, RESET, ResetDoc};
+use super::{Page, machines, page::page_limit};
+use crate::{
+    http::{
+        Api,
+        error::{Problem, ProblemDoc},
+        extract::{Params, parse},
+    },
+    state::{Timestamp, View, event::Event, machine::MachineId},
+};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Event)]
+pub struct EventDoc {
+    /// Grows with each event.
+    pub seq: u64,
+    /// When, by the controller's clock.
+    pub at: Timestamp,
+    /// Stable name, `subject.verb`, such as `activation.served`.
+    pub kind: String,
+    /// The id of the machine it is about.
+    pub machine: Option<String>,
+    /// That machine's name now.
+    pub machine_name: Option<String>,
+    /// The station it is about.
+    #[schema(value_type = Option<String>)]
+    pub mac: Option<MacAddr>,
+    /// One sentence for a person.
+    pub text: String,
+    /// Values for programs.
+    pub fields: BTreeMap<String, String>,
+}
+
+impl EventDoc {
+    fn of(event: &Event, view: &View) -> Self {
+        let draft = &event.draft;
+        let by_id = draft.machine.as_ref().and_then(|id| view.machine(id));
+        let known = by_id.or_else(|| draft.mac.and_then(|mac| view.machine_by_mac(mac)));
+        Self {
+            seq: event.seq,
+            at: event.at,
+            kind: draft.kind.clone(),
+            machine: draft.machine.as_ref().map(ToString::to_string),
+            machine_name: known.map(|m| m.name.to_string()),
+            mac: draft.mac,
+            text: draft.text.clone(),
+            fields: draft.fields.clone(),
+        }
+    }
+}
+
+/// Whose events to show; without a machine everybody's.
+#[derive(Debug, Clone, Default)]
+struct Filter(Option<(Option<MachineId>, Vec<MacAddr>)>);
+
+impl Filter {
+    /// Events of the machine that `text` names; an unknown MAC is fine, it may show up yet.
+    fn parse(text: Option<&str>, view: &View) -> Result<Self, Problem> {
+        let Some(text) = text else {
+            return Ok(Self(None));
+        };
+        match (machines::find(view, text), text.parse()) {
+            (Ok(machine), _) => Ok(Self(Some((
+                Some(machine.id.clone()),
+                machine.macs.iter().copied().collect(),
+            )))),
+            (Err(_), Ok(mac)) => Ok(Self(Some((None, vec![mac])))),
+            (Err(problem), Err(_)) => Err(problem),
+        }
+    }
+
+    fn admits(&self, event: &Event) -> bool {
+        let Some((id, macs)) = &self.0 else {
+            return true;
+        };
+        let draft = &event.draft;
+        let same_machine = id.is_some() && draft.machine == *id;
+        same_machine || draft.mac.is_some_and(|mac| macs.contains(&mac))
+    }
+}
+
+/// Which events to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Only events with a larger number; without it, the newest ones.
+    #[serde(default)]
+    after: Option<u64>,
+    /// Name, id or MAC of a machine.
+    #[serde(default)]
+    machine: Option<String>,
+    /// Entries wanted, 1 to 1000.
+    #[serde(default)]
+    limit: Option<usize>,
+    /// `next` of the page before; the same as `after`.
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+/// Lists events, oldest first: those behind `after`, or without it the newest ones.
+#[utoipa::path(get, path = "/events", tag = "events", operation_id = "events_list", params(ListQuery),
+    responses((status = 200, body = Page<EventDoc>), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn list(
+    State(api): State<Api>,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Page<EventDoc>>, Problem> {
+    let view = api.store.view();
+    let filter = Filter::parse(query.machine.as_deref(), &view)?;
+    let cursor = query.cursor.map(|c| parse(&c, "cursor")).transpose()?;
+    let limit = page_limit(query.limit)?;
+    Ok(Json(match cursor.or(query.after) {
+        Some(after) => page_after(&view, &filter, after, limit),
+        None => newest(&view, &filter, limit),
+    }))
+}
+
+fn page_after(view: &View, filter: &Filter, after: u64, limit: usize) -> Page<EventDoc> {
+    let mut found: Vec<&Arc<Event>> = view
+        .events_after(after)
+        .filter(|e| filter.admits(e))
+        .take(limit + 1)
+        .collect();
+    let more = found.len() > limit;
+    found.truncate(limit);
+    Page {
+        next: found.last().filter(|_| more).map(|e| e.seq.to_string()),
+        items: found.into_iter().map(|e| EventDoc::of(e, view)).collect(),
+    }
+}
+
+fn newest(view: &View, filter: &Filter, limit: usize) -> Page<EventDoc> {
+    let newest = view.events_after(0).rev().filter(|e| filter.admits(e));
+    let mut items: Vec<EventDoc> = newest.take(limit).map(|e| EventDoc::of(e, view)).collect();
+    items.reverse();
+    Page { items, next: None }
+}
+
+/// Where to start a live view.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StreamQuery {
+    /// Start behind this event; without it (and without `Last-Event-ID`) only what happens from now on.
+    #[serde(default)]
+    after: Option<u64>,
+    /// Name, id or MAC of a machine.
+    #[serde(default)]
+    machine: Option<String>,
+}
+
+/// Streams events as they happen (server-sent events). Each has its number as `id`; a client that comes back with
+/// `Last-Event-ID` misses nothing. When events it has not seen are gone, an event `reset` says so first: read again
+/// what was built from events.
+#[utoipa::path(get, path = "/events/stream", tag = "events", operation_id = "events_stream",
+    params(StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The last number the client has seen")),
+    responses((status = 200, body = EventDoc, content_type = "text/event-stream"), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn stream(
+    State(api): State<Api>,
+    Params(query): Params<StreamQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let filter = Filter::parse(query.machine.as_deref(), &api.store.view())?;
+    let seen = stream::last_seen(&headers)?.or(query.after);
+    Ok(stream::live(api.store, filter, seen, api.stop).into_response())
+}

@@ -1,0 +1,79 @@
+//! DHCP leases: addresses lent to stations (server mode).
+
+use std::net::Ipv4Addr;
+
+use axum::{Json, extract::State};
+use ipxe::MacAddr;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Page;
+use crate::{
+    http::{
+        Api,
+        error::{Problem, ProblemDoc},
+        extract::Params,
+    },
+    state::{Timestamp, View, lease::LeaseRecord},
+};
+
+/// An address lent to a station.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Lease)]
+pub struct LeaseDoc {
+    /// Whose.
+    #[schema(value_type = String, example = "52:54:00:77:00:01")]
+    pub mac: MacAddr,
+    /// Which.
+    #[schema(value_type = String, format = Ipv4)]
+    pub ip: Ipv4Addr,
+    /// Until when.
+    pub expires: Timestamp,
+    /// The name the client gave.
+    pub hostname: Option<String>,
+    /// The machine's name, when it is known.
+    pub machine: Option<String>,
+}
+
+impl LeaseDoc {
+    fn of(lease: &LeaseRecord, view: &View) -> Self {
+        Self {
+            mac: lease.mac,
+            ip: lease.ip,
+            expires: lease.expires,
+            hostname: lease.hostname.clone(),
+            machine: view.machine_by_mac(lease.mac).map(|m| m.name.to_string()),
+        }
+    }
+}
+
+/// Which leases to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Entries wanted, 1 to 1000.
+    #[serde(default)]
+    limit: Option<usize>,
+    /// `next` of the page before.
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+/// Lists leases, also expired ones, by MAC.
+#[utoipa::path(get, path = "/leases", tag = "leases", operation_id = "leases_list", params(ListQuery),
+    responses((status = 200, body = Page<LeaseDoc>), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn list(
+    State(api): State<Api>,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Page<LeaseDoc>>, Problem> {
+    let view = api.store.view();
+    let page = Page::cut(
+        view.leases(),
+        |l| l.mac.to_string(),
+        query.cursor.as_deref(),
+        query.limit,
+        |l| LeaseDoc::of(l, &view),
+    )?;
+    Ok(Json(page))
+}

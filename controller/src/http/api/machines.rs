@@ -1,0 +1,217 @@
+//! Machines: known ones, registering, renaming, forgetting.
+
+use axum::{Json, extract::State, http::StatusCode};
+use ipxe::MacAddr;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    Page,
+    words::{Kind, LocalBoot, Stage, Standing},
+};
+use crate::{
+    http::{
+        Api,
+        error::{Problem, ProblemDoc},
+        extract::{JsonBody, Params, Segment, parse},
+    },
+    state::{
+        Timestamp, View,
+        machine::{Machine, MachineId},
+        ops::{DeleteMachine, MachineError, MachineRef, RegisterMachine, UpdateMachine},
+    },
+};
+
+/// A machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Machine)]
+pub struct MachineDoc {
+    /// Its own random id; stays when NICs and names change.
+    pub id: String,
+    /// Its name; unique.
+    pub name: String,
+    /// Seen or registered.
+    pub standing: Standing,
+    /// Addresses of its NICs, lowest first.
+    #[schema(value_type = Vec<String>, example = json!(["52:54:00:77:00:01"]))]
+    pub macs: Vec<MacAddr>,
+    /// SMBIOS uuid as its firmware told; may repeat among machines.
+    pub uuid: Option<String>,
+    /// SMBIOS serial as its firmware told.
+    pub serial: Option<String>,
+    /// The firmware it booted with last, such as `uefi-pxe x64`.
+    pub firmware: Option<String>,
+    /// How it is sent to its own disk.
+    pub local_boot: LocalBoot,
+    /// When it was first heard of.
+    pub first_seen: Timestamp,
+    /// When it asked last.
+    pub last_seen: Timestamp,
+    /// The activation that is open for it.
+    pub active: Option<ActiveDoc>,
+}
+
+/// The open activation of a machine, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Active)]
+pub struct ActiveDoc {
+    /// Its number.
+    pub id: u64,
+    /// The boot config.
+    pub config: String,
+    /// One-shot or standing.
+    pub kind: Kind,
+    /// Where it stands.
+    pub stage: Stage,
+}
+
+impl MachineDoc {
+    fn of(machine: &Machine, view: &View) -> Self {
+        let active = view.activations_of(&machine.id).find(|a| a.is_open());
+        Self {
+            id: machine.id.to_string(),
+            name: machine.name.to_string(),
+            standing: machine.standing.into(),
+            macs: machine.macs.iter().copied().collect(),
+            uuid: machine.uuid.clone(),
+            serial: machine.serial.clone(),
+            firmware: machine.firmware.map(ipxe::Firmware::describe),
+            local_boot: machine.local_boot.into(),
+            first_seen: machine.first_seen,
+            last_seen: machine.last_seen,
+            active: active.map(|a| ActiveDoc {
+                id: a.id.0,
+                config: a.config.name.to_string(),
+                kind: a.kind.into(),
+                stage: a.stage.into(),
+            }),
+        }
+    }
+}
+
+/// Which machines to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Only machines of this standing.
+    #[serde(default)]
+    state: Option<Standing>,
+    /// Entries wanted, 1 to 1000.
+    #[serde(default)]
+    limit: Option<usize>,
+    /// `next` of the page before.
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+/// Lists machines, by name.
+#[utoipa::path(get, path = "/machines", tag = "machines", operation_id = "machines_list", params(ListQuery),
+    responses((status = 200, body = Page<MachineDoc>), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn list(
+    State(api): State<Api>,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Page<MachineDoc>>, Problem> {
+    let view = api.store.view();
+    let wanted =
+        |m: &&std::sync::Arc<Machine>| query.state.is_none_or(|s| s == Standing::from(m.standing));
+    let page = Page::cut(
+        view.machines().filter(wanted),
+        |m| m.name.to_string(),
+        query.cursor.as_deref(),
+        query.limit,
+        |m| MachineDoc::of(m, &view),
+    )?;
+    Ok(Json(page))
+}
+
+/// Shows a machine, named by its name, id or MAC in any spelling.
+#[utoipa::path(get, path = "/machines/{machine}", tag = "machines", operation_id = "machines_show",
+    params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
+    responses((status = 200, body = MachineDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn show(
+    State(api): State<Api>,
+    Segment(machine): Segment,
+) -> Result<Json<MachineDoc>, Problem> {
+    let view = api.store.view();
+    let found = find(&view, &machine)?;
+    Ok(Json(MachineDoc::of(&found, &view)))
+}
+
+/// The machine that `text` names.
+pub(super) fn find(view: &View, text: &str) -> Result<std::sync::Arc<Machine>, Problem> {
+    MachineRef(text.to_owned())
+        .find(view)
+        .ok_or_else(|| MachineError::NotFound(crate::http::error::short(text)).into())
+}
+
+/// A machine to register.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Register {
+    /// The MAC of one of its NICs, in any spelling.
+    pub mac: String,
+    /// Its name; without one a new machine is named by its MAC, a known one keeps its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Registers a machine: a person's word that it is ours. Doing it again changes nothing.
+#[utoipa::path(post, path = "/machines", tag = "machines", operation_id = "machines_register", request_body = Register,
+    responses((status = 200, body = MachineDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn register(
+    State(api): State<Api>,
+    JsonBody(body): JsonBody<Register>,
+) -> Result<Json<MachineDoc>, Problem> {
+    let transition = RegisterMachine {
+        mac: parse(&body.mac, "mac")?,
+        name: body.name.map(|n| parse(&n, "name")).transpose()?,
+        fresh_id: MachineId::from_random(rand::random()),
+    };
+    let machine = api.store.apply(transition).await??;
+    Ok(Json(MachineDoc::of(&machine, &api.store.view())))
+}
+
+/// What to change of a machine; what is absent stays.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Update {
+    /// New name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// New way to its own disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_boot: Option<LocalBoot>,
+}
+
+/// Changes a machine's name or its way to its own disk.
+#[utoipa::path(patch, path = "/machines/{machine}", tag = "machines", operation_id = "machines_update", request_body = Update,
+    params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
+    responses((status = 200, body = MachineDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn update(
+    State(api): State<Api>,
+    Segment(machine): Segment,
+    JsonBody(body): JsonBody<Update>,
+) -> Result<Json<MachineDoc>, Problem> {
+    let transition = UpdateMachine {
+        machine: MachineRef(machine),
+        name: body.name.map(|n| parse(&n, "name")).transpose()?,
+        local_boot: body.local_boot.map(Into::into),
+    };
+    let machine = api.store.apply(transition).await??;
+    Ok(Json(MachineDoc::of(&machine, &api.store.view())))
+}
+
+/// Forgets a machine and its activations. If it asks again it is seen anew.
+#[utoipa::path(delete, path = "/machines/{machine}", tag = "machines", operation_id = "machines_delete",
+    params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
+    responses((status = 204), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    Segment(machine): Segment,
+) -> Result<StatusCode, Problem> {
+    api.store
+        .apply(DeleteMachine(MachineRef(machine)))
+        .await??;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,17 @@
+//! The resources of `/api/v1`, a file each: its documents (what goes over the wire, also for the command line) and its
+//! handlers, which parse, ask the store and answer.
+
+pub mod activations;
+pub mod boot_configs;
+pub mod events;
+pub mod explain;
+pub mod files;
+pub mod leases;
+pub mod machines;
+pub(super) mod meta;
+mod page;
+pub(super) mod refusals;
+pub mod reservations;
+pub mod words;
+
+pub use page::{MAX_PAGE, Page};

@@ -1,0 +1,83 @@
+//! Lists come in pages; a cursor says where the next one starts.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::http::error::{Code, Problem};
+
+/// The largest page, entries; also the default: a room of machines in one answer.
+pub const MAX_PAGE: usize = 1000;
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Ask again with `cursor` set to this for the entries that follow; absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The entries behind `cursor`, in the order of their keys: what is deleted meanwhile moves nothing.
+    pub(super) fn cut<I>(
+        all: impl IntoIterator<Item = I>,
+        key: impl Fn(&I) -> String,
+        cursor: Option<&str>,
+        limit: Option<usize>,
+        show: impl Fn(I) -> T,
+    ) -> Result<Self, Problem> {
+        let limit = page_limit(limit)?;
+        let mut keyed: Vec<(String, I)> = all.into_iter().map(|i| (key(&i), i)).collect();
+        keyed.sort_by(|a, b| a.0.cmp(&b.0));
+        let start = cursor.map_or(0, |c| keyed.partition_point(|(k, _)| k.as_str() <= c));
+        let more = keyed.len() > start.saturating_add(limit);
+        let taken: Vec<_> = keyed.into_iter().skip(start).take(limit).collect();
+        let next = taken.last().filter(|_| more).map(|(k, _)| k.clone());
+        Ok(Self {
+            items: taken.into_iter().map(|(_, i)| show(i)).collect(),
+            next,
+        })
+    }
+}
+
+/// A page's size within its bounds.
+pub(super) fn page_limit(asked: Option<usize>) -> Result<usize, Problem> {
+    match asked {
+        None => Ok(MAX_PAGE),
+        Some(limit @ 1..=MAX_PAGE) => Ok(limit),
+        Some(limit) => Err(Problem::new(
+            Code::BadValue,
+            format!("limit: {limit} is not between 1 and {MAX_PAGE}"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(cursor: Option<&str>, limit: usize) -> Page<String> {
+        let all = ["c", "a", "d", "b"];
+        Page::cut(all, |s| (*s).to_owned(), cursor, Some(limit), str::to_owned).unwrap()
+    }
+
+    #[test]
+    fn pages_together_are_the_list_once() {
+        assert_eq!(page(None, 3).items, ["a", "b", "c"]);
+        assert_eq!(page(None, 3).next.as_deref(), Some("c"));
+        assert_eq!(page(Some("c"), 3).items, ["d"]);
+        assert_eq!(page(Some("c"), 3).next, None);
+        assert_eq!(page(None, 4).next, None);
+    }
+
+    #[test]
+    fn a_cursor_whose_entry_is_gone_goes_on_behind_it() {
+        assert_eq!(page(Some("bb"), 9).items, ["c", "d"]);
+    }
+
+    #[test]
+    fn a_page_without_end_is_refused() {
+        assert!(page_limit(Some(0)).is_err() && page_limit(Some(MAX_PAGE + 1)).is_err());
+    }
+}

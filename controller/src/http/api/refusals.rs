@@ -1,0 +1,91 @@
+//! What the state refuses, as problems.
+
+use crate::{
+    assets::AssetError,
+    http::error::{Code, Problem},
+    state::ops::{ActivateError, ConfigError, MachineError, ReservationError},
+    store::StoreError,
+};
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let code = match error {
+            StoreError::Backend(_) | StoreError::Contended | StoreError::Closed => {
+                Code::StoreUnavailable
+            }
+            StoreError::Panicked => Code::Internal,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<MachineError> for Problem {
+    fn from(error: MachineError) -> Self {
+        let code = match error {
+            MachineError::NotFound(_) => Code::MachineNotFound,
+            MachineError::NameTaken(_) => Code::NameTaken,
+            MachineError::NotAStation(_) => Code::MacNotAStation,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ConfigError> for Problem {
+    fn from(error: ConfigError) -> Self {
+        let code = match error {
+            ConfigError::NotFound(_) => Code::ConfigNotFound,
+            ConfigError::Invalid(_) => Code::ConfigInvalid,
+            ConfigError::InUse(..) => Code::ConfigInUse,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ActivateError> for Problem {
+    fn from(error: ActivateError) -> Self {
+        let code = match error {
+            ActivateError::NoMachine(_) => Code::MachineNotFound,
+            ActivateError::NoConfig(_) => Code::ConfigNotFound,
+            ActivateError::NotRegistered(..) => Code::MachineNotRegistered,
+            ActivateError::AlreadyActive { .. } => Code::AlreadyActive,
+            ActivateError::NoEvidence(_) => Code::NoEvidence,
+            ActivateError::NotActive(_) => Code::NotActive,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ReservationError> for Problem {
+    fn from(error: ReservationError) -> Self {
+        let code = match error {
+            ReservationError::NotFound(_) => Code::ReservationNotFound,
+            ReservationError::Taken(..) => Code::AddressTaken,
+            ReservationError::NotAStation(_) => Code::MacNotAStation,
+            ReservationError::Elsewhere(..)
+            | ReservationError::NotAHost(_)
+            | ReservationError::BadHostname(_) => Code::BadValue,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<AssetError> for Problem {
+    fn from(error: AssetError) -> Self {
+        let (code, cure) = match &error {
+            AssetError::Full { .. } => (
+                Code::StorageFull,
+                "; delete unused files (`enforcer files list --unused`) or give it more room",
+            ),
+            AssetError::TooLarge => (Code::BodyTooLarge, ""),
+            AssetError::WrongSum { .. } => (
+                Code::FileMismatch,
+                "; the file changed while it was sent: send it again",
+            ),
+            AssetError::Io { source, .. } => {
+                tracing::error!(%error, %source, "the asset folder fails");
+                (Code::Internal, "; the controller's log has the cause")
+            }
+        };
+        Self::new(code, format!("{error}{cure}"))
+    }
+}

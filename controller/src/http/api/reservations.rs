@@ -1,0 +1,122 @@
+//! Reservations: addresses that a person fixed for stations (server mode).
+
+use std::net::Ipv4Addr;
+
+use axum::{Json, extract::State, http::StatusCode};
+use ipxe::MacAddr;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Page;
+use crate::{
+    http::{
+        Api,
+        error::{Problem, ProblemDoc},
+        extract::{JsonBody, Params, Segment, parse},
+    },
+    state::{
+        View,
+        lease::Reservation,
+        ops::{DeleteReservation, SetReservation},
+    },
+};
+
+/// An address fixed for a station.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Reservation)]
+pub struct ReservationDoc {
+    /// Whose.
+    #[schema(value_type = String, example = "52:54:00:77:00:01")]
+    pub mac: MacAddr,
+    /// Which.
+    #[schema(value_type = String, format = Ipv4)]
+    pub ip: Ipv4Addr,
+    /// The host name the station is given.
+    pub hostname: Option<String>,
+    /// The machine's name, when it is known.
+    pub machine: Option<String>,
+}
+
+impl ReservationDoc {
+    fn of(reservation: &Reservation, view: &View) -> Self {
+        Self {
+            mac: reservation.mac,
+            ip: reservation.ip,
+            hostname: reservation.hostname.clone(),
+            machine: view
+                .machine_by_mac(reservation.mac)
+                .map(|m| m.name.to_string()),
+        }
+    }
+}
+
+/// Which reservations to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Entries wanted, 1 to 1000.
+    #[serde(default)]
+    limit: Option<usize>,
+    /// `next` of the page before.
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+/// Lists reservations, by MAC.
+#[utoipa::path(get, path = "/reservations", tag = "reservations", operation_id = "reservations_list", params(ListQuery),
+    responses((status = 200, body = Page<ReservationDoc>), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn list(
+    State(api): State<Api>,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Page<ReservationDoc>>, Problem> {
+    let view = api.store.view();
+    let page = Page::cut(
+        view.reservations(),
+        |r| r.mac.to_string(),
+        query.cursor.as_deref(),
+        query.limit,
+        |r| ReservationDoc::of(r, &view),
+    )?;
+    Ok(Json(page))
+}
+
+/// The address to reserve.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reserve {
+    /// Need not be inside the pool, must be inside the subnet.
+    #[schema(format = Ipv4)]
+    pub ip: String,
+    /// A host name to give to the station.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+}
+
+/// Reserves an address for a station; replaces the one it has.
+#[utoipa::path(put, path = "/reservations/{mac}", tag = "reservations", operation_id = "reservations_set", request_body = Reserve,
+    params(("mac" = String, Path, description = "MAC in any spelling")),
+    responses((status = 200, body = ReservationDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn set(
+    State(api): State<Api>,
+    mac: Segment,
+    JsonBody(body): JsonBody<Reserve>,
+) -> Result<Json<ReservationDoc>, Problem> {
+    let transition = SetReservation(Reservation {
+        mac: mac.parse("mac")?,
+        ip: parse(&body.ip, "ip")?,
+        hostname: body.hostname,
+    });
+    let reservation = api.store.apply(transition).await??;
+    Ok(Json(ReservationDoc::of(&reservation, &api.store.view())))
+}
+
+/// Ends a reservation. The station keeps its lease until that ends.
+#[utoipa::path(delete, path = "/reservations/{mac}", tag = "reservations", operation_id = "reservations_delete",
+    params(("mac" = String, Path, description = "MAC in any spelling")),
+    responses((status = 204), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn delete(State(api): State<Api>, mac: Segment) -> Result<StatusCode, Problem> {
+    let mac = mac.parse("mac")?;
+    api.store.apply(DeleteReservation(mac)).await??;
+    Ok(StatusCode::NO_CONTENT)
+}

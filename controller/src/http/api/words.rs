@@ -1,0 +1,91 @@
+//! The closed sets of words in documents. They mirror the state's enums, so that a change inside does not silently become
+//! a change of the API: a new variant does not compile before it has a word here.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::state::{activation, config, machine};
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident mirrors $source:path { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? })+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
+        pub enum $name {
+            $($(#[$vdoc])* #[serde(rename = $word)] #[value(name = $word)] $variant),+
+        }
+
+        impl $name {
+            /// The word.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl From<$source> for $name {
+            fn from(value: $source) -> Self {
+                use $source as Source;
+                match value { $(Source::$variant => Self::$variant),+ }
+            }
+        }
+
+        impl From<$name> for $source {
+            fn from(value: $name) -> Self {
+                use $source as Source;
+                match value { $($name::$variant => Source::$variant),+ }
+            }
+        }
+    )+};
+}
+
+words! {
+    /// How far we trust that a machine is ours.
+    Standing mirrors machine::Standing {
+        /// It asked on the network; nobody said that it is ours.
+        Seen = "seen",
+        /// A person registered its MAC.
+        Registered = "registered",
+    }
+    /// How a machine is sent to its own disk.
+    LocalBoot mirrors ipxe::LocalBoot {
+        /// What is measured best for its firmware.
+        Auto = "auto",
+        /// `sanboot` of the first BIOS disk.
+        Sanboot = "sanboot",
+        /// iPXE's `exit`.
+        Exit = "exit",
+        /// iPXE's `exit 1`.
+        ExitFailure = "exit-failure",
+        /// The loader that searches every disk (UEFI).
+        Localboot = "localboot",
+    }
+    /// What closes a one-shot activation.
+    Evidence mirrors config::Evidence {
+        /// Every file that the script names was sent whole.
+        Fetched = "fetched",
+        /// The booted system called back.
+        Callback = "callback",
+    }
+    /// Whether an activation ends with its first success.
+    Kind mirrors activation::Kind {
+        /// Spent once evidence closed it.
+        OneShot = "one-shot",
+        /// Served on every boot until a person ends it.
+        Standing = "standing",
+    }
+    /// Where an activation stands.
+    Stage mirrors activation::Stage {
+        /// Waits for the machine to ask.
+        Armed = "armed",
+        /// Its script went out.
+        Served = "served",
+        /// All its boot files went out.
+        Running = "running",
+        /// Closed: it worked.
+        Confirmed = "confirmed",
+        /// Closed: it failed, or a cap was reached.
+        Failed = "failed",
+        /// Closed by a person or its time limit.
+        Expired = "expired",
+    }
+}

@@ -1,0 +1,211 @@
+//! Who calls, what they may, and the table that says what each endpoint asks for. Default deny: a handler that the table
+//! does not know is never reached.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    extract::{FromRequestParts, MatchedPath, Request, State},
+    http::{HeaderValue, Method, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use tracing::info;
+
+use super::error::{Code, Problem};
+
+/// What a caller may do; each role may do what the ones before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Make machines boot things.
+    Operator,
+    /// Everything.
+    Admin,
+}
+
+impl Role {
+    /// All of them, the least first.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Who calls. The transport puts it into the request's extensions; nothing in a request's own text ever does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// For the record: `local:root`, a token's name.
+    pub name: String,
+    /// What they may.
+    pub role: Role,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(unauthenticated)
+    }
+}
+
+/// What an endpoint asks of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: it tells nothing worth hiding.
+    Anyone,
+    /// At least this role.
+    Least(Role),
+}
+
+impl Access {
+    /// Whether a caller of `role` (`None`: nobody we know) is let in.
+    #[must_use]
+    pub fn admits(self, role: Option<Role>) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Least(least) => role.is_some_and(|role| role >= least),
+        }
+    }
+}
+
+/// Which endpoint asks for what: path template → method → access.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessTable(BTreeMap<String, BTreeMap<String, Access>>);
+
+impl AccessTable {
+    /// Declares an endpoint.
+    pub(crate) fn declare(&mut self, path: &str, method: &str, access: Access) {
+        self.0
+            .entry(path.to_owned())
+            .or_default()
+            .insert(method.to_ascii_uppercase(), access);
+    }
+
+    /// Declares every endpoint of `other` under `prefix`.
+    pub(crate) fn nest(&mut self, prefix: &str, other: Self) {
+        for (path, methods) in other.0 {
+            self.0.insert(format!("{prefix}{path}"), methods);
+        }
+    }
+
+    /// What an endpoint asks for, if it is declared.
+    #[must_use]
+    pub fn access(&self, path: &str, method: &str) -> Option<Access> {
+        self.0.get(path)?.get(method).copied()
+    }
+
+    /// Every (path, method, access).
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &str, Access)> {
+        self.0.iter().flat_map(|(path, methods)| {
+            methods
+                .iter()
+                .map(|(method, access)| (path.as_str(), method.as_str(), *access))
+        })
+    }
+
+    /// Whether `caller` may use `method` of `path`.
+    fn check(&self, path: &str, method: &Method, caller: Option<&Caller>) -> Result<(), Problem> {
+        // axum answers HEAD by the GET handler.
+        let method = if *method == Method::HEAD {
+            &Method::GET
+        } else {
+            method
+        };
+        let Some(access) = self.access(path, method.as_str()) else {
+            return Err(method_not_allowed(&self.methods(path)));
+        };
+        if access.admits(caller.map(|c| c.role)) {
+            return Ok(());
+        }
+        Err(match (caller, access) {
+            (Some(caller), Access::Least(least)) => forbidden(caller, least),
+            (_, Access::Anyone | Access::Least(_)) => unauthenticated(),
+        })
+    }
+
+    /// The declared methods of a path, as the `Allow` header has them.
+    fn methods(&self, path: &str) -> String {
+        let methods = self.0.get(path).into_iter().flatten();
+        methods
+            .map(|(m, _)| m.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+fn unauthenticated() -> Problem {
+    Problem::new(
+        Code::Unauthenticated,
+        "the controller does not know you; use its local socket on its own host",
+    )
+}
+
+fn forbidden(caller: &Caller, least: Role) -> Problem {
+    let (name, role, least) = (&caller.name, caller.role.name(), least.name());
+    Problem::new(
+        Code::Forbidden,
+        format!(
+            "{name} has the role {role}; this needs {least}: ask an admin, or run it as root on the controller's host"
+        ),
+    )
+}
+
+fn method_not_allowed(methods: &str) -> Problem {
+    Problem::new(
+        Code::MethodNotAllowed,
+        format!("this endpoint knows only {methods}"),
+    )
+}
+
+/// The guard around every route: lets a request through only when the table declares its endpoint and its caller fits.
+pub(crate) async fn guard(
+    State(table): State<Arc<AccessTable>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    // Without a matched path there is no handler behind, only the fallback's "not found".
+    let Some(path) = request.extensions().get::<MatchedPath>().cloned() else {
+        return next.run(request).await;
+    };
+    let caller = request.extensions().get::<Caller>().cloned();
+    let method = request.method().clone();
+    if let Err(problem) = table.check(path.as_str(), &method, caller.as_ref()) {
+        return refuse(problem, &table.methods(path.as_str()));
+    }
+    let uri = request.uri().path().to_owned();
+    let response = next.run(request).await;
+    if !method.is_safe() {
+        let caller = caller.map_or_else(String::new, |c| c.name);
+        info!(%caller, %method, path = %uri, status = response.status().as_u16(), "API change");
+    }
+    response
+}
+
+/// The answer to a refused request, with the headers HTTP asks for.
+fn refuse(problem: Problem, methods: &str) -> Response {
+    let code = problem.code;
+    let mut response = problem.into_response();
+    let headers = response.headers_mut();
+    if code == Code::MethodNotAllowed
+        && let Ok(allow) = HeaderValue::from_str(methods)
+    {
+        headers.insert(header::ALLOW, allow);
+    }
+    if code == Code::Unauthenticated {
+        // RFC 9110 §11.6.1 wants a challenge with each 401.
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}

@@ -1,0 +1,217 @@
+//! What can go wrong in the API, as RFC 9457 problems: a stable code for programs, a sentence with the cure for people.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:ident, $title:literal;)+) => {
+        /// Every kind of problem. The texts of codes never change; new ones may come.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Code {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The code's stable text.
+            #[must_use]
+            pub fn text(self) -> &'static str {
+                match self { $(Self::$variant => $code),+ }
+            }
+
+            /// The HTTP status it comes with.
+            #[must_use]
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status),+ }
+            }
+
+            /// What it means in a few words.
+            #[must_use]
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A body, query or path that cannot be read.
+    BadRequest = "bad-request", BAD_REQUEST, "The request cannot be understood";
+    /// A value that is well-formed but not allowed.
+    BadValue = "bad-value", UNPROCESSABLE_ENTITY, "A value is not allowed";
+    /// Nobody the controller knows.
+    Unauthenticated = "unauthenticated", UNAUTHORIZED, "The caller is not known";
+    /// Known, but not allowed to.
+    Forbidden = "forbidden", FORBIDDEN, "The caller may not do this";
+    /// No such address.
+    EndpointNotFound = "endpoint-not-found", NOT_FOUND, "No such endpoint";
+    /// The address knows other methods.
+    MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "The endpoint has no such method";
+    /// A body above its limit.
+    BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
+    /// No machine of this name, id or MAC.
+    MachineNotFound = "machine-not-found", NOT_FOUND, "No such machine";
+    /// Another machine has the name.
+    NameTaken = "name-taken", CONFLICT, "The name is taken";
+    /// A multicast, broadcast or zero address.
+    MacNotAStation = "mac-not-a-station", UNPROCESSABLE_ENTITY, "The MAC address is no network card's";
+    /// The machine is only seen.
+    MachineNotRegistered = "machine-not-registered", CONFLICT, "The machine is not registered";
+    /// No boot config of this name.
+    ConfigNotFound = "boot-config-not-found", NOT_FOUND, "No such boot config";
+    /// Activations hold the config.
+    ConfigInUse = "boot-config-in-use", CONFLICT, "The boot config is in use";
+    /// The config cannot work as it is written.
+    ConfigInvalid = "boot-config-invalid", UNPROCESSABLE_ENTITY, "The boot config cannot work";
+    /// No activation of this number.
+    ActivationNotFound = "activation-not-found", NOT_FOUND, "No such activation";
+    /// The machine has another activation that is open.
+    AlreadyActive = "already-active", CONFLICT, "Another boot config is active";
+    /// The machine has nothing of the kind.
+    NotActive = "not-active", CONFLICT, "Nothing is active";
+    /// Its evidence would never be seen.
+    NoEvidence = "no-evidence", CONFLICT, "The boot config's evidence would never be seen";
+    /// No file of this SHA-256.
+    FileNotFound = "file-not-found", NOT_FOUND, "No such file";
+    /// Boot configs or activations name the file.
+    FileInUse = "file-in-use", CONFLICT, "The file is in use";
+    /// The uploaded bytes are others than announced.
+    FileMismatch = "file-mismatch", UNPROCESSABLE_ENTITY, "The bytes are not those announced";
+    /// The upload ended early.
+    UploadBroken = "upload-broken", BAD_REQUEST, "The upload ended early";
+    /// No room on the controller's disk.
+    StorageFull = "storage-full", INSUFFICIENT_STORAGE, "The controller's disk is full";
+    /// No reservation for this MAC.
+    ReservationNotFound = "reservation-not-found", NOT_FOUND, "No such reservation";
+    /// The address is reserved for another station.
+    AddressTaken = "address-taken", CONFLICT, "The address is taken";
+    /// The store did not commit.
+    StoreUnavailable = "store-unavailable", SERVICE_UNAVAILABLE, "The store cannot write";
+    /// A fault of ours.
+    Internal = "internal", INTERNAL_SERVER_ERROR, "The controller failed";
+}
+
+/// A problem: what kind, and the sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Problem {
+    /// What kind.
+    pub code: Code,
+    /// What happened and what cures it, for a person.
+    pub detail: String,
+}
+
+/// A problem as JSON (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemDoc {
+    /// `urn:enforcer:problem:` and the code.
+    pub r#type: String,
+    /// What it means in a few words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened and what cures it.
+    pub detail: String,
+    /// Stable; programs decide by this.
+    pub code: String,
+}
+
+impl Problem {
+    /// A problem of this kind.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+        }
+    }
+
+    /// Its JSON form.
+    #[must_use]
+    pub fn doc(&self) -> ProblemDoc {
+        ProblemDoc {
+            r#type: format!("urn:enforcer:problem:{}", self.code.text()),
+            title: self.code.title().to_owned(),
+            status: self.code.status().as_u16(),
+            detail: self.detail.clone(),
+            code: self.code.text().to_owned(),
+        }
+    }
+}
+
+/// A stranger's text, cut for a sentence.
+pub(crate) fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(80).collect()
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        // A map of strings and a number always becomes JSON.
+        let body = serde_json::to_vec(&self.doc()).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.code.status();
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_plain() {
+        let texts: BTreeSet<&str> = Code::ALL.iter().map(|c| c.text()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+        for text in texts {
+            assert!(
+                text.chars().all(|c| c.is_ascii_lowercase() || c == '-'),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_problem_is_an_error_to_http() {
+        for code in Code::ALL {
+            let status = code.status();
+            assert!(
+                status.is_client_error() || status.is_server_error(),
+                "{code:?}"
+            );
+        }
+    }
+
+    /// `docs/API-PROBLEMS.md` is what programs are written by.
+    #[test]
+    fn the_documented_table_is_this_one() {
+        let rows: String = Code::ALL
+            .iter()
+            .map(|c| {
+                format!(
+                    "| `{}` | {} | {} |\n",
+                    c.text(),
+                    c.status().as_u16(),
+                    c.title()
+                )
+            })
+            .collect();
+        let documented = include_str!("../../../docs/API-PROBLEMS.md");
+        assert!(
+            documented.contains(&rows),
+            "docs/API-PROBLEMS.md must hold:\n{rows}"
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! The API: routes and their roles, callers, problems. Boot HTTP, which machines speak, is not here but in `ipxe-net`.
+//!
+//! [`router`] is served on the local socket ([`local`]); what it needs to know of its caller, the transport says.
+
+pub mod api;
+pub mod auth;
+pub mod error;
+pub(crate) mod extract;
+pub mod local;
+mod routes;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
+use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
+
+use self::{
+    auth::{AccessTable, guard},
+    error::{Code, Problem},
+};
+use crate::{
+    assets::AssetFolder,
+    metrics::{Counter, Metrics},
+    store::Store,
+};
+
+/// What handlers work with; cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    /// What is known.
+    pub store: Store,
+    /// Files of boot configs.
+    pub assets: AssetFolder,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where machines reach the boot HTTP server, such as `http://192.0.2.1:4880`; previews name files by it.
+    pub boot_base: Arc<str>,
+    /// Ends the live streams when the controller stops.
+    pub stop: CancellationToken,
+    /// Held while a config that names files is set, and while a file is deleted. A lock held across a commit, against the
+    /// house rule: without it a file could go between "it is here" and the config that needs it.
+    files: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Api {
+    /// The handlers' state.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        assets: AssetFolder,
+        metrics: Arc<Metrics>,
+        boot_base: &str,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            store,
+            assets,
+            metrics,
+            boot_base: boot_base.into(),
+            stop,
+            files: Arc::default(),
+        }
+    }
+}
+
+/// The whole API, ready to be served by any transport that puts a [`auth::Caller`] into its requests' extensions.
+pub fn router(api: Api) -> Router {
+    let (router, _, table) = routes::all().split();
+    guarded(router, table, api)
+}
+
+/// `router` behind the guard of `table`, with problems for everything that is not there.
+fn guarded(router: Router<Api>, table: AccessTable, api: Api) -> Router {
+    router
+        .layer(from_fn_with_state(Arc::new(table), guard))
+        .layer(DefaultBodyLimit::max(extract::MAX_JSON_BYTES))
+        .fallback(not_found)
+        .layer(from_fn_with_state(Arc::clone(&api.metrics), count))
+        .with_state(api)
+}
+
+/// The OpenAPI 3.1 document of the whole API.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    routes::all().split().1
+}
+
+/// What each endpoint asks of its caller.
+#[must_use]
+pub fn access_table() -> AccessTable {
+    routes::all().split().2
+}
+
+async fn not_found(request: Request) -> Problem {
+    let path = error::short(request.uri().path());
+    Problem::new(
+        Code::EndpointNotFound,
+        format!("there is nothing at '{path}'; /api/v1/openapi.json lists what there is"),
+    )
+}
+
+async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    metrics.count(Counter::ApiRequests, response.status().as_str());
+    response
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,130 @@
+//! Which endpoints there are and which role each asks for. A handler gets in only together with its role.
+
+use axum::Router;
+use utoipa::{
+    OpenApi as _,
+    openapi::{OpenApi, path::PathItem},
+};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouter},
+    routes,
+};
+
+use super::{
+    Api,
+    api::{
+        activations, boot_configs, events, explain, files, leases, machines, meta, reservations,
+    },
+    auth::{
+        Access::{self, Anyone, Least},
+        AccessTable,
+        Role::{Operator, Viewer},
+    },
+};
+
+/// Handlers, their description and what they ask of callers, always all three.
+pub(super) struct Routes {
+    router: OpenApiRouter<Api>,
+    table: AccessTable,
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Enforcer",
+        description = "Bare-metal boot server: machines, what they boot, and what happened. Errors are RFC 9457 problems with stable codes (docs/API-PROBLEMS.md).",
+        license(name = "MPL-2.0", identifier = "MPL-2.0")
+    ),
+    components(schemas(super::error::ProblemDoc))
+)]
+struct Document;
+
+impl Routes {
+    fn new() -> Self {
+        Self {
+            router: OpenApiRouter::default(),
+            table: AccessTable::default(),
+        }
+    }
+
+    /// Adds endpoints that ask for `access`.
+    fn at(mut self, access: Access, routes: UtoipaMethodRouter<Api>) -> Self {
+        for (path, item) in &routes.1.paths {
+            for method in methods(item) {
+                self.table.declare(path, method, access);
+            }
+        }
+        self.router = self.router.routes(routes);
+        self
+    }
+
+    fn nest(mut self, prefix: &str, inner: Self) -> Self {
+        self.router = self.router.nest(prefix, inner.router);
+        self.table.nest(prefix, inner.table);
+        self
+    }
+
+    /// The parts: handlers, description, roles.
+    pub(super) fn split(self) -> (Router<Api>, OpenApi, AccessTable) {
+        let (router, paths) = self.router.split_for_parts();
+        let mut openapi = Document::openapi();
+        openapi.merge(paths);
+        (router, openapi, self.table)
+    }
+}
+
+/// The methods that an OpenAPI path item describes.
+pub(super) fn methods(item: &PathItem) -> Vec<&'static str> {
+    let described = [
+        ("GET", &item.get),
+        ("PUT", &item.put),
+        ("POST", &item.post),
+        ("DELETE", &item.delete),
+        ("OPTIONS", &item.options),
+        ("HEAD", &item.head),
+        ("PATCH", &item.patch),
+        ("TRACE", &item.trace),
+    ];
+    let there = described.into_iter().filter(|(_, op)| op.is_some());
+    there.map(|(method, _)| method).collect()
+}
+
+/// Every endpoint.
+pub(super) fn all() -> Routes {
+    Routes::new()
+        .at(Anyone, routes!(meta::healthz))
+        .at(Least(Viewer), routes!(meta::metrics))
+        .nest("/api/v1", v1())
+}
+
+fn v1() -> Routes {
+    Routes::new()
+        .at(Least(Viewer), routes!(meta::openapi))
+        .at(Least(Viewer), routes!(machines::list))
+        .at(Least(Operator), routes!(machines::register))
+        .at(Least(Viewer), routes!(machines::show))
+        .at(Least(Operator), routes!(machines::update, machines::delete))
+        .at(Least(Viewer), routes!(boot_configs::list))
+        // Answer files and command lines may hold passwords or their hashes: not for viewers.
+        .at(
+            Least(Operator),
+            routes!(boot_configs::show, boot_configs::set, boot_configs::delete),
+        )
+        .at(Least(Operator), routes!(boot_configs::preview))
+        .at(Least(Operator), routes!(boot_configs::activate))
+        .at(Least(Operator), routes!(activations::deactivate))
+        .at(Least(Viewer), routes!(activations::list))
+        .at(Least(Viewer), routes!(activations::show))
+        .at(Least(Viewer), routes!(files::list))
+        .at(Least(Viewer), routes!(files::show))
+        .at(Least(Operator), routes!(files::upload, files::delete))
+        .at(Least(Viewer), routes!(leases::list))
+        .at(Least(Viewer), routes!(reservations::list))
+        .at(
+            Least(Operator),
+            routes!(reservations::set, reservations::delete),
+        )
+        .at(Least(Viewer), routes!(events::list))
+        .at(Least(Viewer), routes!(events::stream))
+        .at(Least(Viewer), routes!(explain::explain))
+}

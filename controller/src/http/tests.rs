@@ -1,0 +1,183 @@
+//! Claims about the API as a whole: who may do what, and what the document says.
+
+mod resources;
+mod streams;
+
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode},
+    response::Response,
+};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::{
+    auth::{Access, Caller, Role},
+    *,
+};
+use crate::{
+    state::policy::Policy,
+    store::{Redb, Store, SystemClock},
+};
+
+/// An API on an empty store; the folder lives as long as it.
+pub(crate) struct Site {
+    pub(crate) api: Api,
+    _state: tempfile::TempDir,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let backend = Redb::open(state.path().join("enforcer.redb")).unwrap();
+        let store = Store::open(backend, Policy::default(), SystemClock).unwrap();
+        let api = Api::new(
+            store,
+            AssetFolder::open(state.path()).unwrap(),
+            Arc::default(),
+            "http://192.0.2.1:4880",
+            CancellationToken::new(),
+        );
+        Self { api, _state: state }
+    }
+
+    /// Sends a request as a caller of `role`.
+    async fn ask(&self, role: Option<Role>, method: &str, path: &str, body: Body) -> Response {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(body)
+            .unwrap();
+        if let Some(role) = role {
+            let name = format!("test:{}", role.name());
+            request.extensions_mut().insert(Caller { name, role });
+        }
+        router(self.api.clone()).oneshot(request).await.unwrap()
+    }
+
+    /// Sends JSON as an operator; the status and the JSON that came back.
+    async fn json(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+        let body = if body.is_null() {
+            Body::empty()
+        } else {
+            Body::from(body.to_string())
+        };
+        read(self.ask(Some(Role::Operator), method, path, body).await).await
+    }
+}
+
+async fn read(response: Response) -> (StatusCode, Value) {
+    let status = response.status();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (
+        status,
+        serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+    )
+}
+
+/// Every (path template, method) that the document describes.
+fn described() -> Vec<(String, &'static str)> {
+    let document = openapi();
+    let paths = document.paths.paths.iter();
+    paths
+        .flat_map(|(path, item)| routes::methods(item).into_iter().map(|m| (path.clone(), m)))
+        .collect()
+}
+
+#[tokio::test]
+async fn every_route_admits_exactly_the_declared_roles() {
+    let site = Site::new();
+    // Live streams end at once.
+    site.api.stop.cancel();
+    let table = access_table();
+    let everybody = [
+        None,
+        Some(Role::Viewer),
+        Some(Role::Operator),
+        Some(Role::Admin),
+    ];
+    let described = described();
+    assert!(described.len() > 20, "the document lost its routes");
+    for (path, method) in &described {
+        let access = table.access(path, method);
+        let access = access.unwrap_or_else(|| panic!("{method} {path} has no declared role"));
+        for role in everybody {
+            let uri = path.replace(['{', '}'], "");
+            let response = site.ask(role, method, &uri, Body::empty()).await;
+            let refused =
+                [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&response.status());
+            let told = format!("{method} {path} as {role:?}: {}", response.status());
+            assert_ne!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{told}");
+            assert_eq!(refused, !access.admits(role), "{told}");
+        }
+    }
+    assert_eq!(
+        described.len(),
+        table.entries().count(),
+        "declared but not described"
+    );
+}
+
+#[test]
+fn only_the_health_check_is_for_anyone_and_only_looking_for_viewers() {
+    for (path, method, access) in access_table().entries() {
+        match access {
+            Access::Anyone => assert_eq!(path, "/healthz"),
+            Access::Least(Role::Viewer) => assert_eq!(method, "GET", "{path}"),
+            Access::Least(Role::Operator | Role::Admin) => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handler_without_a_declared_role_is_never_reached() {
+    let site = Site::new();
+    let secret = axum::routing::get(|| async { "secret" }).delete(|| async { "gone" });
+    let mut table = AccessTable::default();
+    table.declare("/half", "GET", Access::Least(Role::Viewer));
+    let router = Router::new()
+        .route("/undeclared", secret.clone())
+        .route("/half", secret);
+    let router = guarded(router, table, site.api.clone());
+    let ask = |method: Method, path: &str| {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Body::empty())
+            .unwrap();
+        let name = "test".to_owned();
+        request.extensions_mut().insert(Caller {
+            name,
+            role: Role::Admin,
+        });
+        router.clone().oneshot(request)
+    };
+    let status = async |method, path| ask(method, path).await.unwrap().status();
+    assert_eq!(
+        status(Method::GET, "/undeclared").await,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
+    assert_eq!(
+        status(Method::DELETE, "/half").await,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
+    assert_eq!(status(Method::GET, "/half").await, StatusCode::OK);
+    assert_eq!(status(Method::HEAD, "/half").await, StatusCode::OK);
+}
+
+#[test]
+fn the_checked_in_document_is_the_generated_one() {
+    let mut generated = serde_json::to_string_pretty(&openapi()).unwrap();
+    generated.push('\n');
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+    if std::env::var_os("ENFORCER_UPDATE_DOCS").is_some() {
+        std::fs::write(path, &generated).unwrap();
+    }
+    let checked_in = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        checked_in == generated,
+        "docs/openapi.json is old: run ENFORCER_UPDATE_DOCS=1 cargo test -p enforcer checked_in_document"
+    );
+    assert!(generated.contains("\"openapi\": \"3.1.0\""));
+}
