@@ -2,6 +2,7 @@
 
 pub mod assets;
 pub mod boot;
+pub mod cli;
 pub mod config;
 pub mod firmware;
 pub mod http;

@@ -1,0 +1,104 @@
+//! `enforcer activations …`
+
+use clap::Subcommand;
+
+use super::{
+    Session,
+    client::encode,
+    failure::Failure,
+    output::{Output, ago, dash, moment},
+};
+use crate::{http::api::activations::ActivationDoc, state::Timestamp};
+
+/// Arguments of `enforcer activations`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List boot configs that were made due for machines
+    #[command(
+        after_help = "Examples:\n  enforcer activations list --open\n  enforcer activations list --machine web1"
+    )]
+    List {
+        /// Only those of this machine: name, id or MAC
+        #[arg(long)]
+        machine: Option<String>,
+        /// Only those that are not closed
+        #[arg(long)]
+        open: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show an activation
+    Show {
+        /// Its number
+        id: u64,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Failure> {
+    match args.verb {
+        Verb::List {
+            machine,
+            open,
+            output,
+        } => {
+            let machine = machine.map_or_else(String::new, |m| format!("&machine={}", encode(&m)));
+            let open = if open { "&open=true" } else { "" };
+            let path = format!("/activations?{machine}{open}");
+            let items = session.client.list(&path).await?;
+            session.list(&output, items, HEADERS, row)
+        }
+        Verb::Show { id, output } => {
+            let value = session.client.get(&format!("/activations/{id}")).await?;
+            session.show(&output, value, details)
+        }
+    }
+}
+
+const HEADERS: [&str; 8] = [
+    "ID", "MACHINE", "CONFIG", "KIND", "STAGE", "BOOTS", "ARMED", "REASON",
+];
+
+fn row(activation: &ActivationDoc, now: Timestamp) -> [String; 8] {
+    [
+        activation.id.to_string(),
+        activation.machine_name.clone(),
+        activation.config.clone(),
+        activation.kind.word().to_owned(),
+        activation.stage.word().to_owned(),
+        activation.boots.to_string(),
+        ago(activation.armed, now),
+        dash(activation.reason.as_ref()),
+    ]
+}
+
+fn details(activation: &ActivationDoc, now: Timestamp) -> Vec<[String; 2]> {
+    let when = |at| format!("{} ({})", moment(at), ago(at, now));
+    let config = format!("{} (revision {})", activation.config, activation.revision);
+    let boots = format!(
+        "{} fetched files, {} only the script",
+        activation.boots, activation.scripts
+    );
+    [
+        ("id", activation.id.to_string()),
+        ("machine", activation.machine_name.clone()),
+        ("config", config),
+        ("kind", activation.kind.word().to_owned()),
+        ("stage", activation.stage.word().to_owned()),
+        ("evidence", activation.evidence.word().to_owned()),
+        ("boots", boots),
+        ("armed", when(activation.armed)),
+        ("until", dash(activation.until.map(when))),
+        ("closed", dash(activation.closed.map(when))),
+        ("reason", dash(activation.reason.as_ref())),
+    ]
+    .map(|(name, value)| [name.to_owned(), value])
+    .into()
+}

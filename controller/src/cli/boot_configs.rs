@@ -1,0 +1,319 @@
+//! `enforcer boot-configs …`
+
+mod set;
+
+use std::fmt::Write as _;
+
+use clap::Subcommand;
+use hyper::Method;
+
+use super::{
+    Session,
+    client::{encode, read},
+    failure::Failure,
+    output::{Format, Output, ago, moment, size},
+};
+use crate::{
+    http::api::{
+        activations::{ActivationDoc, DeactivateBody},
+        boot_configs::{ActivateBody, AssetDoc, ConfigDoc, ConfigSummary, PreviewDoc, ProgramDoc},
+        words::Kind,
+    },
+    state::Timestamp,
+};
+
+/// Arguments of `enforcer boot-configs`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List boot configs
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show a boot config
+    Show {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Write a boot config: kernel and initrds, or an iPXE script of your own
+    Set(Box<set::SetArgs>),
+    /// Delete a boot config that is active for no machine
+    Delete {
+        /// Its name
+        name: String,
+    },
+    /// Show the script that a machine would be served, byte for byte
+    #[command(
+        after_help = "Examples:\n  enforcer boot-configs preview debian web1\n  enforcer boot-configs preview debian web1 --answer preseed.cfg"
+    )]
+    Preview {
+        /// The boot config
+        name: String,
+        /// Name, id or MAC of a known machine
+        machine: String,
+        /// Show this answer file instead
+        #[arg(long)]
+        answer: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Make a boot config due: the machines' next boot gets it
+    #[command(
+        after_help = "A one-shot activation is spent once its evidence is seen; a standing one is served on every boot until it is\ndeactivated. Activating does not reboot the machine.\n\nExamples:\n  enforcer boot-configs activate debian web1\n  enforcer boot-configs activate rescue web1 web2 --until 2h\n  enforcer boot-configs activate live kiosk1 --kind standing"
+    )]
+    Activate {
+        /// The boot config
+        name: String,
+        /// Name, id or MAC of registered machines
+        #[arg(required = true)]
+        machines: Vec<String>,
+        /// Whether it ends with its first success
+        #[arg(long, default_value = "one-shot")]
+        kind: Kind,
+        /// Not served after this: a span (`30m`, `2h`, `7d`) or a moment (`2026-01-02T03:04:05Z`)
+        #[arg(long, value_parser = parse_until)]
+        until: Option<Until>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// End what is active for machines
+    Deactivate {
+        /// Name, id or MAC
+        #[arg(required = true)]
+        machines: Vec<String>,
+    },
+}
+
+/// A time limit as a person says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    In(jiff::SignedDuration),
+    At(Timestamp),
+}
+
+fn parse_until(text: &str) -> Result<Until, String> {
+    if let Ok(at) = text.parse() {
+        return Ok(Until::At(at));
+    }
+    // Days are 24 hours here; a calendar does not matter to a machine's next boot.
+    let days = text.strip_suffix('d').and_then(|n| n.parse::<i32>().ok());
+    let span = match days {
+        Some(days) => Ok(jiff::SignedDuration::from_hours(i64::from(days) * 24)),
+        None => text.parse(),
+    };
+    match span {
+        Ok(span) if span.is_positive() => Ok(Until::In(span)),
+        _ => {
+            Err("write a span like 30m, 2h or 7d, or a moment like 2026-01-02T03:04:05Z".to_owned())
+        }
+    }
+}
+
+impl Until {
+    fn from(self, now: Timestamp) -> Result<Timestamp, Failure> {
+        match self {
+            Self::At(at) => Ok(at),
+            Self::In(span) => now
+                .checked_add(span)
+                .map_err(|e| Failure::Usage(format!("--until: {e}"))),
+        }
+    }
+}
+
+pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Failure> {
+    match args.verb {
+        Verb::List { output } => {
+            let items = session.client.list("/boot-configs?").await?;
+            session.list(&output, items, HEADERS, row)
+        }
+        Verb::Show { name, output } => {
+            let value = session.client.get(&path(&name)).await?;
+            session.show(&output, value, details)
+        }
+        Verb::Set(args) => set::run(*args, session).await,
+        Verb::Delete { name } => {
+            session.client.delete(&path(&name)).await?;
+            eprintln!("{name} is deleted");
+            Ok(())
+        }
+        Verb::Preview {
+            name,
+            machine,
+            answer,
+            output,
+        } => preview(session, &name, &machine, answer, &output).await,
+        Verb::Activate {
+            name,
+            machines,
+            kind,
+            until,
+            output,
+        } => {
+            let until = until.map(|u| u.from(session.now)).transpose()?;
+            activate(session, &name, &machines, (kind, until), &output).await
+        }
+        Verb::Deactivate { machines } => deactivate(session, machines).await,
+    }
+}
+
+fn path(name: &str) -> String {
+    format!("/boot-configs/{}", encode(name))
+}
+
+async fn preview(
+    session: &mut Session<'_>,
+    name: &str,
+    machine: &str,
+    answer: Option<String>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let path = format!("{}/preview?machine={}", path(name), encode(machine));
+    let value = session.client.get(&path).await?;
+    if output.format == Format::Json {
+        return session.json(&value);
+    }
+    let preview: PreviewDoc = read(value)?;
+    let Some(answer) = answer else {
+        return session.text(&preview.script);
+    };
+    let known: Vec<&str> = preview.answers.keys().map(String::as_str).collect();
+    let missing = || {
+        Failure::Local(format!(
+            "{name} has no answer file '{answer}'; it has: {}",
+            known.join(", ")
+        ))
+    };
+    session.text(preview.answers.get(&answer).ok_or_else(missing)?)
+}
+
+async fn activate(
+    session: &mut Session<'_>,
+    name: &str,
+    machines: &[String],
+    (kind, until): (Kind, Option<Timestamp>),
+    output: &Output,
+) -> Result<(), Failure> {
+    let path = format!("{}/activate", path(name));
+    let mut armed = Vec::new();
+    for machine in machines {
+        let body = ActivateBody {
+            machine: machine.clone(),
+            kind,
+            until,
+        };
+        let value = session.client.send(Method::POST, &path, &body).await?;
+        let activation: ActivationDoc = read(value.clone())?;
+        eprintln!(
+            "{name} is armed for {} (activation {})",
+            activation.machine_name, activation.id
+        );
+        armed.push(value);
+    }
+    match output.format {
+        Format::Table => Ok(()),
+        Format::Json => session.json(&armed),
+    }
+}
+
+async fn deactivate(session: &Session<'_>, machines: Vec<String>) -> Result<(), Failure> {
+    for machine in machines {
+        let body = DeactivateBody { machine };
+        let path = "/activations/deactivate";
+        let value = session.client.send(Method::POST, path, &body).await?;
+        let ended: ActivationDoc = read(value)?;
+        eprintln!("{} is ended for {}", ended.config, ended.machine_name);
+    }
+    Ok(())
+}
+
+const HEADERS: [&str; 7] = [
+    "NAME",
+    "TYPE",
+    "REVISION",
+    "FILES",
+    "EVIDENCE",
+    "ACTIVE FOR",
+    "CHANGED",
+];
+
+fn row(config: &ConfigSummary, now: Timestamp) -> [String; 7] {
+    let files: Vec<&str> = config
+        .files
+        .iter()
+        .chain(&config.answers)
+        .map(String::as_str)
+        .collect();
+    [
+        config.name.clone(),
+        config.r#type.clone(),
+        config.revision.to_string(),
+        files.join(" "),
+        config.evidence.word().to_owned(),
+        config.active_for.join(" "),
+        ago(config.updated, now),
+    ]
+}
+
+fn details(config: &ConfigDoc, now: Timestamp) -> Vec<[String; 2]> {
+    let changed = format!("{} ({})", moment(config.updated), ago(config.updated, now));
+    let mut lines = vec![
+        ("name", config.name.clone()),
+        ("revision", config.revision.to_string()),
+        ("changed", changed),
+        ("evidence", config.evidence.word().to_owned()),
+    ];
+    match &config.program {
+        ProgramDoc::Kernel {
+            kernel,
+            initrds,
+            cmdline,
+        } => {
+            lines.push(("kernel", asset(kernel)));
+            lines.extend(initrds.iter().map(|i| ("initrd", asset(i))));
+            lines.push(("cmdline", cmdline.clone()));
+        }
+        ProgramDoc::Ipxe { script, files } => {
+            lines.extend(script.lines().map(|l| ("script", l.to_owned())));
+            lines.extend(files.iter().map(|f| ("file", asset(f))));
+        }
+    }
+    for (name, text) in &config.answers {
+        lines.push(("answer", format!("{name} ({})", size(text.len() as u64))));
+    }
+    lines.into_iter().map(|(k, v)| [k.to_owned(), v]).collect()
+}
+
+fn asset(asset: &AssetDoc) -> String {
+    let mut text = format!("{} ({}, ", asset.name, size(asset.size));
+    let _ = write!(
+        text,
+        "sha256 {}…)",
+        asset.sha256.get(..12).unwrap_or_default()
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_limit_is_a_span_or_a_moment() {
+        let hours = |h| Ok(Until::In(jiff::SignedDuration::from_hours(h)));
+        assert_eq!(parse_until("2h"), hours(2));
+        assert_eq!(parse_until("7d"), hours(168));
+        let moment = "2026-01-02T03:04:05Z";
+        assert_eq!(parse_until(moment), Ok(Until::At(moment.parse().unwrap())));
+        for bad in ["", "2", "-2h", "0s", "tomorrow", "-1d"] {
+            assert!(parse_until(bad).is_err(), "{bad}");
+        }
+    }
+}

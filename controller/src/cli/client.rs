@@ -1,0 +1,182 @@
+//! The API's client: HTTP/1.1 over the local socket, a connection per request.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tokio::{net::UnixStream, time::timeout};
+
+use super::failure::Failure;
+use crate::http::{api::Page, error::ProblemDoc};
+
+/// How long the controller may take for an answer; commits take milliseconds, a busy Pi's SD card seconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A request's body.
+pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// Asks the controller.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    pub(super) fn new(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    /// The JSON at `path`.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.ask(Method::GET, path, empty()).await
+    }
+
+    /// Every entry of the list at `path` (which has a query), page by page.
+    pub(super) async fn list(&self, path: &str) -> Result<Vec<Value>, Failure> {
+        let mut all = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page: Page<Value> = read(self.get(&format!("{path}{cursor}")).await?)?;
+            all.extend(page.items);
+            let Some(next) = page.next else {
+                return Ok(all);
+            };
+            cursor = format!("&cursor={}", encode(&next));
+        }
+    }
+
+    /// Sends `body` as JSON.
+    pub(super) async fn send<B: Serialize>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+    ) -> Result<Value, Failure> {
+        let bytes = serde_json::to_vec(body).map_err(|e| Failure::Local(e.to_string()))?;
+        let body = Full::new(Bytes::from(bytes)).map_err(|e| match e {});
+        self.ask(method, path, body.boxed_unsync()).await
+    }
+
+    /// Deletes what is at `path`.
+    pub(super) async fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.ask(Method::DELETE, path, empty()).await.map(|_| ())
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Body) -> Result<Value, Failure> {
+        let request = self.request(method, path);
+        let answer = async {
+            let response = self.open(request.body(body)).await?;
+            answer(response).await
+        };
+        let late = || self.unreachable(io::ErrorKind::TimedOut.into());
+        timeout(ANSWER_TIMEOUT, answer).await.map_err(|_| late())?
+    }
+
+    /// Uploads `body` of `size` bytes; takes as long as it takes.
+    pub(super) async fn upload(&self, path: &str, size: u64, body: Body) -> Result<Value, Failure> {
+        let request = self
+            .request(Method::PUT, path)
+            .header(header::CONTENT_LENGTH, size);
+        let response = self.open(request.body(body)).await?;
+        answer(response).await
+    }
+
+    /// Opens a live stream at `path`.
+    pub(super) async fn stream(&self, path: &str) -> Result<Incoming, Failure> {
+        let request = self.request(Method::GET, path).body(empty());
+        let late = || self.unreachable(io::ErrorKind::TimedOut.into());
+        let response = timeout(ANSWER_TIMEOUT, self.open(request))
+            .await
+            .map_err(|_| late())??;
+        if response.status().is_success() {
+            return Ok(response.into_body());
+        }
+        Err(match answer(response).await {
+            Err(failure) => failure,
+            Ok(_) => Failure::Answer("no stream".to_owned()),
+        })
+    }
+
+    fn request(&self, method: Method, path: &str) -> hyper::http::request::Builder {
+        Request::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"))
+            .header(header::HOST, "enforcer.local")
+    }
+
+    async fn open(
+        &self,
+        request: Result<Request<Body>, hyper::http::Error>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let request = request.map_err(|e| Failure::Usage(e.to_string()))?;
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|e| self.unreachable(e))?;
+        let lost = |e: hyper::Error| self.unreachable(io::Error::other(e));
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+        // Ends with the response; its errors are the response's.
+        tokio::spawn(connection);
+        sender.send_request(request).await.map_err(lost)
+    }
+
+    fn unreachable(&self, source: io::Error) -> Failure {
+        Failure::Unreachable {
+            socket: self.socket.clone(),
+            source,
+        }
+    }
+}
+
+async fn answer(response: Response<Incoming>) -> Result<Value, Failure> {
+    let status = response.status();
+    let body = response.into_body().collect().await;
+    let bytes = body.map_err(|e| Failure::Answer(e.to_string()))?.to_bytes();
+    if status == StatusCode::NO_CONTENT {
+        return Ok(Value::Null);
+    }
+    let value: Value =
+        serde_json::from_slice(&bytes).map_err(|e| Failure::Answer(format!("{status}: {e}")))?;
+    if status.is_success() {
+        return Ok(value);
+    }
+    Err(Failure::Refused(read::<ProblemDoc>(value)?))
+}
+
+fn empty() -> Body {
+    Full::new(Bytes::new())
+        .map_err(|e| match e {})
+        .boxed_unsync()
+}
+
+/// The document in `value`.
+pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, Failure> {
+    serde_json::from_value(value).map_err(|e| Failure::Answer(e.to_string()))
+}
+
+/// A text as one path segment or query value (RFC 3986 §2.1).
+pub(super) fn encode(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn any_text_is_one_segment() {
+        assert_eq!(super::encode("a/b?c=ä 1"), "a%2Fb%3Fc%3D%C3%A4%201");
+        assert_eq!(super::encode("52:54-x_y.z~"), "52%3A54-x_y.z~");
+    }
+}

@@ -1,0 +1,167 @@
+//! `enforcer events`: the record as a timeline, also live.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+
+use super::{
+    Session,
+    client::{encode, read},
+    failure::Failure,
+    output::{Format, Output, clean, dash, moment},
+    sse::{Message, Reader},
+};
+use crate::http::api::events::{EVENT, EventDoc, RESET};
+
+/// Events shown before a live view goes on, as `tail -f` does.
+const LEAD_IN: u64 = 10;
+/// Events shown otherwise.
+const LIST: u64 = 100;
+/// How often a lost live view is tried again, a second apart: a controller's restart takes less.
+const RETRIES: u32 = 60;
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Width of the machine's column: a MAC.
+const MACHINE_WIDTH: usize = 17;
+
+/// Arguments of `enforcer events`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  enforcer events\n  enforcer events -f --machine web1\n  enforcer events -f -o json | jq -r .kind"
+)]
+pub struct Args {
+    /// Go on as events happen, until Ctrl-C
+    #[arg(short, long)]
+    follow: bool,
+    /// Only events of this machine: name, id or MAC
+    #[arg(long)]
+    machine: Option<String>,
+    /// How many of the newest events to show first [default: 100, with -f 10]
+    #[arg(long)]
+    limit: Option<u64>,
+    /// Only events with a larger number
+    #[arg(long)]
+    after: Option<u64>,
+    /// How to print; with -f, `json` is one event a line
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Failure> {
+    let items = first(&args, session).await?;
+    if !args.follow {
+        return print_all(&args, items, session);
+    }
+    let mut seen = args.after;
+    for item in items {
+        let event: EventDoc = read(item.clone())?;
+        seen = Some(event.seq);
+        print(&args, &event, &item, session)?;
+    }
+    follow(&args, seen, session).await
+}
+
+/// The newest events, or those behind `--after`.
+async fn first(args: &Args, session: &Session<'_>) -> Result<Vec<Value>, Failure> {
+    let machine = machine_filter(args);
+    if let Some(after) = args.after {
+        let path = format!("/events?after={after}{machine}");
+        return session.client.list(&path).await;
+    }
+    let limit = args
+        .limit
+        .unwrap_or(if args.follow { LEAD_IN } else { LIST });
+    let path = format!("/events?limit={limit}{machine}");
+    session.client.list(&path).await
+}
+
+fn machine_filter(args: &Args) -> String {
+    let machine = args.machine.as_ref();
+    machine.map_or_else(String::new, |m| format!("&machine={}", encode(m)))
+}
+
+fn print_all(args: &Args, items: Vec<Value>, session: &mut Session<'_>) -> Result<(), Failure> {
+    if args.output.format == Format::Json {
+        return session.json(&items);
+    }
+    for item in items {
+        session.text(&line(&read(item)?))?;
+    }
+    Ok(())
+}
+
+/// An event of the live view.
+fn print(
+    args: &Args,
+    event: &EventDoc,
+    raw: &Value,
+    session: &mut Session<'_>,
+) -> Result<(), Failure> {
+    match args.output.format {
+        Format::Table => session.text(&line(event)),
+        Format::Json => session.text(&format!("{raw}\n")),
+    }
+}
+
+/// An event as a line of the timeline.
+fn line(event: &EventDoc) -> String {
+    let station = || dash(event.mac);
+    let who = event.machine_name.clone().unwrap_or_else(station);
+    let (who, text) = (clean(&who), clean(&event.text));
+    format!("{}  {who:MACHINE_WIDTH$}  {text}\n", moment(event.at))
+}
+
+/// Follows the stream; when it is lost, comes back to where it was.
+async fn follow(
+    args: &Args,
+    mut seen: Option<u64>,
+    session: &mut Session<'_>,
+) -> Result<(), Failure> {
+    let mut failures = 0;
+    loop {
+        let before = seen;
+        match watch(args, &mut seen, session).await {
+            // The controller stopped, or the connection broke.
+            Ok(()) | Err(Failure::Unreachable { .. }) if failures < RETRIES => {}
+            Ok(()) => return Err(Failure::Answer("the stream keeps ending".to_owned())),
+            Err(failure) => return Err(failure),
+        }
+        if failures == 0 || seen != before {
+            eprintln!("the controller is gone; waiting for it");
+        }
+        failures = if seen == before { failures + 1 } else { 1 };
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// One connection's life.
+async fn watch(
+    args: &Args,
+    seen: &mut Option<u64>,
+    session: &mut Session<'_>,
+) -> Result<(), Failure> {
+    let after = seen.map_or_else(String::new, |seq| format!("&after={seq}"));
+    let path = format!("/events/stream?{after}{}", machine_filter(args));
+    let mut body = session.client.stream(&path).await?;
+    let mut reader = Reader::default();
+    while let Some(Ok(frame)) = body.frame().await {
+        let bytes = frame.into_data().unwrap_or_default();
+        for message in reader.feed(&bytes) {
+            show(args, &message, session)?;
+            *seen = message.id.or(*seen);
+        }
+    }
+    Ok(())
+}
+
+fn show(args: &Args, message: &Message, session: &mut Session<'_>) -> Result<(), Failure> {
+    if message.event == RESET {
+        eprintln!("some events were missed: the record no longer has them");
+    }
+    if message.event != EVENT {
+        return Ok(());
+    }
+    let raw: Value =
+        serde_json::from_str(&message.data).map_err(|e| Failure::Answer(e.to_string()))?;
+    print(args, &read(raw.clone())?, &raw, session)
+}

@@ -1,0 +1,61 @@
+//! `enforcer explain MAC`
+
+use std::fmt::Write as _;
+
+use super::{
+    Session,
+    client::{encode, read},
+    failure::Failure,
+    output::{Format, Output, clean, dash, table},
+};
+use crate::http::api::explain::{ExplainDoc, Processor};
+
+/// Arguments of `enforcer explain`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Nothing is claimed or changed: asking is safe at any time.\n\nExamples:\n  enforcer explain 52:54:00:77:00:01\n  enforcer explain web1 --arch arm64"
+)]
+pub struct Args {
+    /// A MAC in any spelling, also an unknown one; or a machine's name or id
+    mac: String,
+    /// As if it had this processor
+    #[arg(long)]
+    arch: Option<Processor>,
+    /// As if the management OS could not be loaded
+    #[arg(long)]
+    after_management: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Failure> {
+    let mut path = format!("/explain?mac={}", encode(&args.mac));
+    if let Some(arch) = args.arch {
+        let word = serde_json::to_value(arch).map_err(|e| Failure::Local(e.to_string()))?;
+        path += &format!("&arch={}", word.as_str().unwrap_or_default());
+    }
+    if args.after_management {
+        path += "&after_management=true";
+    }
+    let value = session.client.get(&path).await?;
+    if args.output.format == Format::Json {
+        return session.json(&value);
+    }
+    session.text(&words(&read(value)?))
+}
+
+fn words(answer: &ExplainDoc) -> String {
+    let machine = dash(answer.machine.as_ref());
+    let mut text = format!("{} ({machine}) boots: {}\n", answer.mac, answer.plan);
+    let rules: Vec<[String; 3]> = answer
+        .why
+        .iter()
+        .map(|rule| {
+            let mark = if rule.decided { "=>" } else { "  " };
+            [mark.to_owned(), rule.rule.clone(), clean(&rule.found)]
+        })
+        .collect();
+    text += &table(&rules);
+    let _ = writeln!(text, "to its own disk by: {}", answer.local_boot.word());
+    text
+}

@@ -1,0 +1,62 @@
+//! Why a command did not do what it was asked, and the exit code that tells scripts.
+
+use std::{io, path::PathBuf};
+
+use crate::http::error::ProblemDoc;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The controller said no.
+    #[error("{}", .0.detail)]
+    Refused(ProblemDoc),
+    /// The arguments do not fit together.
+    #[error("{0}")]
+    Usage(String),
+    /// Nobody answers on the socket.
+    #[error("{}", unreachable(socket, source))]
+    Unreachable {
+        /// Where we looked.
+        socket: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The controller answered, but not what we understand.
+    #[error(
+        "the controller's answer makes no sense ({0}); are command line and controller of one version?"
+    )]
+    Answer(String),
+    /// A file of ours, or this program itself.
+    #[error("{0}")]
+    Local(String),
+    /// The data cannot be written.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    /// 1 refused or failed, 2 wrong usage, 3 no controller.
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused(_) | Self::Answer(_) | Self::Local(_) | Self::Output(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Unreachable { .. } => 3,
+        }
+    }
+}
+
+fn unreachable(socket: &std::path::Path, source: &io::Error) -> String {
+    let cure = match source.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "you may not open it: use sudo, or join the group with `sudo usermod -aG enforcer $USER` and log in again"
+        }
+        io::ErrorKind::TimedOut => {
+            "it is there but does not answer: look at the log of `enforcer serve`"
+        }
+        _ => "start it with `enforcer serve`, or name its socket with --api-socket",
+    };
+    format!(
+        "cannot reach the controller at {} ({source}); {cure}",
+        socket.display()
+    )
+}

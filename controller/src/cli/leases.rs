@@ -1,0 +1,41 @@
+//! `enforcer leases …`
+
+use clap::Subcommand;
+
+use super::{
+    Session,
+    failure::Failure,
+    output::{Output, ago, dash},
+};
+use crate::http::api::leases::LeaseDoc;
+
+/// Arguments of `enforcer leases`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List addresses lent to stations, also expired ones
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Failure> {
+    let Verb::List { output } = args.verb;
+    let items = session.client.list("/leases?").await?;
+    let headers = ["ADDRESS", "MAC", "MACHINE", "HOST NAME", "EXPIRES"];
+    session.list(&output, items, headers, |lease: &LeaseDoc, now| {
+        [
+            lease.ip.to_string(),
+            lease.mac.to_string(),
+            dash(lease.machine.as_ref()),
+            dash(lease.hostname.as_ref()),
+            ago(lease.expires, now),
+        ]
+    })
+}

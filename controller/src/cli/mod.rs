@@ -1,0 +1,105 @@
+//! The command line: `enforcer NOUN VERB`, a file per noun. It talks to the API only, over the local socket.
+//!
+//! Data goes to stdout, words to stderr. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no controller reached.
+
+mod activations;
+mod boot_configs;
+mod client;
+mod events;
+mod explain;
+mod failure;
+mod files;
+mod leases;
+mod machines;
+mod output;
+mod reservations;
+mod sse;
+mod upload;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::Subcommand;
+
+use self::{client::Client, failure::Failure};
+use crate::state::Timestamp;
+
+/// What a person can ask the running controller.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Known machines: list, register, rename, forget
+    Machines(machines::Args),
+    /// What machines can be told to boot: set, preview, activate
+    BootConfigs(boot_configs::Args),
+    /// Boot configs made due for machines, and how they went
+    Activations(activations::Args),
+    /// Say what a machine would boot now, and why
+    Explain(explain::Args),
+    /// What happened; `-f` follows it live
+    Events(events::Args),
+    /// Uploaded kernels, initrds and other files
+    Files(files::Args),
+    /// Addresses fixed for machines (DHCP server mode)
+    Reservations(reservations::Args),
+    /// Addresses lent to machines (DHCP server mode)
+    Leases(leases::Args),
+}
+
+/// What commands work with.
+struct Session<'a> {
+    client: Client,
+    /// Where data goes.
+    out: &'a mut (dyn Write + Send),
+    /// What "3m ago" is measured from.
+    now: Timestamp,
+}
+
+/// Asks the controller behind `socket` and prints what it says.
+#[must_use]
+pub fn run(command: Command, socket: PathBuf) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(perform(command, socket, &mut io::stdout())),
+        Err(error) => Err(Failure::Local(format!("cannot start: {error}"))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // `enforcer … | head` has read enough.
+        Err(Failure::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("enforcer: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// One command, its data written to `out`.
+async fn perform(
+    command: Command,
+    socket: PathBuf,
+    out: &mut (dyn Write + Send),
+) -> Result<(), Failure> {
+    let mut session = Session {
+        client: Client::new(socket),
+        out,
+        now: Timestamp::now(),
+    };
+    match command {
+        Command::Machines(args) => machines::run(args, &mut session).await,
+        Command::BootConfigs(args) => boot_configs::run(args, &mut session).await,
+        Command::Activations(args) => activations::run(args, &mut session).await,
+        Command::Explain(args) => explain::run(args, &mut session).await,
+        Command::Events(args) => events::run(args, &mut session).await,
+        Command::Files(args) => files::run(args, &mut session).await,
+        Command::Reservations(args) => reservations::run(args, &mut session).await,
+        Command::Leases(args) => leases::run(args, &mut session).await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

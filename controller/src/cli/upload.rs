@@ -1,0 +1,195 @@
+//! Local files to the controller: by content, with a line of progress on a terminal. What is there is not sent again.
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal as _, Read as _},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    client::{Body, Client},
+    failure::Failure,
+    output::size,
+};
+use crate::{
+    assets::Sha256Hex,
+    http::{api::boot_configs::FileInput, error::Code},
+};
+
+/// Bytes read and sent at once.
+const CHUNK: usize = 256 << 10;
+/// Progress is shown this often.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// A local file and the name that boot scripts shall know it by: `NAME=PATH`, or a path whose file name will do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NamedFile {
+    /// The name in scripts.
+    pub(super) name: String,
+    /// Where it is.
+    pub(super) path: PathBuf,
+}
+
+impl std::str::FromStr for NamedFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A path may have an '=', a name has no '/'.
+        if let Some((name, path)) = text.split_once('=')
+            && !name.is_empty()
+            && !name.contains('/')
+        {
+            return Ok(Self {
+                name: name.to_owned(),
+                path: path.into(),
+            });
+        }
+        let path = PathBuf::from(text);
+        let name = path.file_name().and_then(|n| n.to_str());
+        Ok(Self {
+            name: name
+                .ok_or_else(|| format!("'{text}' names no file; write NAME=PATH"))?
+                .to_owned(),
+            path,
+        })
+    }
+}
+
+impl NamedFile {
+    /// The file as a text.
+    pub(super) fn read_text(&self) -> Result<String, Failure> {
+        std::fs::read_to_string(&self.path).map_err(|e| unreadable(&self.path, &e))
+    }
+
+    /// Sends the file, unless the controller has it; what a config names it by.
+    pub(super) async fn upload(&self, client: &Client) -> Result<FileInput, Failure> {
+        let (sha256, length) = sum(&self.path)?;
+        let path = format!("/files/{sha256}");
+        match client.get(&path).await {
+            Ok(_) => {}
+            Err(Failure::Refused(problem)) if problem.code == Code::FileNotFound.text() => {
+                let body = StreamBody::new(content(self.path.clone(), length));
+                let body: Body = body.boxed_unsync();
+                client.upload(&path, length, body).await?;
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(FileInput {
+            name: self.name.clone(),
+            sha256: sha256.to_string(),
+        })
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::Local(format!("cannot read {}: {error}", path.display()))
+}
+
+/// The SHA-256 and the length of a file.
+fn sum(path: &Path) -> Result<(Sha256Hex, u64), Failure> {
+    let failed = |e: io::Error| unreadable(path, &e);
+    let mut file = File::open(path).map_err(failed)?;
+    let (mut digest, mut length) = (Sha256::new(), 0);
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let n = file.read(&mut buffer).map_err(failed)?;
+        if n == 0 {
+            return Ok((Sha256Hex::of(digest), length));
+        }
+        digest.update(&buffer[..n]);
+        length += n as u64;
+    }
+}
+
+/// The bytes of a file, in chunks; tells a terminal how far it is.
+fn content(path: PathBuf, length: u64) -> impl Stream<Item = io::Result<Frame<Bytes>>> {
+    async_stream::try_stream! {
+        let mut file = File::open(&path)?;
+        let mut progress = Progress::new(&path, length);
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let n = file.read(&mut buffer)?;
+            if n == 0 {
+                break;
+            }
+            yield Frame::data(Bytes::copy_from_slice(&buffer[..n]));
+            progress.add(n as u64);
+        }
+        progress.end();
+    }
+}
+
+/// A line on the terminal that is written over and over; nothing when there is no terminal.
+struct Progress {
+    name: String,
+    sent: u64,
+    length: u64,
+    shown: Option<Instant>,
+}
+
+impl Progress {
+    fn new(path: &Path, length: u64) -> Self {
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        Self {
+            name: super::output::clean(&name.to_string_lossy()),
+            sent: 0,
+            length,
+            shown: io::stderr().is_terminal().then(Instant::now),
+        }
+    }
+
+    fn add(&mut self, bytes: u64) {
+        self.sent += bytes;
+        if let Some(at) = &mut self.shown
+            && at.elapsed() >= PROGRESS_EVERY
+        {
+            *at = Instant::now();
+            eprint!("\r{}", self.line());
+        }
+    }
+
+    fn end(&self) {
+        if self.shown.is_some() {
+            eprintln!("\r{}", self.line());
+        }
+    }
+
+    fn line(&self) -> String {
+        let percent = (self.sent * 100).checked_div(self.length).unwrap_or(100);
+        let (sent, length) = (size(self.sent), size(self.length));
+        format!("{}: {sent} of {length} ({percent} %)", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(text: &str) -> Option<(String, String)> {
+        let file: NamedFile = text.parse().ok()?;
+        Some((file.name, file.path.display().to_string()))
+    }
+
+    #[test]
+    fn a_file_is_named_by_itself_or_by_its_person() {
+        for (text, name, path) in [
+            ("/srv/vmlinuz", "vmlinuz", "/srv/vmlinuz"),
+            ("kernel=/srv/v=1", "kernel", "/srv/v=1"),
+            ("./a=b/initrd.gz", "initrd.gz", "./a=b/initrd.gz"),
+        ] {
+            assert_eq!(
+                named(text),
+                Some((name.to_owned(), path.to_owned())),
+                "{text}"
+            );
+        }
+        assert_eq!(named("/"), None);
+    }
+}
