@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use ipxe::MacAddr;
 use tokio::task::JoinSet;
 
-use super::{Backend, ManualClock, Options, Redb, Store, memory::Memory};
+use super::{Backend, ManualClock, Redb, Store, fault::Disk, memory::Memory};
 use crate::state::{
     Changes, Key, Timestamp, Transition, View, Write,
     event::Draft,
@@ -36,6 +36,19 @@ impl Place for Folder {
 
     fn backend(&self) -> Redb {
         Redb::open(self.0.path().join("enforcer.redb")).unwrap()
+    }
+}
+
+impl Place for Disk {
+    type Kept = Redb;
+
+    fn empty() -> Self {
+        Self::default()
+    }
+
+    fn backend(&self) -> Redb {
+        let disk = self.clone();
+        Redb::on("a pretend disk", move || disk.clone()).unwrap()
     }
 }
 
@@ -81,6 +94,7 @@ claims! {
     a_transition_without_changes_commits_nothing
     on
     redb: Folder,
+    redb_on_a_pretend_disk: Disk,
     memory_with_conflicts: Memory,
 }
 
@@ -89,13 +103,8 @@ fn start() -> Timestamp {
 }
 
 fn open<P: Place>(place: &P) -> Store {
-    Store::open_with(
-        place.backend(),
-        Policy::default(),
-        ManualClock::new(start()),
-        Options::default(),
-    )
-    .unwrap()
+    let clock = ManualClock::new(start());
+    Store::open(place.backend(), Policy::default(), clock).unwrap()
 }
 
 fn mac(n: u16) -> MacAddr {

@@ -8,13 +8,19 @@ pub mod backend;
 mod clock;
 #[cfg(test)]
 mod conformance;
+#[cfg(any(test, feature = "test-backends"))]
+pub mod fault;
 mod handle;
 mod job;
 #[cfg(any(test, feature = "test-backends"))]
 pub mod memory;
 mod notes;
+#[cfg(test)]
+mod power_cuts;
 mod redb;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use backend::{Backend, BackendError, RawWrite};

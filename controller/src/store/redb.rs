@@ -6,7 +6,8 @@
 //! is used again once it has room.
 
 use std::{
-    fs, io,
+    fs::{self, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -42,6 +43,8 @@ pub struct Redb {
     opener: Opener,
     /// `None` after a failure.
     database: Option<Database>,
+    /// Keeps a second controller out, also while the database is closed. Not read; let go when dropped.
+    lock: Option<fs::File>,
 }
 
 impl Redb {
@@ -53,12 +56,12 @@ impl Redb {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, BackendError> {
         let path = path.into();
         let place = path.display().to_string();
-        let opener = move || {
-            let database = builder().create(&path)?;
-            sync_folder(&path)?;
-            Ok(database)
-        };
-        Self::with_opener(place, Box::new(opener))
+        let lock = lock(&path, &place)?;
+        make(&path).map_err(|fault| fault.told(&place))?;
+        let opener = move || builder().open(&path);
+        let mut redb = Self::with_opener(place, Box::new(opener))?;
+        redb.lock = Some(lock);
+        Ok(redb)
     }
 
     /// On storage of another kind; `storage` is called again after each failure.
@@ -78,6 +81,7 @@ impl Redb {
             place,
             opener,
             database: None,
+            lock: None,
         };
         redb.database = Some(redb.opened()?);
         Ok(redb)
@@ -102,13 +106,38 @@ fn builder() -> Builder {
     builder
 }
 
-/// A new file is only there after a power cut when its folder says so.
-fn sync_folder(path: &Path) -> io::Result<()> {
+/// Takes the lock file beside the database.
+fn lock(path: &Path, place: &str) -> Result<fs::File, BackendError> {
+    let path = path.with_extension("lock");
+    let told = |error| BackendError::from_io(&path.display().to_string(), error);
+    let file = fs::File::create(&path).map_err(told)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Fault::InUse.told(place)),
+        Err(TryLockError::Error(error)) => Err(told(error)),
+    }
+}
+
+/// Makes the database when there is none: under another name first, because a file whose making was cut short by the
+/// power is no database to redb, and never would be.
+fn make(path: &Path) -> Result<(), Fault> {
+    if path.try_exists()? {
+        return Ok(());
+    }
+    let unfinished = path.with_extension("new");
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    schema(&builder().create(&unfinished)?)?;
+    fs::File::open(&unfinished)?.sync_all()?;
+    fs::rename(&unfinished, path)?;
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    fs::File::open(folder)?.sync_all()
+    // A new name is only there after a power cut when its folder was synced.
+    Ok(fs::File::open(folder)?.sync_all()?)
 }
 
 /// The file's layout; a new file gets ours.
@@ -203,6 +232,12 @@ impl Fault {
             },
             Self::Damaged(what) => BackendError::corrupt(place, what),
         }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
     }
 }
 
