@@ -61,7 +61,9 @@ pub fn run() -> io::Result<()> {
 }
 
 fn announce(facts: &HardwareFacts, lease: &Lease, words: &BootWords, consoles: &mut Consoles) {
-    consoles.lines(&status::ready(facts, lease, words));
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let uptime = uptime.split(' ').next().unwrap_or_default();
+    consoles.lines(&status::ready(facts, lease, words, uptime));
     match serde_json::to_string(facts) {
         Ok(json) => consoles.bare(&format!("ENFORCER READY {json}")),
         Err(error) => consoles.line(&format!("the facts cannot be written as JSON: {error}")),

@@ -76,8 +76,13 @@ pub(super) fn no_lease(waited: Duration, nics: &[Nic], words: &BootWords) -> Vec
     lines
 }
 
-/// The screen above the READY line.
-pub(super) fn ready(facts: &HardwareFacts, lease: &Lease, words: &BootWords) -> Vec<String> {
+/// The screen above the READY line; `uptime` is in seconds.
+pub(super) fn ready(
+    facts: &HardwareFacts,
+    lease: &Lease,
+    words: &BootWords,
+    uptime: &str,
+) -> Vec<String> {
     let or_unknown = |text: &Option<String>| text.as_deref().unwrap_or("unknown").to_owned();
     let nic = facts.nics.iter().find(|nic| nic.name == lease.nic);
     let server = lease
@@ -107,13 +112,13 @@ pub(super) fn ready(facts: &HardwareFacts, lease: &Lease, words: &BootWords) -> 
             nic.map_or("unknown", |nic| nic.mac.as_str())
         ),
         format!("address {}/{} from {server}", lease.address, lease.prefix),
-        match words.idle {
-            Idle::After(limit) => format!(
-                "stage ready: waiting for work, back to the disk after {} s",
-                limit.as_secs()
-            ),
-            Idle::Forever => "stage ready: waiting for work, for as long as it takes".to_owned(),
-        },
+        format!(
+            "stage ready {uptime} s after the kernel's start: waiting for work, {}",
+            match words.idle {
+                Idle::After(limit) => format!("back to the disk after {} s", limit.as_secs()),
+                Idle::Forever => "for as long as it takes".to_owned(),
+            }
+        ),
     ]
 }
 

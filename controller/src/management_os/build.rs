@@ -12,8 +12,8 @@ use super::manifest::{self, MANIFEST, Manifest, ManifestError};
 use super::process::ToolError;
 use super::{Arch, Flavour, elf, initramfs, tools};
 
-/// Measured on the generic archive under an emulated CPU: zstd unpacks five times faster than gzip and is smaller; the
-/// levels above 19 gain nothing at this size.
+/// Measured with the generic archive (31 MB) under an emulated CPU, kernel start to `/init`: zstd 4.6 s (6.6 MB), not
+/// compressed 4.7 s, gzip 6.6 s (9.0 MB), xz 12 s (5.9 MB).
 const ZSTD_LEVEL: i32 = 19;
 
 /// What to build.

@@ -24,14 +24,21 @@ card_of() {
 # Asks for an address on card $1 for as long as it takes: a switch with spanning tree blocks its port for 30 s and more.
 ask_for_address() {
   ip link set "$1" up
-  # The first question is lost when it is sent before the link is there; real cards take seconds.
-  tries=100
-  while [ $tries -gt 0 ] && [ "$(cat "/sys/class/net/$1/carrier" 2>/dev/null)" != 1 ]; do tries=$((tries - 1)); sleep 0.05; done
+  # A question sent before the kernel calls the card up is lost, and costs a second: `carrier` comes too early for that.
+  tries=100 state=
+  while [ $tries -gt 0 ]; do
+    read -r state <"/sys/class/net/$1/operstate"
+    case $state in up | unknown) break ;; esac
+    tries=$((tries - 1))
+    sleep 0.05
+  done
   exec udhcpc -f -S -i "$1" -t 4 -T 1 -A 2 -V enforcer-management -s /etc/udhcpc/default.script >/dev/null 2>&1
 }
 
-# Drivers that sit on a bus come before the bus, so that one round is enough for them.
-modprobe -aq af_packet virtio_net virtio_blk virtio_scsi sd_mod 2>/dev/null
+# virtio's drivers come before its bus, so that the first round finds the card already; every module costs time.
+case $(cat /sys/bus/pci/devices/*/vendor 2>/dev/null) in
+*0x1af4*) modprobe -aq af_packet virtio_net virtio_blk 2>/dev/null ;;
+esac
 coldplug
 
 boot_mac=
@@ -58,9 +65,15 @@ else
   done
 fi
 
-# Buses show new devices after their driver is there; slow ones (USB) after a while.
+# A driver shows new devices, which want drivers: go round until nothing more is loaded. Slow buses (USB) come late.
 {
-  coldplug
+  before=
+  for round in 1 2 3 4 5; do
+    coldplug
+    after=$(wc -l </proc/modules)
+    [ "$before" = "$after" ] && break
+    before=$after
+  done
   : >/run/enforcer/coldplug-done
   busybox --install -s
   for pause in 2 4 8; do sleep $pause; coldplug; done

@@ -15,9 +15,9 @@ const INIT: &str = include_str!("init.sh");
 const DHCP_HOOK: &str = include_str!("udhcpc.sh");
 
 /// Busybox commands that `/init` needs before it can install all of them.
-const APPLETS: [&str; 17] = [
+const APPLETS: [&str; 18] = [
     "sh", "mount", "mkdir", "cat", "sort", "xargs", "modprobe", "ip", "ifconfig", "route",
-    "udhcpc", "sleep", "tr", "rm", "mv", "echo", "printf",
+    "udhcpc", "sleep", "tr", "rm", "mv", "echo", "printf", "wc",
 ];
 
 /// Indexes that busybox's modprobe reads; the `.bin` ones are for kmod.

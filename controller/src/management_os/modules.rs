@@ -10,9 +10,9 @@ const COMMON: &str = "virtio_pci virtio_mmio virtio_net virtio_blk virtio_scsi v
     af_packet efivarfs vfat nls_ascii nls_cp437 nls_iso8859_1 loop xen_netfront xen_blkfront ena gve hv_vmbus hv_netvsc \
     hv_storvsc vmxnet3 vmw_pvscsi";
 
-/// Real network cards. Left out because the archive must stay below 12 MB: `mlx5_core` (3.9 MB) and `cxgb4`; and cards that cannot
-/// work without firmware files that Debian's main archive does not have (bnx2, bnx2x, qede).
-const NETWORK: &str = "e1000 e1000e igb igc ixgbe i40e ice r8169 tg3 bnxt_en mlx4_en be2net 8139cp 8139too atlantic alx \
+/// Real network cards. Left out are those that cannot work without firmware files, which Debian's main archive does not
+/// have (bnx2, bnx2x, qede, cxgb4).
+const NETWORK: &str = "e1000 e1000e igb igc ixgbe i40e ice r8169 tg3 bnxt_en mlx4_en mlx5_core be2net 8139cp 8139too atlantic alx \
     atl1 atl1c atl1e sky2 skge forcedeth jme pcnet32 via_rhine via_velocity tulip amd_xgbe macb bcmgenet lan743x \
     stmmac_pci dwmac_intel cdc_ether cdc_ncm r8152 ax88179_178a asix smsc95xx lan78xx realtek broadcom";
 
