@@ -211,7 +211,13 @@ impl Controller {
             Ok(self.is_ready(&service).then_some(()))
         });
         self.ready_in = started.elapsed();
-        ready.with_context(|| format!("the controller said: {}", process::tail(&self.log())))?;
+        ready.with_context(|| match service.ensure_running() {
+            Ok(()) => format!(
+                "the controller only said: {}",
+                process::tail(&service.log())
+            ),
+            Err(_) => "the controller did not start".to_owned(),
+        })?;
         self.service = Some(service);
         Ok(())
     }
