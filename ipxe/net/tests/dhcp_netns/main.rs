@@ -18,14 +18,18 @@ use lab::{Namespace, Running, inside_own_namespace, need};
 fn main() -> ExitCode {
     match env::args().nth(1).as_deref() {
         Some("proxy" | "server") => return dhcpd::main().unwrap_or(ExitCode::FAILURE),
-        Some("probe") => return probe::main(),
+        Some("probe" | "solicit") => return probe::main(),
         _ => {}
     }
     need(&["ip", "dnsmasq", "busybox", "dhcrelay", "nsenter", "unshare"]);
     if let Some(code) = inside_own_namespace() {
         return code;
     }
-    let stories: [(&str, fn()); 5] = [
+    let stories: [(&str, fn()); 6] = [
+        (
+            "a router solicitation is told that there is none",
+            no_router,
+        ),
         ("a taken port is said with its cure", taken_port),
         ("a dnsmasq that was first keeps its clients", || {
             beside_dnsmasq(true);
@@ -107,6 +111,15 @@ fn taken_port() {
     let _theirs = dnsmasq(&host, "lan0");
     let ours = host.run_self(&["server", "4880"]);
     ours.expect("UDP port 67 is taken by another DHCP or PXE server on this host; stop it, or");
+}
+
+/// iPXE of 2019 waits for this answer; a host that routes IPv6 must not give it.
+fn no_router() {
+    let (host, client) = segment();
+    let ours = host.run_self(&["server", "4880"]);
+    ours.expect("ready");
+    let rom = client.run_self(&["solicit", "c0"]);
+    rom.expect("advertisement hops 0 flags 0 lifetime 0 len 16");
 }
 
 /// A dnsmasq on another host of the segment, a client of it, and a DHCP client on our own host.

@@ -1,15 +1,28 @@
-//! A PXE client that only asks: broadcasts a UEFI DISCOVER until it is ended, and prints every reply.
+//! Clients that only ask until they are ended, and print every reply: a UEFI PXE ROM's DISCOVER, and iPXE's IPv6 router
+//! solicitation.
 
-use std::{env, io, net::UdpSocket, process::ExitCode, time::Duration};
+use std::{
+    env,
+    io::{self, Read},
+    net::{SocketAddr, UdpSocket},
+    process::ExitCode,
+    time::Duration,
+};
 
 use ipxe::dhcp::Message;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// Between two DISCOVERs; real ROMs wait seconds.
 const REPEAT: Duration = Duration::from_millis(500);
 
+/// `probe INTERFACE` asks by DHCP, `solicit INTERFACE` for a router.
 pub(crate) fn main() -> ExitCode {
-    match ask(&env::args().nth(2).unwrap_or_default()) {
+    let mut args = env::args().skip(1);
+    let ask = match args.next().as_deref() {
+        Some("solicit") => solicit,
+        _ => ask,
+    };
+    match ask(&args.next().unwrap_or_default()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("probe: {error}");
@@ -26,7 +39,7 @@ fn ask(interface: &str) -> io::Result<()> {
     socket.set_read_timeout(Some(REPEAT))?;
     socket.bind(
         &"0.0.0.0:68"
-            .parse::<std::net::SocketAddr>()
+            .parse::<SocketAddr>()
             .map_err(io::Error::other)?
             .into(),
     )?;
@@ -37,6 +50,25 @@ fn ask(interface: &str) -> io::Result<()> {
         while let Ok((len, from)) = socket.recv_from(&mut buffer) {
             if let Ok(reply) = Message::reply(&buffer[..len]) {
                 print(&reply, &from.ip().to_string());
+            }
+        }
+    }
+}
+
+fn solicit(interface: &str) -> io::Result<()> {
+    let mut socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
+    socket.bind_device(Some(interface.as_bytes()))?;
+    socket.set_multicast_hops_v6(255)?;
+    socket.set_read_timeout(Some(REPEAT))?;
+    let routers: SocketAddr = "[ff02::2]:0".parse().map_err(io::Error::other)?;
+    let mut buffer = [0; 2048];
+    loop {
+        // Fails while the interface's own address is still being checked for duplicates.
+        let _not_yet = socket.send_to(&[133, 0, 0, 0, 0, 0, 0, 0], &routers.into());
+        while let Ok(len) = socket.read(&mut buffer) {
+            if let [134, 0, _, _, hops, flags, high, low, ..] = buffer[..len] {
+                let lifetime = u16::from_be_bytes([high, low]);
+                println!("advertisement hops {hops} flags {flags} lifetime {lifetime} len {len}");
             }
         }
     }
