@@ -22,7 +22,7 @@ const LEAST_MESSAGE: usize = 300;
 /// A reply being written.
 pub(super) struct Writer {
     bytes: Vec<u8>,
-    /// Where the options must end, so that 82 and END still fit.
+    /// Where the options must end, so that END still fits. Option 82 does not count: the relay takes it out again.
     room: usize,
     relay: Option<Vec<u8>>,
 }
@@ -38,10 +38,9 @@ impl Writer {
         bytes[28..34].copy_from_slice(&request.mac.0);
         bytes[236..].copy_from_slice(&COOKIE);
         let relay = request.options.raw(code::RELAY).map(encode_relay);
-        let reserved = relay.as_ref().map_or(0, Vec::len) + 1;
         let mut writer = Self {
             bytes,
-            room: max_message(request).saturating_sub(reserved),
+            room: max_message(request) - 1,
             relay,
         };
         writer.option(code::MESSAGE_TYPE, &[kind as u8]);
