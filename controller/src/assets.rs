@@ -193,12 +193,15 @@ impl AssetFolder {
         }
     }
 
-    /// Starts to write a file.
+    /// Starts to write a file of `announced` bytes (0: not known). What cannot fit is refused before the first byte.
     ///
     /// # Errors
-    /// When the disk is full or fails.
-    pub async fn begin(&self) -> Result<Upload, AssetError> {
-        self.check_space()?;
+    /// When it is too large, or the disk is full or fails.
+    pub async fn begin(&self, announced: u64) -> Result<Upload, AssetError> {
+        if announced > MAX_FILE_BYTES {
+            return Err(AssetError::TooLarge);
+        }
+        self.check_space(announced)?;
         let part = self
             .root
             .join(format!("{PART}{:016x}", rand::random::<u64>()));
@@ -214,9 +217,11 @@ impl AssetFolder {
         })
     }
 
-    fn check_space(&self) -> Result<(), AssetError> {
+    /// Whether `more` bytes fit and the reserve stays.
+    fn check_space(&self, more: u64) -> Result<(), AssetError> {
         let room = rustix::fs::statvfs(&self.root).map_err(|e| self.io(e.into()))?;
-        if room.f_bavail.saturating_mul(room.f_frsize) < RESERVE_BYTES {
+        let free = room.f_bavail.saturating_mul(room.f_frsize);
+        if free < RESERVE_BYTES.saturating_add(more) {
             return Err(AssetError::Full {
                 folder: self.root.clone(),
             });
@@ -269,7 +274,7 @@ impl Upload {
             return Err(AssetError::TooLarge);
         }
         if self.size / RECHECK_BYTES != before {
-            self.folder.check_space()?;
+            self.folder.check_space(0)?;
         }
         self.digest.update(bytes);
         self.file
@@ -316,7 +321,7 @@ mod tests {
     async fn a_file_is_kept_under_its_sum() {
         let state = tempfile::tempdir().unwrap();
         let folder = AssetFolder::open(state.path()).unwrap();
-        let mut upload = folder.begin().await.unwrap();
+        let mut upload = folder.begin(0).await.unwrap();
         upload.write(b"a").await.unwrap();
         upload.write(b"bc").await.unwrap();
         let stored = upload.finish(None).await.unwrap();
@@ -332,7 +337,7 @@ mod tests {
     async fn other_bytes_than_announced_leave_nothing_behind() {
         let state = tempfile::tempdir().unwrap();
         let folder = AssetFolder::open(state.path()).unwrap();
-        let mut upload = folder.begin().await.unwrap();
+        let mut upload = folder.begin(0).await.unwrap();
         upload.write(b"abd").await.unwrap();
         let refused = upload.finish(Some(&SUM_OF_ABC.parse().unwrap())).await;
         assert!(matches!(refused, Err(AssetError::WrongSum { .. })));

@@ -3,6 +3,7 @@
 use std::{future::Future, path::Path};
 
 use clap::Parser;
+use http_body_util::BodyExt as _;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -212,6 +213,25 @@ async fn a_file_that_the_controller_has_is_not_sent_again() {
     let before = modified(&path);
     c.run(&set).await.unwrap();
     assert_eq!(modified(&path), before);
+}
+
+#[tokio::test]
+async fn an_upload_that_is_refused_early_says_why() {
+    let c = Controller::start();
+    let client = Client::new(c.folder.path().join("api.sock"));
+    let endless = futures_util::stream::repeat_with(|| {
+        Ok(hyper::body::Frame::data(bytes::Bytes::from(vec![
+            0;
+            1 << 20
+        ])))
+    });
+    let body = http_body_util::StreamBody::new(endless).boxed_unsync();
+    let path = format!("/files/{}", "0".repeat(64));
+    let refused = client.upload(&path, 1 << 50, body).await;
+    match refused {
+        Err(Failure::Refused(problem)) => assert_eq!(problem.code, "body-too-large"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

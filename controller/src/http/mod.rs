@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod auth;
+mod document;
 pub mod error;
 pub(crate) mod extract;
 pub mod local;

@@ -1,10 +1,7 @@
 //! Which endpoints there are and which role each asks for. A handler gets in only together with its role.
 
 use axum::Router;
-use utoipa::{
-    OpenApi as _,
-    openapi::{OpenApi, path::PathItem},
-};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouter},
     routes,
@@ -20,6 +17,7 @@ use super::{
         AccessTable,
         Role::{Operator, Viewer},
     },
+    document,
 };
 
 /// Handlers, their description and what they ask of callers, always all three.
@@ -27,17 +25,6 @@ pub(super) struct Routes {
     router: OpenApiRouter<Api>,
     table: AccessTable,
 }
-
-#[derive(utoipa::OpenApi)]
-#[openapi(
-    info(
-        title = "Enforcer",
-        description = "Bare-metal boot server: machines, what they boot, and what happened. Errors are RFC 9457 problems with stable codes (docs/API-PROBLEMS.md).",
-        license(name = "MPL-2.0", identifier = "MPL-2.0")
-    ),
-    components(schemas(super::error::ProblemDoc))
-)]
-struct Document;
 
 impl Routes {
     fn new() -> Self {
@@ -50,7 +37,7 @@ impl Routes {
     /// Adds endpoints that ask for `access`.
     fn at(mut self, access: Access, routes: UtoipaMethodRouter<Api>) -> Self {
         for (path, item) in &routes.1.paths {
-            for method in methods(item) {
+            for (method, _) in document::operations(&mut item.clone()) {
                 self.table.declare(path, method, access);
             }
         }
@@ -67,26 +54,9 @@ impl Routes {
     /// The parts: handlers, description, roles.
     pub(super) fn split(self) -> (Router<Api>, OpenApi, AccessTable) {
         let (router, paths) = self.router.split_for_parts();
-        let mut openapi = Document::openapi();
-        openapi.merge(paths);
+        let openapi = document::complete(paths, &self.table);
         (router, openapi, self.table)
     }
-}
-
-/// The methods that an OpenAPI path item describes.
-pub(super) fn methods(item: &PathItem) -> Vec<&'static str> {
-    let described = [
-        ("GET", &item.get),
-        ("PUT", &item.put),
-        ("POST", &item.post),
-        ("DELETE", &item.delete),
-        ("OPTIONS", &item.options),
-        ("HEAD", &item.head),
-        ("PATCH", &item.patch),
-        ("TRACE", &item.trace),
-    ];
-    let there = described.into_iter().filter(|(_, op)| op.is_some());
-    there.map(|(method, _)| method).collect()
 }
 
 /// Every endpoint.

@@ -78,11 +78,11 @@ async fn read(response: Response) -> (StatusCode, Value) {
 
 /// Every (path template, method) that the document describes.
 fn described() -> Vec<(String, &'static str)> {
-    let document = openapi();
-    let paths = document.paths.paths.iter();
-    paths
-        .flat_map(|(path, item)| routes::methods(item).into_iter().map(|m| (path.clone(), m)))
-        .collect()
+    let mut described = Vec::new();
+    for (path, mut item) in openapi().paths.paths {
+        described.extend(document::operations(&mut item).map(|(method, _)| (path.clone(), method)));
+    }
+    described
 }
 
 #[tokio::test]
@@ -180,4 +180,49 @@ fn the_checked_in_document_is_the_generated_one() {
         "docs/openapi.json is old: run ENFORCER_UPDATE_DOCS=1 cargo test -p enforcer checked_in_document"
     );
     assert!(generated.contains("\"openapi\": \"3.1.0\""));
+}
+
+/// Every `$ref` in `value`.
+fn references(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            found.extend(
+                fields
+                    .get("$ref")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned),
+            );
+            fields.values().for_each(|v| references(v, found));
+        }
+        Value::Array(items) => items.iter().for_each(|v| references(v, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_reference_of_the_document_leads_somewhere() {
+    let document = serde_json::to_value(openapi()).unwrap();
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(found.len() > 50, "{}", found.len());
+    for reference in found {
+        let pointer = reference.trim_start_matches('#');
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+#[test]
+fn every_operation_says_its_role_and_may_answer_with_a_problem() {
+    for (path, mut item) in openapi().paths.paths {
+        for (method, operation) in document::operations(&mut item) {
+            let told = operation.description.clone().unwrap_or_default();
+            assert!(
+                told.contains("role") || told.contains("anyone"),
+                "{method} {path}"
+            );
+            let answers = serde_json::to_value(&operation.responses).unwrap();
+            let problem = "#/components/responses/Problem";
+            assert_eq!(answers["default"]["$ref"], problem, "{method} {path}");
+        }
+    }
 }

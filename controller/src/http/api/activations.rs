@@ -11,7 +11,7 @@ use super::{
 use crate::{
     http::{
         Api,
-        error::{Code, Problem, ProblemDoc},
+        error::{Code, Problem},
         extract::{JsonBody, Params, Segment},
     },
     state::{
@@ -100,7 +100,7 @@ pub(crate) struct ListQuery {
 
 /// Lists activations, oldest first.
 #[utoipa::path(get, path = "/activations", tag = "activations", operation_id = "activations_list", params(ListQuery),
-    responses((status = 200, body = Page<ActivationDoc>), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<ActivationDoc>)))]
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
@@ -128,7 +128,7 @@ pub(crate) async fn list(
 /// Shows an activation.
 #[utoipa::path(get, path = "/activations/{id}", tag = "activations", operation_id = "activations_show",
     params(("id" = u64, Path, description = "Its number")),
-    responses((status = 200, body = ActivationDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = ActivationDoc)))]
 pub(crate) async fn show(
     State(api): State<Api>,
     id: Segment,
@@ -156,7 +156,7 @@ pub struct DeactivateBody {
 
 /// Ends the open activation of a machine.
 #[utoipa::path(post, path = "/activations/deactivate", tag = "activations", operation_id = "activations_deactivate", request_body = DeactivateBody,
-    responses((status = 200, body = ActivationDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = ActivationDoc)))]
 pub(crate) async fn deactivate(
     State(api): State<Api>,
     JsonBody(body): JsonBody<DeactivateBody>,

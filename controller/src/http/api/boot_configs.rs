@@ -22,7 +22,7 @@ use super::{
 use crate::{
     http::{
         Api,
-        error::{Problem, ProblemDoc},
+        error::Problem,
         extract::{JsonBody, Params, Segment},
     },
     state::{
@@ -48,7 +48,7 @@ pub(crate) struct ListQuery {
 
 /// Lists boot configs in short, by name.
 #[utoipa::path(get, path = "/boot-configs", tag = "boot-configs", operation_id = "boot_configs_list", params(ListQuery),
-    responses((status = 200, body = Page<ConfigSummary>), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<ConfigSummary>)))]
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
@@ -67,7 +67,7 @@ pub(crate) async fn list(
 /// Shows a boot config.
 #[utoipa::path(get, path = "/boot-configs/{name}", tag = "boot-configs", operation_id = "boot_configs_show",
     params(("name" = String, Path, description = "Its name")),
-    responses((status = 200, body = ConfigDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = ConfigDoc)))]
 pub(crate) async fn show(
     State(api): State<Api>,
     name: Segment,
@@ -97,11 +97,13 @@ pub struct SetBody {
     pub evidence: Option<Evidence>,
 }
 
-/// Writes a boot config; replaces the one of this name. Its files must have been uploaded. What is armed keeps the
+/// Writes a boot config; replaces the one of this name.
+///
+/// Its files must have been uploaded. What is armed keeps the
 /// revision it was armed with.
 #[utoipa::path(put, path = "/boot-configs/{name}", tag = "boot-configs", operation_id = "boot_configs_set", request_body = SetBody,
     params(("name" = String, Path, description = "Its name")),
-    responses((status = 200, body = ConfigDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = ConfigDoc)))]
 pub(crate) async fn set(
     State(api): State<Api>,
     name: Segment,
@@ -118,7 +120,7 @@ pub(crate) async fn set(
 /// Deletes a boot config that no open activation holds. Its files stay until they are deleted.
 #[utoipa::path(delete, path = "/boot-configs/{name}", tag = "boot-configs", operation_id = "boot_configs_delete",
     params(("name" = String, Path, description = "Its name")),
-    responses((status = 204), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 204)))]
 pub(crate) async fn delete(State(api): State<Api>, name: Segment) -> Result<StatusCode, Problem> {
     let name = name.parse("boot config")?;
     api.store.apply(DeleteConfig(name)).await??;
@@ -140,7 +142,7 @@ pub(crate) struct PreviewQuery {
 /// Shows the script and the answer files as the machine would be served them.
 #[utoipa::path(get, path = "/boot-configs/{name}/preview", tag = "boot-configs", operation_id = "boot_configs_preview",
     params(("name" = String, Path, description = "Its name"), PreviewQuery),
-    responses((status = 200, body = PreviewDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = PreviewDoc)))]
 pub(crate) async fn preview(
     State(api): State<Api>,
     name: Segment,
@@ -168,7 +170,7 @@ pub struct ActivateBody {
 /// Makes a boot config due for a machine: its next boot gets it.
 #[utoipa::path(post, path = "/boot-configs/{name}/activate", tag = "boot-configs", operation_id = "boot_configs_activate", request_body = ActivateBody,
     params(("name" = String, Path, description = "Its name")),
-    responses((status = 201, body = ActivationDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 201, body = ActivationDoc)))]
 pub(crate) async fn activate(
     State(api): State<Api>,
     name: Segment,

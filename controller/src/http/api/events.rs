@@ -19,7 +19,7 @@ use super::{Page, machines, page::page_limit};
 use crate::{
     http::{
         Api,
-        error::{Problem, ProblemDoc},
+        error::Problem,
         extract::{Params, parse},
     },
     state::{Timestamp, View, event::Event, machine::MachineId},
@@ -117,7 +117,7 @@ pub(crate) struct ListQuery {
 
 /// Lists events, oldest first: those behind `after`, or without it the newest ones.
 #[utoipa::path(get, path = "/events", tag = "events", operation_id = "events_list", params(ListQuery),
-    responses((status = 200, body = Page<EventDoc>), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<EventDoc>)))]
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
@@ -166,12 +166,14 @@ pub(crate) struct StreamQuery {
     machine: Option<String>,
 }
 
-/// Streams events as they happen (server-sent events). Each has its number as `id`; a client that comes back with
+/// Streams events as they happen (server-sent events).
+///
+/// Each has its number as `id`; a client that comes back with
 /// `Last-Event-ID` misses nothing. When events it has not seen are gone, an event `reset` says so first: read again
 /// what was built from events.
 #[utoipa::path(get, path = "/events/stream", tag = "events", operation_id = "events_stream",
     params(StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The last number the client has seen")),
-    responses((status = 200, body = EventDoc, content_type = "text/event-stream"), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = EventDoc, content_type = "text/event-stream")))]
 pub(crate) async fn stream(
     State(api): State<Api>,
     Params(query): Params<StreamQuery>,

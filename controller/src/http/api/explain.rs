@@ -7,11 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::machines;
 use crate::{
-    http::{
-        Api,
-        error::{Problem, ProblemDoc},
-        extract::Params,
-    },
+    http::{Api, error::Problem, extract::Params},
     state::{
         View,
         boot::{BootRequest, Decision, decide},
@@ -107,7 +103,7 @@ impl ExplainDoc {
 
 /// Says what a machine would boot now, and which rules lead there.
 #[utoipa::path(get, path = "/explain", tag = "explain", operation_id = "explain", params(ExplainQuery),
-    responses((status = 200, body = ExplainDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = ExplainDoc)))]
 pub(crate) async fn explain(
     State(api): State<Api>,
     Params(query): Params<ExplainQuery>,

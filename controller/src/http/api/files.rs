@@ -2,6 +2,7 @@
 
 use axum::{Json, body::Body, extract::State, http::StatusCode};
 use futures_util::StreamExt as _;
+use hyper::body::Body as _;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -10,7 +11,7 @@ use crate::{
     assets::{Sha256Hex, Stored},
     http::{
         Api,
-        error::{Code, Problem, ProblemDoc},
+        error::{Code, Problem},
         extract::{Params, Segment},
     },
     state::View,
@@ -68,7 +69,7 @@ pub(crate) struct ListQuery {
 
 /// Lists files, by SHA-256.
 #[utoipa::path(get, path = "/files", tag = "files", operation_id = "files_list", params(ListQuery),
-    responses((status = 200, body = Page<FileDoc>), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<FileDoc>)))]
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
@@ -87,7 +88,7 @@ pub(crate) async fn list(
 /// Shows a file: whether it is here, how long it is, who needs it.
 #[utoipa::path(get, path = "/files/{sha256}", tag = "files", operation_id = "files_show",
     params(("sha256" = String, Path, description = "SHA-256 of its bytes, lower-case hex")),
-    responses((status = 200, body = FileDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = FileDoc)))]
 pub(crate) async fn show(
     State(api): State<Api>,
     sha256: Segment,
@@ -106,11 +107,13 @@ pub(super) fn stored(api: &Api, sha256: &Sha256Hex) -> Result<Stored, Problem> {
     })
 }
 
-/// Uploads a file; the body is its bytes. It appears whole or not at all; doing it again changes nothing.
+/// Uploads a file; the body is its bytes.
+///
+/// It appears whole or not at all; doing it again changes nothing.
 #[utoipa::path(put, path = "/files/{sha256}", tag = "files", operation_id = "files_upload",
     params(("sha256" = String, Path, description = "SHA-256 of its bytes, lower-case hex")),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
-    responses((status = 200, body = FileDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    request_body(content = String, content_type = "application/octet-stream"),
+    responses((status = 200, body = FileDoc)))]
 pub(crate) async fn upload(
     State(api): State<Api>,
     sha256: Segment,
@@ -122,7 +125,9 @@ pub(crate) async fn upload(
 }
 
 async fn receive(api: &Api, sha256: &Sha256Hex, body: Body) -> Result<Stored, Problem> {
-    let mut upload = api.assets.begin().await?;
+    // Without a length nothing is announced, and the disk is looked at as the bytes come.
+    let announced = body.size_hint().exact().unwrap_or_default();
+    let mut upload = api.assets.begin(announced).await?;
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|e| {
@@ -139,7 +144,7 @@ async fn receive(api: &Api, sha256: &Sha256Hex, body: Body) -> Result<Stored, Pr
 /// Deletes a file that no boot config and no open activation names.
 #[utoipa::path(delete, path = "/files/{sha256}", tag = "files", operation_id = "files_delete",
     params(("sha256" = String, Path, description = "SHA-256 of its bytes, lower-case hex")),
-    responses((status = 204), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 204)))]
 pub(crate) async fn delete(State(api): State<Api>, sha256: Segment) -> Result<StatusCode, Problem> {
     let sha256: Sha256Hex = sha256.parse("sha256")?;
     let _guard = api.files.lock().await;

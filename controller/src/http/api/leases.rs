@@ -9,11 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Page;
 use crate::{
-    http::{
-        Api,
-        error::{Problem, ProblemDoc},
-        extract::Params,
-    },
+    http::{Api, error::Problem, extract::Params},
     state::{Timestamp, View, lease::LeaseRecord},
 };
 
@@ -62,7 +58,7 @@ pub(crate) struct ListQuery {
 
 /// Lists leases, also expired ones, by MAC.
 #[utoipa::path(get, path = "/leases", tag = "leases", operation_id = "leases_list", params(ListQuery),
-    responses((status = 200, body = Page<LeaseDoc>), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<LeaseDoc>)))]
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,

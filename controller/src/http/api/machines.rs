@@ -12,7 +12,7 @@ use super::{
 use crate::{
     http::{
         Api,
-        error::{Problem, ProblemDoc},
+        error::Problem,
         extract::{JsonBody, Params, Segment, parse},
     },
     state::{
@@ -107,7 +107,7 @@ pub(crate) struct ListQuery {
 
 /// Lists machines, by name.
 #[utoipa::path(get, path = "/machines", tag = "machines", operation_id = "machines_list", params(ListQuery),
-    responses((status = 200, body = Page<MachineDoc>), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<MachineDoc>)))]
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
@@ -128,7 +128,7 @@ pub(crate) async fn list(
 /// Shows a machine, named by its name, id or MAC in any spelling.
 #[utoipa::path(get, path = "/machines/{machine}", tag = "machines", operation_id = "machines_show",
     params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
-    responses((status = 200, body = MachineDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = MachineDoc)))]
 pub(crate) async fn show(
     State(api): State<Api>,
     Segment(machine): Segment,
@@ -158,7 +158,7 @@ pub struct Register {
 
 /// Registers a machine: a person's word that it is ours. Doing it again changes nothing.
 #[utoipa::path(post, path = "/machines", tag = "machines", operation_id = "machines_register", request_body = Register,
-    responses((status = 200, body = MachineDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = MachineDoc)))]
 pub(crate) async fn register(
     State(api): State<Api>,
     JsonBody(body): JsonBody<Register>,
@@ -187,7 +187,7 @@ pub struct Update {
 /// Changes a machine's name or its way to its own disk.
 #[utoipa::path(patch, path = "/machines/{machine}", tag = "machines", operation_id = "machines_update", request_body = Update,
     params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
-    responses((status = 200, body = MachineDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = MachineDoc)))]
 pub(crate) async fn update(
     State(api): State<Api>,
     Segment(machine): Segment,
@@ -205,7 +205,7 @@ pub(crate) async fn update(
 /// Forgets a machine and its activations. If it asks again it is seen anew.
 #[utoipa::path(delete, path = "/machines/{machine}", tag = "machines", operation_id = "machines_delete",
     params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
-    responses((status = 204), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 204)))]
 pub(crate) async fn delete(
     State(api): State<Api>,
     Segment(machine): Segment,

@@ -11,11 +11,7 @@ use axum::{
 use utoipa::openapi::OpenApi;
 
 use super::words::{Stage, Standing};
-use crate::{
-    http::{Api, error::ProblemDoc},
-    metrics::family,
-    state::View,
-};
+use crate::{http::Api, metrics::family, state::View};
 
 /// Says that the controller is up.
 #[utoipa::path(get, path = "/healthz", tag = "meta", operation_id = "healthz",
@@ -26,7 +22,7 @@ pub(crate) async fn healthz() -> &'static str {
 
 /// Metrics in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "meta", operation_id = "metrics",
-    responses((status = 200, body = String, content_type = "text/plain"), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(api): State<Api>) -> Response {
     let mut text = api.metrics.render();
     known(&mut text, &api.store.view());
@@ -98,7 +94,7 @@ fn store(text: &mut String, api: &Api) {
 
 /// The description of this API (OpenAPI 3.1).
 #[utoipa::path(get, path = "/openapi.json", tag = "meta", operation_id = "openapi",
-    responses((status = 200, body = serde_json::Value, content_type = "application/json"), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = serde_json::Value, content_type = "application/json")))]
 pub(crate) async fn openapi() -> Json<&'static OpenApi> {
     static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(crate::http::openapi);
     Json(&DOCUMENT)

@@ -11,7 +11,7 @@ use super::Page;
 use crate::{
     http::{
         Api,
-        error::{Problem, ProblemDoc},
+        error::Problem,
         extract::{JsonBody, Params, Segment, parse},
     },
     state::{
@@ -65,7 +65,7 @@ pub(crate) struct ListQuery {
 
 /// Lists reservations, by MAC.
 #[utoipa::path(get, path = "/reservations", tag = "reservations", operation_id = "reservations_list", params(ListQuery),
-    responses((status = 200, body = Page<ReservationDoc>), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<ReservationDoc>)))]
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
@@ -96,7 +96,7 @@ pub struct Reserve {
 /// Reserves an address for a station; replaces the one it has.
 #[utoipa::path(put, path = "/reservations/{mac}", tag = "reservations", operation_id = "reservations_set", request_body = Reserve,
     params(("mac" = String, Path, description = "MAC in any spelling")),
-    responses((status = 200, body = ReservationDoc), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 200, body = ReservationDoc)))]
 pub(crate) async fn set(
     State(api): State<Api>,
     mac: Segment,
@@ -114,7 +114,7 @@ pub(crate) async fn set(
 /// Ends a reservation. The station keeps its lease until that ends.
 #[utoipa::path(delete, path = "/reservations/{mac}", tag = "reservations", operation_id = "reservations_delete",
     params(("mac" = String, Path, description = "MAC in any spelling")),
-    responses((status = 204), (status = "default", body = ProblemDoc, content_type = "application/problem+json")))]
+    responses((status = 204)))]
 pub(crate) async fn delete(State(api): State<Api>, mac: Segment) -> Result<StatusCode, Problem> {
     let mac = mac.parse("mac")?;
     api.store.apply(DeleteReservation(mac)).await??;

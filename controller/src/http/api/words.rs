@@ -10,8 +10,9 @@ macro_rules! words {
     ($($(#[$doc:meta])* $name:ident mirrors $source:path { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? })+) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
+        #[serde(rename_all = "kebab-case")]
         pub enum $name {
-            $($(#[$vdoc])* #[serde(rename = $word)] #[value(name = $word)] $variant),+
+            $($(#[$vdoc])* $variant),+
         }
 
         impl $name {
@@ -87,5 +88,37 @@ words! {
         Failed = "failed",
         /// Closed by a person or its time limit.
         Expired = "expired",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    /// The words of `word()`, of JSON, of the command line and of the OpenAPI document are the same.
+    fn check<T: ValueEnum + Serialize + ToSchema>(word: fn(T) -> &'static str) {
+        let schema = serde_json::to_value(T::schema()).unwrap();
+        let described = schema["enum"].as_array().unwrap();
+        assert_eq!(described.len(), T::value_variants().len());
+        for (value, described) in T::value_variants().iter().zip(described) {
+            let argument = value.to_possible_value().unwrap();
+            let json = serde_json::to_value(value).unwrap();
+            assert_eq!(
+                (&json, json.as_str()),
+                (described, Some(argument.get_name()))
+            );
+            assert_eq!(json, word(value.clone()));
+        }
+    }
+
+    #[test]
+    fn a_word_is_the_same_wherever_it_is_said() {
+        check(Standing::word);
+        check(LocalBoot::word);
+        check(Evidence::word);
+        check(Kind::word);
+        check(Stage::word);
     }
 }
