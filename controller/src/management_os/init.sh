@@ -45,7 +45,11 @@ boot_mac=
 for word in $(cat /proc/cmdline); do
   case $word in BOOTIF=*) boot_mac=$(echo "${word#BOOTIF=}" | tr A-Z- a-z:) ;; esac
 done
-case $boot_mac in ??:??:??:??:??:??:??) boot_mac=${boot_mac#??:} ;; esac
+case $boot_mac in
+??:??:??:??:??:??:??) boot_mac=${boot_mac#??:} ;;
+??:??:??:??:??:??) ;;
+*) boot_mac= ;;
+esac
 
 # The boot card may be a late one (USB): look for ten seconds, then take every card.
 card=
