@@ -4,7 +4,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use enforcer::{
-    config::{Config, Flags, default_state},
+    cli,
+    config::{Config, Flags, default_api_socket, default_state},
     firmware::{self, FirmwareCommand},
     management_os::{self, ManagementOsCommand},
     serve::Controller,
@@ -15,6 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Parser)]
 #[command(name = "enforcer", version, subcommand_required = true)]
 struct Cli {
+    /// Local socket of the controller's API.
+    #[arg(long, env = "ENFORCER_API_SOCKET", value_name = "PATH", global = true)]
+    api_socket: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -23,6 +27,8 @@ struct Cli {
 enum Command {
     /// Run the controller.
     Serve(Flags),
+    #[command(flatten)]
+    Ask(cli::Command),
     /// Build, import and list the OS that machines boot to show their hardware.
     ManagementOs {
         #[command(flatten)]
@@ -48,8 +54,18 @@ struct Place {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Serve(flags) => serve(&flags),
+    let Cli {
+        command,
+        api_socket,
+    } = Cli::parse();
+    let done = match command {
+        Command::Serve(flags) => serve(&Flags {
+            api_socket,
+            ..flags
+        }),
+        Command::Ask(command) => {
+            return cli::run(command, api_socket.unwrap_or_else(default_api_socket));
+        }
         Command::ManagementOs { place, command } => {
             management_os::run(&command, &place.state, &mut std::io::stdout())
                 .map_err(anyhow::Error::from)

@@ -20,9 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    assets::{AssetError, AssetFolder},
     boot::Desk,
     config::{Config, DhcpRole},
     firmware::{self, FirmwareSet},
+    http::{self, Api, local},
     metrics::Metrics,
     store::{Redb, Store, StoreError, SystemClock},
 };
@@ -52,6 +54,12 @@ pub enum StartError {
     /// The firmware manifest.
     #[error(transparent)]
     Manifest(#[from] firmware::ManifestError),
+    /// The asset folder.
+    #[error(transparent)]
+    Assets(#[from] AssetError),
+    /// The API's socket.
+    #[error(transparent)]
+    Socket(#[from] local::SocketError),
     /// DHCP.
     #[error(transparent)]
     Dhcp(#[from] DhcpBindError),
@@ -92,14 +100,15 @@ impl Controller {
         let store = open_store(config)?;
         let firmware = open_firmware(&config.state)?;
         let metrics = Arc::new(Metrics::default());
-        let assets = config.state.join("assets");
+        let folder = config.state.join("assets");
         let desk = Arc::new(Desk::new(
             store.clone(),
             firmware,
             Arc::clone(&metrics),
-            assets,
+            folder,
             config.rechain,
         ));
+        let assets = AssetFolder::open(&config.state)?;
         let bound = Bound::bind(config)?;
         let http = bound.http.local_addr().map_err(|source| StartError::Port {
             what: "boot HTTP",
@@ -107,7 +116,21 @@ impl Controller {
             source,
         })?;
         let stop = CancellationToken::new();
+        let socket = local::listen(&config.api_socket)?;
+        let api = Api::new(
+            store.clone(),
+            assets,
+            metrics,
+            &boot_base(config, http),
+            stop.clone(),
+        );
         let mut tasks = JoinSet::new();
+        tasks.spawn(local::serve(
+            socket,
+            http::router(api),
+            local::PeerRule::of_this_host(),
+            stop.clone(),
+        ));
         bound.spawn(&mut tasks, &desk, &stop);
         tasks.spawn(watch::assets(
             store.clone(),
@@ -134,6 +157,17 @@ impl Controller {
             warn!("some transfers were cut off");
         }
     }
+}
+
+/// Boot HTTP as most machines reach it: by the address it listens on, else by this host's first.
+fn boot_base(config: &Config, http: SocketAddr) -> String {
+    let own = || ipxe_net::dhcp::own_addresses().first().copied();
+    let ip = if config.listen.is_unspecified() {
+        own().unwrap_or(config.listen)
+    } else {
+        config.listen
+    };
+    format!("http://{ip}:{}", http.port())
 }
 
 fn open_store(config: &Config) -> Result<Store, StartError> {

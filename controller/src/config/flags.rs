@@ -15,8 +15,8 @@ pub struct Flags {
     /// State folder: database, firmware, kernels.
     #[arg(long, env = "ENFORCER_STATE", value_name = "FOLDER")]
     pub state: Option<PathBuf>,
-    /// Local socket of the API, which the other commands talk to.
-    #[arg(long, env = "ENFORCER_API_SOCKET", value_name = "PATH")]
+    /// Local socket of the API, from the flag that all commands have.
+    #[arg(skip)]
     pub api_socket: Option<PathBuf>,
     /// How DHCP is served: `proxy` beside another server, `server` with pools of its own, or `off`.
     #[arg(long, env = "ENFORCER_DHCP", value_name = "MODE")]
