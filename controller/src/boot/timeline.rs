@@ -1,6 +1,6 @@
 //! What the boot sockets tell, as events a person can follow: the boot timeline.
 
-use std::{collections::HashMap, sync::Mutex};
+use std::{collections::HashMap, net::Ipv4Addr, sync::Mutex};
 
 use ipxe::{BootPlan, MacAddr, PxeClient};
 use ipxe_net::BootOffer;
@@ -15,11 +15,20 @@ use crate::{
 const MAX: usize = 8192;
 /// The same line of the same station within this is not repeated, seconds.
 const REPEAT_S: i64 = 5;
+/// A server that answers everybody is told of this often, seconds.
+const SERVER_REPEAT_S: i64 = 3600;
+
+/// Whom a line is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Subject {
+    Station(MacAddr),
+    Server(Ipv4Addr),
+}
 
 /// Writes timeline events.
 pub(super) struct Timeline {
     store: Store,
-    last: Mutex<HashMap<MacAddr, (String, Timestamp)>>,
+    last: Mutex<HashMap<Subject, (String, Timestamp)>>,
 }
 
 impl Timeline {
@@ -95,7 +104,7 @@ impl Timeline {
     }
 
     /// Another DHCP server was heard.
-    pub(super) fn foreign(&self, server: std::net::Ipv4Addr, boots: bool) {
+    pub(super) fn foreign(&self, server: Ipv4Addr, boots: bool) {
         let text = if boots {
             format!(
                 "another boot server answers on this segment: {server}; machines take the first answer, so stop one of them"
@@ -104,41 +113,37 @@ impl Timeline {
             format!("a DHCP server is at {server}")
         };
         let draft = Draft::new(if boots { "dhcp.rival" } else { "dhcp.server" }, text);
-        self.tell(
-            pretend_mac(server),
-            draft.field("server", server.to_string()),
-        );
+        if self.is_news(Subject::Server(server), &draft, SERVER_REPEAT_S) {
+            self.store.note(draft.field("server", server.to_string()));
+        }
     }
 
     fn tell(&self, mac: MacAddr, draft: Draft) {
-        let now = self.store.now();
-        let mut last = lock(&self.last);
-        let repeated = |(text, at): &(String, Timestamp)| {
-            *text == draft.text && !super::older_than(*at, now, REPEAT_S)
-        };
-        if last.get(&mac).is_some_and(repeated) {
+        if !self.is_news(Subject::Station(mac), &draft, REPEAT_S) {
             return;
         }
-        if last.len() >= MAX {
-            last.clear();
-        }
-        last.insert(mac, (draft.text.clone(), now));
-        drop(last);
         let machine = self.store.view().machine_by_mac(mac).map(|m| m.id.clone());
-        let draft = if draft.kind.starts_with("dhcp.") {
-            draft
-        } else {
-            draft.mac(mac)
-        };
+        let draft = draft.mac(mac);
         self.store.note(match machine {
             Some(id) => draft.machine(&id),
             None => draft,
         });
     }
-}
 
-/// A key for a server's lines: a locally administered address that no NIC has.
-fn pretend_mac(server: std::net::Ipv4Addr) -> MacAddr {
-    let [a, b, c, d] = server.octets();
-    MacAddr([0x0f, 0, a, b, c, d])
+    /// Whether this line was not told of `subject` within `rest` seconds.
+    fn is_news(&self, subject: Subject, draft: &Draft, rest: i64) -> bool {
+        let now = self.store.now();
+        let mut last = lock(&self.last);
+        let repeated = |(text, at): &(String, Timestamp)| {
+            *text == draft.text && !super::older_than(*at, now, rest)
+        };
+        if last.get(&subject).is_some_and(repeated) {
+            return false;
+        }
+        if last.len() >= MAX {
+            last.clear();
+        }
+        last.insert(subject, (draft.text.clone(), now));
+        true
+    }
 }

@@ -4,18 +4,18 @@
 
 use std::{sync::Arc, time::Instant};
 
-use ipxe::dhcp::Message;
+use ipxe::{MacAddr, dhcp::Message};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
+    PER_MAC,
     interfaces::Interfaces,
-    quota::Quota,
     serve::{AFTER_ERROR, LONGEST},
     socket::{Came, PortSocket},
 };
-use crate::{BootAuthority, BootNote};
+use crate::{BootAuthority, BootNote, quota::Quota};
 
 /// Tells the authority about other servers until `stop`.
 pub(super) async fn listen<A: BootAuthority>(
@@ -25,7 +25,7 @@ pub(super) async fn listen<A: BootAuthority>(
     stop: CancellationToken,
 ) {
     let mut buffer = [0; LONGEST];
-    let mut quota = Quota::default();
+    let mut quota = Quota::new(PER_MAC);
     loop {
         let got = tokio::select! {
             () = stop.cancelled() => return,
@@ -51,7 +51,7 @@ fn heard(
     bytes: &[u8],
     came: &Came,
     interfaces: &mut Interfaces,
-    quota: &mut Quota,
+    quota: &mut Quota<MacAddr>,
 ) -> Option<BootNote> {
     let now = Instant::now();
     interfaces.refresh(now);

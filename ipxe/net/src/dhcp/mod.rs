@@ -10,7 +10,6 @@
 mod bind;
 mod interfaces;
 mod listen;
-mod quota;
 mod ra;
 mod raw;
 mod serve;
@@ -30,6 +29,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::BootAuthority;
+
+/// Requests of one station within a second. A ROM sends one every few seconds; a helper's or relay's stations count
+/// each for themselves.
+const PER_MAC: u32 = 20;
 
 /// How DHCP is served. (Off is not to start it.)
 #[derive(Debug, Clone, PartialEq, Eq)]

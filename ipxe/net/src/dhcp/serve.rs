@@ -7,7 +7,7 @@ use std::{
 };
 
 use ipxe::{
-    BootOffer, LeaseAsk,
+    BootOffer, LeaseAsk, MacAddr,
     dhcp::{self, Arrival, DhcpMode, DhcpPort, Kind, Message, Reply, Turn},
 };
 use tokio::{task::JoinSet, time};
@@ -15,12 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{
-    DhcpConfig, DhcpPorts,
+    DhcpConfig, DhcpPorts, PER_MAC,
     interfaces::Interfaces,
-    quota::Quota,
     socket::{Came, PortSocket},
 };
-use crate::{BootAuthority, BootNote};
+use crate::{BootAuthority, BootNote, quota::Quota};
 
 /// The longest request read (bytes); ROMs send 590 at most, an Ethernet frame carries less than this.
 pub(super) const LONGEST: usize = 2048;
@@ -40,7 +39,7 @@ pub(super) struct Desk<A> {
     /// Other servers are heard on the client port; what REQUESTs tell about them adds nothing then.
     hears_offers: bool,
     interfaces: Interfaces,
-    quota: Quota,
+    quota: Quota<MacAddr>,
     authority: Arc<A>,
 }
 
@@ -95,7 +94,7 @@ impl<A: BootAuthority> Desk<A> {
             http_port: config.http_port,
             hears_offers,
             interfaces: Interfaces::new(config.interfaces.clone()),
-            quota: Quota::default(),
+            quota: Quota::new(PER_MAC),
             authority,
         }
     }
