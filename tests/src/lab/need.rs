@@ -4,42 +4,34 @@ use anyhow::{Result, bail, ensure};
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// Programs that the lab calls, with the Debian package that holds each.
-const PROGRAMS: &[(&str, &str)] = &[
-    ("unshare", "util-linux"),
-    ("nsenter", "util-linux"),
-    ("setpriv", "util-linux"),
-    ("ip", "iproute2"),
-    ("tc", "iproute2"),
-    ("nft", "nftables"),
-    ("qemu-system-x86_64", "qemu-system-x86"),
-    ("dnsmasq", "dnsmasq-base"),
-    ("nginx", "nginx-light"),
-    ("tcpdump", "tcpdump"),
-    ("curl", "curl"),
-    ("busybox", "busybox-static"),
-    ("mmd", "mtools"),
-    ("mcopy", "mtools"),
-    ("sfdisk", "fdisk"),
-    ("mkfs.fat", "dosfstools"),
-    ("syslinux", "syslinux"),
-    ("grub-mkimage", "grub-common"),
-    ("cpio", "cpio"),
-    ("dhcrelay", "isc-dhcp-relay"),
-    ("apt-get", "apt"),
-    ("depmod", "kmod"),
-    ("modprobe", "kmod"),
-    ("dpkg-deb", "dpkg"),
-];
+/// The list that preflight.sh reads too: a program or a file, its Debian package, and a third word when not everybody needs it.
+const LIST: &str = include_str!("../../packages.txt");
 
-/// Files that packages bring without a program.
-const FILES: &[(&str, &str)] = &[
-    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf"),
-    ("/usr/lib/ipxe/qemu/pxe-virtio.rom", "ipxe-qemu"),
-    ("/usr/lib/ipxe/ipxe.efi", "ipxe"),
-    ("/usr/lib/syslinux/mbr/mbr.bin", "syslinux-common"),
-    ("/usr/lib/grub/x86_64-efi/moddep.lst", "grub-efi-amd64-bin"),
-];
+/// What everybody needs: (program or absolute path of a file, package).
+fn list() -> impl Iterator<Item = (&'static str, &'static str)> {
+    LIST.lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let entry = (words.next()?, words.next()?);
+            words.next().is_none().then_some(entry)
+        })
+}
+
+/// The package that brings a program or a file.
+fn package_of(what: &str) -> Option<&'static str> {
+    list()
+        .find(|(known, _)| *known == what)
+        .map(|(_, package)| package)
+}
+
+fn is_there(what: &str) -> bool {
+    if what.starts_with('/') {
+        Path::new(what).exists()
+    } else {
+        find(what).is_some()
+    }
+}
 
 /// The search path for lab programs: the user's own, then the system folders that a user's path often lacks.
 pub fn search_path() -> String {
@@ -74,10 +66,7 @@ pub fn programs(names: &[&str]) -> Result<()> {
 
 /// Fails with one sentence unless a known file of a package is there.
 pub fn file(path: &str) -> Result<()> {
-    let package = FILES
-        .iter()
-        .find(|(known, _)| *known == path)
-        .map_or("the package that holds it", |(_, package)| package);
+    let package = package_of(path).unwrap_or("the package that holds it");
     ensure!(
         Path::new(path).exists(),
         "the lab needs {path}, which this host lacks: apt-get install {package}"
@@ -87,9 +76,7 @@ pub fn file(path: &str) -> Result<()> {
 
 /// Every program and file that some part of the lab uses and this host lacks, with the packages to install; empty when all is there.
 pub fn missing() -> Vec<(&'static str, &'static str)> {
-    let programs = PROGRAMS.iter().filter(|(name, _)| find(name).is_none());
-    let files = FILES.iter().filter(|(path, _)| !Path::new(path).exists());
-    programs.chain(files).copied().collect()
+    list().filter(|(what, _)| !is_there(what)).collect()
 }
 
 /// Fails with one sentence that names every package this host lacks for the whole lab.
@@ -109,15 +96,9 @@ pub fn everything() -> Result<()> {
 }
 
 fn packages_of(missing: &[&str]) -> String {
-    let package = |name: &&str| {
-        PROGRAMS
-            .iter()
-            .find(|(known, _)| known == name)
-            .map_or(*name, |(_, package)| package)
-            .to_owned()
-    };
-    let mut packages: Vec<String> = missing.iter().map(package).collect();
-    packages.sort();
+    let package = |name: &&str| package_of(name).unwrap_or_default();
+    let mut packages: Vec<&str> = missing.iter().map(package).collect();
+    packages.sort_unstable();
     packages.dedup();
     packages.join(" ")
 }
@@ -125,6 +106,13 @@ fn packages_of(missing: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_list_knows_what_everybody_needs_and_what_only_some_do() {
+        assert_eq!(package_of("nft"), Some("nftables"));
+        assert_eq!(package_of("in.tftpd"), None, "only for benches");
+        assert!(LIST.contains("tftpd-hpa"));
+    }
 
     #[test]
     fn a_missing_program_is_named_with_its_package() {

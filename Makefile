@@ -1,0 +1,14 @@
+# Every target is a script or a cargo call; run them by hand as well.
+.PHONY: help test bench fuzz lint doc
+help:  ## this list
+	@sed -n 's/^\([a-z]*\): .*## /  make \1	/p' Makefile
+test:  ## everything that must hold: format, lints, docs, purity, tests, whole-system stories
+	@tests/run.sh
+bench:  ## figures beside other servers, in one run (BENCH=tftp for one of them)
+	@tests/preflight.sh bench && cargo bench --workspace --bench '$(or $(BENCH),*)'
+fuzz:  ## each fuzz target for FUZZ_SECONDS (60)
+	@tests/fuzz.sh
+lint:  ## format, purity and lints only
+	@tests/run.sh format purity lints docs
+doc:  ## the code's own documentation
+	cargo doc --workspace --no-deps --document-private-items

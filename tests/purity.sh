@@ -1,0 +1,24 @@
+#!/bin/sh
+# The pure crates depend on nothing that could touch a clock, a socket, a file or an executor: every crate they pull in
+# is on the list below. Clippy's disallowed methods (their clippy.toml) cover the standard library.
+set -eu
+cd "$(dirname "$0")/.."
+
+# Derives (run at compile time), their helpers, and plain data. A new name here is a decision: say in the commit why it is pure.
+allowed="proc-macro2 quote syn unicode-ident serde serde_core serde_derive thiserror thiserror-impl"
+
+# The crates that PACKAGE brings along and the list does not know.
+strangers() {
+    tree=$(cargo tree --locked --quiet --package "$1" --edges normal,build --prefix none --format '{p}') || return 1
+    echo "$tree" | cut -d ' ' -f 1 | sort -u | while read -r crate; do
+        case " $1 $allowed " in *" $crate "*) ;; *) echo "$crate" ;; esac
+    done
+}
+
+for pure in ipxe mesh-proto; do
+    found=$(strangers $pure)
+    [ -z "$found" ] || { echo "purity: $pure must stay pure, but now depends on:" $found >&2; exit 1; }
+done
+# The check itself must be able to fail: the driver beside the core is full of sockets.
+strangers ipxe-net | grep -qx tokio || { echo "purity: the check no longer sees that ipxe-net uses tokio" >&2; exit 1; }
+echo "ipxe and mesh-proto are pure"

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# `make test`: every part of the tests, each with its time; the last lines say which failed. With arguments: only those parts.
+# A lab that cannot run fails; nothing is skipped.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+PATH=$PATH:$HOME/.cargo/bin
+tests/preflight.sh || exit 1
+
+# Machines are emulated, one busy thread each. Two stories at a time fill two cores and stay far from their time limits.
+story_threads=${STORY_THREADS:-2}
+export CARGO_TERM_PROGRESS_WHEN=never
+
+# Arguments for `cargo test` that pick the integration tests of the given files. All calls say --workspace and pick targets,
+# not packages: another choice of packages means other features, and everything would be built twice.
+picked() { for file in "$@"; do file=${file%/main.rs}; echo --test "$(basename "$file" .rs)"; done; }
+inner_tests() { picked {ipxe,ipxe/net,mesh-proto,mesh-proto/net,controller,agent,fuzz/bodies}/tests/{*.rs,*/main.rs}; }
+stories() { picked tests/tests/{*.rs,*/main.rs}; }
+
+format() { cargo fmt --all --check && cargo fmt --check --manifest-path fuzz/Cargo.toml; }
+purity() { tests/purity.sh; }
+lints() { cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings; }
+docs() { RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --workspace --no-deps; }
+build() { cargo test --quiet --locked --workspace --no-run; }
+# The pure logic, the store, the sockets, the replayed fuzz corpora.
+units() { cargo test --locked --workspace --lib --bins --examples $(inner_tests) && cargo test --locked --workspace --doc; }
+# Built before the stories, so that no story's time limit pays for it.
+fixtures() { "${CARGO_TARGET_DIR:-target}"/debug/fixtures; }
+whole_system() { cargo test --locked --workspace $(stories) -- --test-threads="$story_threads"; }
+
+report="" failed=""
+part() {
+    echo "== $1"
+    exec 3>&1 4>&2
+    local times ok=ok
+    times=$(TIMEFORMAT='%R %U %S'; { time "$1" >&3 2>&4; } 2>&1) || { ok=FAILED; failed="$failed $1"; }
+    report+=$(printf '%-14s %7.0f s  (cpu %5.0f s)  %s' "$1" "${times%% *}" "$(echo "$times" | awk '{ print $2 + $3 }')" "$ok")$'\n'
+}
+
+shopt -s nullglob
+[ $# -gt 0 ] || set -- format purity lints docs build units fixtures whole_system
+SECONDS=0
+for name in "$@"; do part "$name"; done
+printf '\n%stotal          %7d s\n' "$report" "$SECONDS"
+[ -z "$failed" ] || { echo "failed:$failed"; exit 1; }
