@@ -88,6 +88,7 @@ fn port_cure(error: &io::Error) -> String {
 pub struct Controller {
     stop: CancellationToken,
     tasks: JoinSet<()>,
+    store: Store,
     http: SocketAddr,
 }
 
@@ -138,9 +139,14 @@ impl Controller {
             config.clone(),
             stop.clone(),
         ));
-        tasks.spawn(watch::overdue(store, stop.clone()));
+        tasks.spawn(watch::overdue(store.clone(), stop.clone()));
         info!(dhcp = ?config.dhcp, http = %http, state = %config.state.display(), "ready");
-        Ok(Self { stop, tasks, http })
+        Ok(Self {
+            stop,
+            tasks,
+            store,
+            http,
+        })
     }
 
     /// Where boot HTTP listens.
@@ -156,6 +162,7 @@ impl Controller {
         if tokio::time::timeout(GRACE, all).await.is_err() {
             warn!("some transfers were cut off");
         }
+        self.store.close().await;
     }
 }
 

@@ -126,6 +126,7 @@ impl Desk {
             uuid: ask.uuid.clone(),
             serial: ask.serial.clone(),
             firmware: None,
+            guess: None,
             fresh_id: fresh_machine_id(),
         };
         self.store.note_change(ask.mac, saw);
@@ -138,13 +139,17 @@ impl Desk {
             BootOffer::Script => "script",
         };
         self.metrics.count(Counter::BootOffers, label);
-        // iPXE's own requests repeat what the ROM said, in part wrongly: it always calls itself by its build.
-        let firmware = (!client.ipxe).then_some(client.firmware);
+        // A ROM says what it is; an iPXE, also one we sent, how it was built.
+        let (firmware, guess) = match client.ipxe {
+            false => (Some(client.firmware), None),
+            true => (None, Some(client.firmware)),
+        };
         let saw = Saw {
             mac: client.mac,
             uuid: None,
             serial: None,
             firmware,
+            guess,
             fresh_id: fresh_machine_id(),
         };
         self.store.note_change(client.mac, saw);

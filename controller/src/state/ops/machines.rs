@@ -203,8 +203,10 @@ pub struct Saw {
     pub uuid: Option<String>,
     /// SMBIOS serial, as its firmware told it.
     pub serial: Option<String>,
-    /// Its firmware.
+    /// Its firmware, as its ROM said.
     pub firmware: Option<Firmware>,
+    /// Its firmware, as an iPXE said by the way it was built; only better than nothing.
+    pub guess: Option<Firmware>,
     /// Its id, should it be new.
     pub fresh_id: MachineId,
 }
@@ -224,7 +226,7 @@ impl Transition for Saw {
             .unwrap_or_else(|| Machine::seen(self.fresh_id.clone(), self.mac, now));
         machine.uuid = self.uuid.as_deref().map(bounded).or(machine.uuid);
         machine.serial = self.serial.as_deref().map(bounded).or(machine.serial);
-        machine.firmware = self.firmware.or(machine.firmware);
+        machine.firmware = self.firmware.or(machine.firmware).or(self.guess);
         match before {
             None => {
                 make_room(view, &mut changes);
