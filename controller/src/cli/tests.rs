@@ -1,6 +1,6 @@
 //! The command line against a real controller's socket.
 
-use std::{future::Future, path::Path};
+use std::{future::Future, path::Path, time::Duration};
 
 use clap::Parser;
 use http_body_util::BodyExt as _;
@@ -304,6 +304,8 @@ async fn next(
 ) -> String {
     tokio::select! {
         line = lines.recv() => line.unwrap(),
+        // What never comes fails the test instead of hanging it.
+        () = tokio::time::sleep(Duration::from_secs(20)) => panic!("no line came"),
         ended = work => panic!("the follower ended: {ended:?}"),
     }
 }

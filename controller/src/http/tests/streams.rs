@@ -3,6 +3,7 @@
 use axum::{body::Body, http::Request, response::Response};
 use http_body_util::BodyExt as _;
 use serde_json::json;
+use tokio::time::timeout;
 use tower::ServiceExt as _;
 
 use super::{Site, resources::furnished};
@@ -11,12 +12,16 @@ use crate::http::{
     router,
 };
 
+/// What never comes fails a test instead of hanging it.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// Reads server-sent events until `count` came; the text so far.
 async fn read_events(response: Response, count: usize) -> String {
     let mut body = response.into_body();
     let mut text = String::new();
     while text.matches("data:").count() < count {
-        let frame = body.frame().await.expect("the stream goes on").unwrap();
+        let frame = timeout(PATIENCE, body.frame()).await.expect("in time");
+        let frame = frame.expect("the stream goes on").unwrap();
         text.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
     }
     text
@@ -75,5 +80,6 @@ async fn a_stream_ends_when_the_controller_stops() {
         )
         .await;
     site.api.stop.cancel();
-    response.into_body().collect().await.unwrap();
+    let rest = response.into_body().collect();
+    timeout(PATIENCE, rest).await.expect("in time").unwrap();
 }
