@@ -5,8 +5,9 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use enforcer::{
     cli,
-    config::{Config, Flags, default_api_socket, default_state},
+    config::{Config, Flags, default_state},
     firmware::{self, FirmwareCommand},
+    http::local,
     management_os::{self, ManagementOsCommand},
     serve::Controller,
 };
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
             ..flags
         }),
         Command::Ask(command) => {
-            return cli::run(command, api_socket.unwrap_or_else(default_api_socket));
+            return cli::run(command, api_socket.unwrap_or_else(local::find));
         }
         Command::ManagementOs { place, command } => {
             management_os::run(&command, &place.state, &mut std::io::stdout())

@@ -3,7 +3,7 @@
 use axum::{body::Body, http::Request, response::Response};
 use http_body_util::BodyExt as _;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tower::ServiceExt as _;
 
 use super::{Site, resources::furnished};
@@ -17,10 +17,12 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// Reads server-sent events until `count` came; the text so far.
 async fn read_events(response: Response, count: usize) -> String {
+    let end = Instant::now() + PATIENCE;
     let mut body = response.into_body();
     let mut text = String::new();
     while text.matches("data:").count() < count {
-        let frame = timeout(PATIENCE, body.frame()).await.expect("in time");
+        // Over all frames: the keep-alive comments come for ever.
+        let frame = timeout_at(end, body.frame()).await.expect("in time");
         let frame = frame.expect("the stream goes on").unwrap();
         text.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
     }
