@@ -218,9 +218,7 @@ impl Activation {
     fn cap_reached(&self) -> Option<String> {
         let (boots, scripts) = self.served();
         if boots >= MAX_BOOTS {
-            return Some(format!(
-                "{boots} boots fetched its files and none was confirmed"
-            ));
+            return Some(too_many_boots(boots));
         }
         (scripts >= MAX_SCRIPTS)
             .then(|| format!("{scripts} boots fetched its script and none went on"))
@@ -236,13 +234,19 @@ impl Activation {
             over @ Step::Over(_) => return over,
         };
         let mut next = claimed;
+        let (boots, _) = next.served();
         let Some(known) = next.sessions.iter_mut().find(|s| s.id == session) else {
             return Step::Same;
         };
         if known.fetched {
             return Step::Same;
         }
+        // Two NICs can hold the script before either fetches a file: the cap counts boots, not claims.
+        if self.kind == Kind::OneShot && boots >= MAX_BOOTS {
+            return Step::Over(self.close(Stage::Failed, too_many_boots(boots), now));
+        }
         known.fetched = true;
+        next.stage = Stage::Served;
         Step::Next(next)
     }
 
@@ -307,3 +311,10 @@ impl Activation {
         }
     }
 }
+
+fn too_many_boots(boots: usize) -> String {
+    format!("{boots} boots fetched its files and none was confirmed")
+}
+
+#[cfg(test)]
+mod tests;

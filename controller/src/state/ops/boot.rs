@@ -12,6 +12,9 @@ use crate::state::{
 /// Longest reason a booted system may give for its failure, characters.
 const MAX_WORDS: usize = 300;
 
+/// The first boot of a client that knows no session.
+const DIRECT: &str = "direct";
+
 /// A machine asks for its script: decide, and claim what the answer hands out.
 #[derive(Debug, Clone)]
 pub struct ClaimBoot {
@@ -110,6 +113,8 @@ fn record(step: Step, view: &View, changes: &mut Changes) {
             "activation.served",
             format!("{name} was given the script of {config}"),
         )),
+        // The other NIC's files still arrive: nothing new.
+        Stage::Running if before.is_some_and(|(stage, ..)| stage == Stage::Running) => None,
         Stage::Running => Some((
             "activation.running",
             format!("{name} has all files of {config} and starts it"),
@@ -198,18 +203,19 @@ impl Transition for BeginFetch {
 }
 
 impl BeginFetch {
-    /// A client without a session belongs to the newest boot.
+    /// A client without a session belongs to the newest boot that had a script. Where no boot had one (a pixiecore asks
+    /// for us) a file that the boot has already is asked for by the next boot.
     fn session_of(&self, activation: &Activation) -> String {
-        let newest = || {
-            activation
-                .sessions
-                .last()
-                .map_or_else(|| "direct".to_owned(), |s| s.id.clone())
-        };
-        self.session
-            .clone()
-            .filter(|s| !s.is_empty())
-            .unwrap_or_else(newest)
+        if let Some(named) = self.session.as_ref().filter(|s| !s.is_empty()) {
+            return named.clone();
+        }
+        match activation.sessions.last() {
+            None => DIRECT.to_owned(),
+            Some(last) if last.id.starts_with(DIRECT) && last.sent.contains(&self.name) => {
+                format!("{DIRECT}-{}", activation.sessions.len() + 1)
+            }
+            Some(last) => last.id.clone(),
+        }
     }
 }
 

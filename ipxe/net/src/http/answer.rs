@@ -70,14 +70,8 @@ impl<A: HttpAuthority> Visit<A> {
         let Some(route) = route::parse(request.uri().path(), request.uri().query()) else {
             return plain(StatusCode::NOT_FOUND, "There is nothing here.\n");
         };
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        let calls_back =
-            matches!(route, Route::Callback { .. }) && *request.method() == Method::POST;
-        if !reads && !calls_back {
-            return plain(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "Only GET and HEAD work here.\n",
-            );
+        if let Some(refusal) = wrong_method(&route, request.method()) {
+            return plain(StatusCode::METHOD_NOT_ALLOWED, refusal);
         }
         if !self.within_quota(&route).await {
             self.shared.authority.note(BootNote::Dropped("http-quota"));
@@ -212,6 +206,16 @@ impl<A: HttpAuthority> Visit<A> {
                 answer
             }
         }
+    }
+}
+
+/// Why a method does not fit a route, if so. HEAD changes nothing, so it cannot call back: `wget --spider` must notice.
+fn wrong_method(route: &Route, method: &Method) -> Option<&'static str> {
+    match (route, method) {
+        (Route::Callback { .. }, &Method::GET | &Method::POST) => None,
+        (Route::Callback { .. }, _) => Some("Only GET and POST work here.\n"),
+        (_, &Method::GET | &Method::HEAD) => None,
+        _ => Some("Only GET and HEAD work here.\n"),
     }
 }
 
