@@ -1,7 +1,9 @@
 # Every target is a script or a cargo call; run them by hand as well.
-.PHONY: help test bench fuzz lint doc
+.PHONY: help demo test bench fuzz lint doc
 help:  ## this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1	/p' Makefile
+demo:  ## a BIOS and a UEFI machine boot from the network in a virtual lab, live in this terminal
+	@tests/demo.sh
 test:  ## everything that must hold: format, lints, docs, purity, tests, whole-system stories
 	@tests/run.sh
 bench:  ## figures beside other servers, in one run (BENCH=tftp for one of them)
