@@ -1,22 +1,24 @@
-//! What stations may rely on, told as stories at the desk; and that no sequence of asks lends an address twice.
+//! What stations may rely on, told as stories at the desk.
+
+mod sequences;
 
 use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 use ipxe::{LeaseAnswer, LeaseAsk, LeaseVerb, MacAddr};
-use proptest::prelude::*;
-use tokio::{runtime::Runtime, task::JoinSet};
+use tokio::task::JoinSet;
 
 use super::LeaseDesk;
 use crate::{
     state::{
-        Timestamp,
-        lease::{BadReservation, LeaseRecord, Reservation, Reserve, Subnet, Unreserve},
+        lease::{Reservation, Subnet},
+        ops::{DeleteReservation, ReservationError, SetReservation},
         policy::Policy,
     },
     store::{ManualClock, Store, memory::Memory},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
+const SERVED: &str = "10.0.0.0/24, 10.1.0.0/16";
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 
 /// A desk on `10.0.0.0/24` that lends .1 to .8, of which .1 is the router and .2 the server; and on `10.1.0.0/16`.
@@ -91,13 +93,17 @@ impl Room {
         self.ask(n, LeaseVerb::Select(offered)).await
     }
 
-    async fn reserve(&self, n: u16, address: &str) -> Result<(), BadReservation> {
+    async fn reserve(&self, n: u16, address: &str) -> Result<(), ReservationError> {
         let reservation = Reservation {
             mac: mac(n),
             ip: ip(address),
             hostname: Some("fixed".to_owned()),
         };
-        self.store.apply(Reserve(reservation)).await.unwrap()
+        self.store
+            .apply(SetReservation(reservation))
+            .await
+            .unwrap()
+            .map(drop)
     }
 
     fn events(&self, kind: &str) -> usize {
@@ -187,17 +193,33 @@ async fn an_address_that_cannot_be_lent_cannot_be_reserved() {
     room.reserve(1, "10.0.0.101").await.unwrap();
     room.reserve(2, "10.0.0.100").await.unwrap();
     let cases = [
-        (3, "10.0.0.101", BadReservation::Taken(mac(1))),
-        (3, "10.0.0.1", BadReservation::NotLendable),
-        (3, "10.0.0.2", BadReservation::NotLendable),
-        (3, "10.0.0.255", BadReservation::NotLendable),
-        (3, "192.168.0.9", BadReservation::NoSubnet),
+        (
+            3,
+            "10.0.0.101",
+            ReservationError::Taken(ip("10.0.0.101"), mac(1)),
+        ),
+        (3, "10.0.0.1", ReservationError::NotLendable(ip("10.0.0.1"))),
+        (3, "10.0.0.2", ReservationError::NotLendable(ip("10.0.0.2"))),
+        (
+            3,
+            "10.0.0.255",
+            ReservationError::NotLendable(ip("10.0.0.255")),
+        ),
+        (
+            3,
+            "192.168.0.9",
+            ReservationError::Elsewhere(ip("192.168.0.9"), SERVED.to_owned()),
+        ),
     ];
     for (n, address, expected) in cases {
         assert_eq!(room.reserve(n, address).await, Err(expected), "{address}");
     }
-    assert!(room.store.apply(Unreserve(mac(1))).await.unwrap());
-    assert!(!room.store.apply(Unreserve(mac(1))).await.unwrap());
+    let end = |n| room.store.apply(DeleteReservation(mac(n)));
+    assert_eq!(end(1).await.unwrap(), Ok(()));
+    assert_eq!(
+        end(1).await.unwrap(),
+        Err(ReservationError::NotFound(mac(1)))
+    );
     room.reserve(3, "10.0.0.101").await.unwrap();
 }
 
@@ -348,101 +370,4 @@ async fn a_thousand_machines_at_once_get_a_thousand_addresses() {
     let got: BTreeSet<Ipv4Addr> = stations.join_all().await.into_iter().collect();
     assert_eq!(got.len(), 1_000);
     assert_eq!(room.store.view().leases().count(), 1_000);
-}
-
-/// One thing that happens in the room.
-#[derive(Debug, Clone)]
-enum Step {
-    Ask(u16, LeaseVerb),
-    Boot(u16),
-    Reserve(u16, Ipv4Addr),
-    Wait(u64),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let address = (0..12_u8).prop_map(|n| Ipv4Addr::new(10, 0, 0, n));
-    let verb = (address.clone(), 0..6_u8).prop_map(|(ip, kind)| match kind {
-        0 => LeaseVerb::Discover(Some(ip)),
-        1 => LeaseVerb::Select(ip),
-        2 => LeaseVerb::Confirm(ip),
-        3 => LeaseVerb::Release(ip),
-        4 => LeaseVerb::Decline(ip),
-        _ => LeaseVerb::Discover(None),
-    });
-    let step = prop_oneof![
-        5 => (0..9_u16, verb).prop_map(|(n, verb)| Step::Ask(n, verb)),
-        5 => (0..9_u16).prop_map(Step::Boot),
-        1 => (0..9_u16, address).prop_map(|(n, ip)| Step::Reserve(n, ip)),
-        2 => prop_oneof![Just(5), Just(40), Just(700), Just(40_000)].prop_map(Step::Wait),
-    ];
-    proptest::collection::vec(step, 1..60)
-}
-
-/// What stations believe to hold, from the grants they got.
-#[derive(Default)]
-struct Believed(Vec<LeaseRecord>);
-
-impl Believed {
-    fn granted(&mut self, mac: MacAddr, ip: Ipv4Addr, now: Timestamp) {
-        self.0.retain(|l| l.mac != mac && l.expires > now);
-        let other = self.0.iter().find(|l| l.ip == ip);
-        assert!(
-            other.is_none(),
-            "{mac} was granted {ip}, which {other:?} has"
-        );
-        assert!(
-            ip > SERVER && ip != Ipv4Addr::new(10, 0, 0, 0),
-            "{ip} is a server's"
-        );
-        let expires = now + 12 * HOUR;
-        let hostname = None;
-        self.0.push(LeaseRecord {
-            mac,
-            ip,
-            expires,
-            hostname,
-        });
-    }
-
-    fn gave_up(&mut self, mac: MacAddr, ip: Ipv4Addr) {
-        self.0.retain(|l| l.mac != mac || l.ip != ip);
-    }
-}
-
-async fn live(steps: Vec<Step>) {
-    let (room, mut believed) = (Room::new(), Believed::default());
-    for step in steps {
-        match step {
-            Step::Ask(n, verb) => {
-                let got = room.ask(n, verb).await;
-                match (verb, got) {
-                    (LeaseVerb::Select(_) | LeaseVerb::Confirm(_), Ok(ip)) => {
-                        believed.granted(mac(n), ip, room.store.now());
-                    }
-                    (LeaseVerb::Release(ip) | LeaseVerb::Decline(ip), _) => {
-                        believed.gave_up(mac(n), ip);
-                    }
-                    _ => {}
-                }
-            }
-            Step::Boot(n) => {
-                if let Ok(offered) = room.discover(n).await {
-                    let got = room.ask(n, LeaseVerb::Select(offered)).await;
-                    assert_eq!(got, Ok(offered), "an offer is kept");
-                    believed.granted(mac(n), offered, room.store.now());
-                }
-            }
-            Step::Reserve(n, ip) => drop(room.reserve(n, &ip.to_string()).await),
-            Step::Wait(s) => room.clock.advance(Duration::from_secs(s)),
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
-    #[test]
-    fn no_sequence_of_asks_lends_an_address_twice(steps in steps()) {
-        Runtime::new().unwrap().block_on(live(steps));
-    }
 }

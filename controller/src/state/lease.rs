@@ -1,11 +1,10 @@
 //! DHCP addresses: pools, leases, reservations, and who gets what.
 //!
 //! Here are the records; `pool` says which addresses may be lent to whom, `offer` answers DISCOVER from memory, `take` are
-//! the transitions that make a lease durable, `reserve` those of a person who fixes an address.
+//! the transitions that make a lease durable. A person's reservations are in `ops`.
 
 mod offer;
 mod pool;
-mod reserve;
 mod take;
 
 use std::net::Ipv4Addr;
@@ -17,7 +16,6 @@ use super::Timestamp;
 
 pub use offer::{Holds, Offer, discover, settings};
 pub use pool::is_ours;
-pub use reserve::{BadReservation, Reserve, Unreserve};
 pub use take::{Decline, Release, Take};
 
 /// A subnet that Enforcer serves addresses on (server mode), from the config file.

@@ -63,6 +63,7 @@ impl From<ReservationError> for Problem {
             ReservationError::NotAStation(_) => Code::MacNotAStation,
             ReservationError::Elsewhere(..)
             | ReservationError::NotAHost(_)
+            | ReservationError::NotLendable(_)
             | ReservationError::BadHostname(_) => Code::BadValue,
         };
         Self::new(code, error.to_string())

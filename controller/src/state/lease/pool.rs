@@ -33,7 +33,8 @@ impl Subnet {
 
     /// Whether a station can have `ip` at all: not the subnet's own two addresses (a /31 has none), nor one that we tell
     /// stations is a router or a name server.
-    pub(super) fn is_lendable(&self, ip: Ipv4Addr) -> bool {
+    #[must_use]
+    pub fn is_lendable(&self, ip: Ipv4Addr) -> bool {
         let host = u32::from(ip) & !self.mask();
         let ends = self.prefix < 31 && (host == 0 || host == !self.mask());
         self.contains(ip) && !ends && !self.routers.contains(&ip) && !self.dns.contains(&ip)

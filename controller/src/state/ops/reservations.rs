@@ -5,9 +5,7 @@ use std::net::Ipv4Addr;
 use ipxe::MacAddr;
 
 use crate::state::{
-    Changes, Key, Timestamp, Transition, View,
-    event::Draft,
-    lease::{Reservation, Subnet},
+    Changes, Key, Timestamp, Transition, View, event::Draft, lease::Reservation, policy::Policy,
 };
 
 /// Why an address cannot be reserved so.
@@ -28,6 +26,11 @@ pub enum ReservationError {
     /// Not a host's.
     #[error("{0} cannot be a host's address")]
     NotAHost(Ipv4Addr),
+    /// A server's.
+    #[error(
+        "{0} belongs to the server, a router, a name server or the subnet itself; choose another address"
+    )]
+    NotLendable(Ipv4Addr),
     /// Would end up in a DHCP option.
     #[error("'{0}' cannot be a host name; use letters, digits, hyphens and dots, 63 at most")]
     BadHostname(String),
@@ -76,7 +79,7 @@ fn check(wanted: &Reservation, view: &View) -> Result<(), ReservationError> {
     {
         return Err(ReservationError::Taken(wanted.ip, other.mac));
     }
-    on_a_subnet(wanted.ip, &view.policy.subnets)
+    lendable(wanted.ip, &view.policy)
 }
 
 fn is_hostname(text: &str) -> bool {
@@ -87,22 +90,25 @@ fn is_hostname(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'))
 }
 
-/// Without subnets (not in server mode) nothing is known to be wrong.
-fn on_a_subnet(ip: Ipv4Addr, subnets: &[Subnet]) -> Result<(), ReservationError> {
-    let mask = |prefix: u8| {
-        u32::MAX
-            .checked_shl(32 - u32::from(prefix.min(32)))
-            .unwrap_or(0)
-    };
-    let holds = |s: &Subnet| (ip.to_bits() ^ s.network.to_bits()) & mask(s.prefix) == 0;
-    if subnets.is_empty() || subnets.iter().any(holds) {
+/// Whether we could lend the address. Without subnets (not in server mode) nothing is known to be wrong.
+fn lendable(ip: Ipv4Addr, policy: &Policy) -> Result<(), ReservationError> {
+    if policy.subnets.is_empty() {
         return Ok(());
     }
-    let served: Vec<String> = subnets
-        .iter()
-        .map(|s| format!("{}/{}", s.network, s.prefix))
-        .collect();
-    Err(ReservationError::Elsewhere(ip, served.join(", ")))
+    let Some(subnet) = policy.subnets.iter().find(|s| s.contains(ip)) else {
+        let served = policy
+            .subnets
+            .iter()
+            .map(|s| format!("{}/{}", s.network, s.prefix));
+        return Err(ReservationError::Elsewhere(
+            ip,
+            served.collect::<Vec<_>>().join(", "),
+        ));
+    };
+    if !subnet.is_lendable(ip) || policy.own_addresses.contains(&ip) {
+        return Err(ReservationError::NotLendable(ip));
+    }
+    Ok(())
 }
 
 /// A person ends a reservation; a lease on the address runs on.
@@ -150,7 +156,7 @@ mod tests {
     }
 
     fn view() -> View {
-        let subnet = Subnet {
+        let subnet = crate::state::lease::Subnet {
             network: [10, 0, 0, 0].into(),
             prefix: 24,
             pool: ([10, 0, 0, 10].into(), [10, 0, 0, 20].into()),
