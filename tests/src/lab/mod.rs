@@ -45,7 +45,7 @@ pub use folder::RunFolder;
 pub use machine::{
     BootFrom, Bus, Disk, Firmware, FirstStage, Machine, MachinePlan, Nic, Smbios, same_bytes,
 };
-pub use process::{Service, command_line, wait_until};
+pub use process::{Service, command_line, output, wait_until};
 pub use qmp::{Event, Qmp};
 pub use serial::{Hit, Pattern, Serial, re};
 pub use space::{Namespace, Segment, Space, machine_ip, machine_mac, machine_uuid};

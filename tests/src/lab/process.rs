@@ -44,7 +44,7 @@ pub(super) fn spawn(command: Command) -> io::Result<Child> {
 }
 
 /// Runs a command to its end; its output, or an error with the command line and what it said.
-pub(super) fn output(mut command: Command) -> Result<String> {
+pub fn output(mut command: Command) -> Result<String> {
     let line = command_line(&command);
     let output = command
         .stdin(Stdio::null())

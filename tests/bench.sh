@@ -1,0 +1,18 @@
+#!/bin/sh
+# `make bench`: figures beside other servers, in one run; docs/BENCHMARKS.md says what they mean.
+# usage: tests/bench.sh [dhcp|tftp|script|files|footprint|power_on …]
+# What is measured is the binary that is shipped: static, optimised.
+set -eu
+cd "$(dirname "$0")/.."
+[ ! -x tests/preflight.sh ] || tests/preflight.sh bench
+[ $# -gt 0 ] || set -- footprint dhcp tftp script files power_on
+target=$(uname -m)-unknown-linux-gnu
+RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo build --quiet --release --target "$target" -p enforcer -p enforcer-agent
+ENFORCER_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/$target/release/enforcer")
+export ENFORCER_BIN
+cargo build --quiet --release -p enforcer-tests --bins
+failed=
+for bench in "$@"; do
+    cargo bench --quiet -p enforcer-tests --bench "$bench" || failed="$failed $bench"
+done
+[ -z "$failed" ] || { echo "figures are missed in:$failed" >&2; exit 1; }

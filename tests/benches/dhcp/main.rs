@@ -1,0 +1,280 @@
+//! DHCP beside its peers on one wire: `cargo bench -p enforcer-tests --bench dhcp`.
+//!
+//! Proxy mode beside dnsmasq's proxy; server mode with durable leases beside dnsmasq and Kea. The servers run alternately in
+//! the same place, first as they are, then with one core and 256 MiB. Ours keeps its default limits.
+
+mod peers;
+
+use anyhow::Result;
+use enforcer_tests::{
+    bench::{Answered, Bench, Dhcp, Fleet, Pace, Table, dhcp, ratio},
+    lab::{Controller, ControllerPlan},
+};
+use peers::Peer;
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
+
+/// A room full of machines, and the time in which they come (DESIGN §9).
+const MACHINES: usize = 1000;
+const MACHINES_PER_SECOND: u32 = 100;
+/// A burst: each station asks this often, below the 20 a second that one station may.
+const BURST: usize = 10_000;
+/// Clients of a lease run, each a new station.
+const LEASES: usize = 20_000;
+const LEASES_PER_SECOND: u32 = 5000;
+/// Handshakes in flight: a commit holds up to 256.
+const IN_FLIGHT: [u32; 2] = [32, 128];
+/// Runs of each server; they alternate and the best counts, because what disturbs only ever makes slower.
+const ROUNDS: usize = 3;
+/// Kea and dnsmasq slow down as their files grow: fewer leases, so that a run ends.
+const PEER_LEASES: usize = 4000;
+
+const SUBNET: &str =
+    "[[dhcp.subnet]]\nnetwork = \"10.77.0.0/16\"\npool = \"10.77.16.0-10.77.255.250\"\n";
+
+fn main() -> Result<()> {
+    let mut table = Table::new("DHCP");
+    for caged in [false, true] {
+        proxy(&mut table, caged)?;
+    }
+    println!(
+        "\nOne fsync of 4 KiB on this disk, one after the other: {:.0}/s\n",
+        fsyncs_per_second()?
+    );
+    for caged in [false, true] {
+        leases(&mut table, caged)?;
+    }
+    table.end()
+}
+
+fn rate(run: &Answered) -> f64 {
+    let answered = run.ack.count.max(run.offer.count);
+    answered as f64 / run.seconds.max(1e-9)
+}
+
+fn proxy(table: &mut Table, caged: bool) -> Result<()> {
+    let bench = Bench::new("dhcp-proxy", caged)?;
+    let (mut room, mut bursts) = (None, Vec::new());
+    let mut theirs = Vec::new();
+    let mut ours = Some(ControllerPlan::new().start(&bench.space)?);
+    for round in 0..ROUNDS {
+        let mut controller = ours
+            .take()
+            .map_or_else(|| ControllerPlan::new().start(&bench.space), Ok)?;
+        if round == 0 {
+            Fleet::register(&controller, MACHINES)?;
+        }
+        bench.hold(controller.pid()?)?;
+        if round == 0 {
+            room = Some(dhcp(
+                &bench,
+                Dhcp::Discover,
+                MACHINES,
+                MACHINES,
+                Pace::PerSecond(MACHINES_PER_SECOND),
+            )?);
+        }
+        bursts.push(dhcp(
+            &bench,
+            Dhcp::Discover,
+            BURST,
+            MACHINES,
+            Pace::AtOnce(64),
+        )?);
+        controller.stop()?;
+        let peer = Peer::dnsmasq_proxy(&bench)?;
+        theirs.push(dhcp(
+            &bench,
+            Dhcp::Discover,
+            BURST,
+            MACHINES,
+            Pace::AtOnce(64),
+        )?);
+        drop(peer);
+    }
+    let room = room.expect("measured in the first round");
+    let limits = bench.limits();
+    let met = room.offer.count == MACHINES && room.offer.p99 < 100.0;
+    table.judge(
+        "proxy: 1,000 machines in 10 s",
+        limits,
+        &format!(
+            "{} answered, p50 {:.2} ms, p99 {:.2} ms, max {:.1} ms",
+            room.offer.count, room.offer.p50, room.offer.p99, room.offer.max
+        ),
+        "",
+        ("all, p99 < 100 ms", met),
+    );
+    let (a, b) = (best(&bursts), best(&theirs));
+    table.judge(
+        "proxy: DISCOVER burst, 64 in flight",
+        limits,
+        &said(&a),
+        &format!(
+            "dnsmasq proxy: {} (ratio {})",
+            said(&b),
+            ratio(rate(&a), rate(&b))
+        ),
+        ("≥ dnsmasq's", rate(&a) >= rate(&b)),
+    );
+    Ok(())
+}
+
+fn leases(table: &mut Table, caged: bool) -> Result<()> {
+    let bench = Bench::new("dhcp-server", caged)?;
+    // A wire for 60,000 stations.
+    bench.space.run("ip", &["addr", "flush", "dev", "br0"])?;
+    let wide = [
+        "addr",
+        "add",
+        "10.77.0.1/16",
+        "brd",
+        "10.77.255.255",
+        "dev",
+        "br0",
+    ];
+    bench.space.run("ip", &wide)?;
+    let (closed, open) = our_leases(&bench)?;
+    let limits = bench.limits();
+    let (kea, dnsmasq) = (
+        lease_peer(&bench, Peer::kea)?,
+        lease_peer(&bench, Peer::dnsmasq_server)?,
+    );
+    let [few, many] = closed;
+    let what = |window| format!("server: new durable leases, {window} in flight");
+    let beside = |name: &str, peer: &Answered| {
+        format!(
+            "{name}: {} (ratio {})",
+            said(peer),
+            ratio(rate(&few), rate(peer))
+        )
+    };
+    table.note(
+        &what(IN_FLIGHT[0]),
+        limits,
+        &said(&few),
+        &format!(
+            "{}; {}",
+            beside("Kea (memfile, no fsync)", &kea),
+            beside("dnsmasq", &dnsmasq)
+        ),
+    );
+    table.judge(
+        &what(IN_FLIGHT[1]),
+        limits,
+        &said(&many),
+        "",
+        ("≥ 5,000/s", rate(&many) >= 5000.0),
+    );
+    let all = open.ack.count == open.clients;
+    table.judge(
+        "server: 5,000 new leases/s for 4 s, whatever happens",
+        limits,
+        &format!(
+            "{} of {} acknowledged, {:.0}/s; {}",
+            open.ack.count,
+            open.clients,
+            rate(&open),
+            times(&open)
+        ),
+        "",
+        ("all, ACK p99 < 5 ms", all && open.ack.p99 < 5.0),
+    );
+    Ok(())
+}
+
+/// The best runs: with each number in flight, and at the fixed pace.
+fn our_leases(bench: &Bench) -> Result<([Answered; 2], Answered)> {
+    let (mut closed, mut open) = ([const { Vec::new() }; 2], Vec::new());
+    for round in 0..ROUNDS {
+        for (n, window) in IN_FLIGHT.into_iter().enumerate() {
+            let _server = server(bench, 3 * round + n)?;
+            closed[n].push(dhcp(
+                bench,
+                Dhcp::Lease,
+                LEASES / 2,
+                LEASES / 2,
+                Pace::AtOnce(window),
+            )?);
+        }
+        let _server = server(bench, 3 * round + 2)?;
+        open.push(dhcp(
+            bench,
+            Dhcp::Lease,
+            LEASES,
+            LEASES,
+            Pace::PerSecond(LEASES_PER_SECOND),
+        )?);
+    }
+    Ok((closed.map(|runs| best(&runs)), best(&open)))
+}
+
+fn server(bench: &Bench, number: usize) -> Result<Controller> {
+    let plan = ControllerPlan::new()
+        .name(&format!("leases{number}"))
+        .config(SUBNET);
+    let controller = plan.flags(&["--dhcp", "server"]).start(&bench.space)?;
+    bench.hold(controller.pid()?)?;
+    Ok(controller)
+}
+
+fn lease_peer(bench: &Bench, start: fn(&Bench) -> Result<Peer>) -> Result<Answered> {
+    let mut runs = Vec::new();
+    for _ in 0..ROUNDS {
+        let _peer = start(bench)?;
+        runs.push(dhcp(
+            bench,
+            Dhcp::Lease,
+            PEER_LEASES,
+            PEER_LEASES,
+            Pace::AtOnce(IN_FLIGHT[0]),
+        )?);
+    }
+    Ok(best(&runs))
+}
+
+fn best(runs: &[Answered]) -> Answered {
+    let mut runs = runs.to_vec();
+    runs.sort_by(|a, b| rate(b).total_cmp(&rate(a)));
+    runs[0]
+}
+
+fn said(run: &Answered) -> String {
+    let lost = run.clients - run.ack.count.max(run.offer.count);
+    format!(
+        "{:.0}/s, {}{}",
+        rate(run),
+        times(run),
+        if lost > 0 {
+            format!(", {lost} lost")
+        } else {
+            String::new()
+        }
+    )
+}
+
+fn times(run: &Answered) -> String {
+    let offer = format!("OFFER p50 {:.2} p99 {:.2} ms", run.offer.p50, run.offer.p99);
+    if run.ack.count == 0 {
+        return offer;
+    }
+    format!(
+        "{offer}, ACK p50 {:.2} p99 {:.2} ms",
+        run.ack.p50, run.ack.p99
+    )
+}
+
+/// What the disk below the lab's folders gives: durable leases cannot be quicker than this times the group.
+fn fsyncs_per_second() -> Result<f64> {
+    let mut file = tempfile::tempfile()?;
+    let began = Instant::now();
+    let mut count = 0;
+    while began.elapsed() < Duration::from_secs(1) {
+        file.write_all(&[7; 4096])?;
+        file.sync_data()?;
+        count += 1;
+    }
+    Ok(f64::from(count) / began.elapsed().as_secs_f64())
+}
