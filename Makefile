@@ -7,7 +7,7 @@ demo:  ## a BIOS and a UEFI machine boot from the network in a virtual lab, live
 test:  ## everything that must hold: format, lints, docs, purity, tests, whole-system stories
 	@tests/run.sh
 bench:  ## figures beside other servers, in one run (BENCH=tftp for one of them)
-	@tests/preflight.sh bench && cargo bench --workspace --bench '$(or $(BENCH),*)'
+	@tests/bench.sh $(BENCH)
 fuzz:  ## each fuzz target for FUZZ_SECONDS (60)
 	@tests/fuzz.sh
 lint:  ## format, purity and lints only

@@ -4,7 +4,7 @@
 # What is measured is the binary that is shipped: static, optimised.
 set -eu
 cd "$(dirname "$0")/.."
-[ ! -x tests/preflight.sh ] || tests/preflight.sh bench
+tests/preflight.sh bench
 [ $# -gt 0 ] || set -- footprint dhcp tftp script files power_on
 target=$(uname -m)-unknown-linux-gnu
 RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo build --quiet --release --target "$target" -p enforcer -p enforcer-agent
