@@ -108,7 +108,7 @@ pub enum AssetError {
         found: Sha256Hex,
     },
     /// The folder cannot be used.
-    #[error("using {}", path.display())]
+    #[error("cannot use {}; {}", path.display(), crate::disk::cure(source))]
     Io {
         /// What was used.
         path: PathBuf,

@@ -1,9 +1,11 @@
 //! The Enforcer controller: boot decisions, their store, the sockets that serve them, the API and the command line.
 
+pub mod arguments;
 pub mod assets;
 pub mod boot;
 pub mod cli;
 pub mod config;
+mod disk;
 pub mod firmware;
 pub mod http;
 pub mod leases;

@@ -1,6 +1,7 @@
 //! `enforcer serve`: everything bound before anything is answered, every task awaited when it stops.
 
 mod policy;
+mod run;
 mod watch;
 
 use std::{
@@ -15,6 +16,7 @@ use ipxe_net::{
     BootHttp, TftpServer,
     dhcp::{DhcpBindError, DhcpConfig, DhcpMode, DhcpPorts, DhcpServer},
 };
+pub use run::run;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -23,6 +25,7 @@ use crate::{
     assets::{AssetError, AssetFolder},
     boot::Desk,
     config::{Config, DhcpRole},
+    disk,
     firmware::{self, FirmwareSet},
     http::{self, Api, local},
     metrics::Metrics,
@@ -38,7 +41,7 @@ const TFTP_PORT: u16 = 69;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The state folder.
-    #[error("cannot use the state folder {}: {source}; create it, or name another with --state", path.display())]
+    #[error("cannot use the state folder {}; {}", path.display(), disk::cure(source))]
     State {
         /// Which folder.
         path: PathBuf,
@@ -80,7 +83,7 @@ fn port_cure(error: &io::Error) -> String {
         io::ErrorKind::AddrInUse => "another program has this port; stop it (`ss -lpn` shows which), or change the port or `listen`".to_owned(),
         io::ErrorKind::PermissionDenied => "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE".to_owned(),
         io::ErrorKind::AddrNotAvailable => "this host has no such address; correct `listen`".to_owned(),
-        _ => error.to_string(),
+        _ => "choose another port or another `listen`".to_owned(),
     }
 }
 

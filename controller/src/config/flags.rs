@@ -38,9 +38,18 @@ pub struct Flags {
     /// Port of boot HTTP.
     #[arg(long, env = "ENFORCER_HTTP_PORT", value_name = "PORT")]
     pub http_port: Option<u16>,
+    /// How much to log: `error`, `warn`, `info`, `debug`, `trace`, also per part as in `info,enforcer::boot=debug`.
+    #[arg(long, env = "ENFORCER_LOG", value_name = "LEVEL")]
+    pub log: Option<String>,
 }
 
 impl Flags {
+    /// The same, with the API socket that was named before the command.
+    #[must_use]
+    pub fn at(self, api_socket: Option<PathBuf>) -> Self {
+        Self { api_socket, ..self }
+    }
+
     /// Puts what was given over `config`.
     pub(super) fn apply(&self, config: &mut Config, mistakes: &mut Vec<Mistake>) {
         let mut given = Given { mistakes };

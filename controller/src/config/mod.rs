@@ -104,7 +104,7 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the config file {}: {source}", path.display())]
+    #[error("cannot read the config file {}; name a readable one with --config", path.display())]
     Unreadable {
         /// Which file.
         path: PathBuf,
@@ -120,12 +120,18 @@ pub enum ConfigError {
         message: String,
     },
     /// Mistakes, all of them.
-    #[error("the configuration has {} mistake{}:{}", .0.len(), if .0.len() == 1 { "" } else { "s" }, listed(.0))]
+    #[error("{}", listed(.0))]
     Mistakes(Vec<Mistake>),
 }
 
 fn listed(mistakes: &[Mistake]) -> String {
-    mistakes.iter().map(|m| format!("\n  {m}")).collect()
+    match mistakes {
+        [one] => format!("the configuration has a mistake: {one}"),
+        many => many.iter().fold(
+            format!("the configuration has {} mistakes:", many.len()),
+            |told, mistake| format!("{told}\n  {mistake}"),
+        ),
+    }
 }
 
 impl Config {
@@ -157,8 +163,17 @@ fn parse(path: &Path) -> Result<toml::Table, ConfigError> {
     text.parse()
         .map_err(|e: toml::de::Error| ConfigError::Syntax {
             path: path.to_owned(),
-            message: e.to_string(),
+            message: syntax_mistake(&text, &e),
         })
+}
+
+/// Where and what, on one line; TOML's own report is a drawing of four.
+fn syntax_mistake(text: &str, error: &toml::de::Error) -> String {
+    let before = |end: usize| text.get(..end).unwrap_or(text);
+    let line = error
+        .span()
+        .map(|span| format!("line {}: ", before(span.start).matches('\n').count() + 1));
+    format!("{}{}", line.unwrap_or_default(), error.message())
 }
 
 /// Where state is kept when nobody says otherwise.

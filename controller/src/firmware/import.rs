@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::disk;
+
 use super::{
     LOCALBOOT, localboot,
     manifest::{Entry, Manifest, ManifestError, Use, hash_file, is_inside, write_whole},
@@ -34,7 +36,7 @@ pub enum ImportError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The file itself.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot use {}; {}", path.display(), disk::cure(source))]
     File {
         /// Which file.
         path: PathBuf,

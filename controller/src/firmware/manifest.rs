@@ -10,6 +10,8 @@ use ipxe::{Arch, Firmware};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::disk;
+
 /// Name of the manifest in its folder.
 const NAME: &str = "manifest.json";
 
@@ -85,7 +87,7 @@ pub struct Manifest {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The disk refuses.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot use {}; {}", path.display(), disk::cure(source))]
     Io {
         /// Which file.
         path: PathBuf,
