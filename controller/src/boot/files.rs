@@ -26,6 +26,7 @@ impl Desk {
         firmware
             .file(name)
             .or_else(|| firmware.pi_file(name))
+            .or_else(|| firmware.file_in_any_case(name))
             .cloned()
     }
 

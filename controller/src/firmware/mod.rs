@@ -19,6 +19,8 @@ pub use manifest::{Entry, Manifest, ManifestError, Use};
 
 /// `localboot.efi`'s name: what the general script fetches first on UEFI.
 pub const LOCALBOOT: &str = "localboot.efi";
+/// Where a Raspberry Pi's files are.
+const PI: &str = "raspberry-pi/";
 /// Kept in memory up to this size, bytes; larger ones (a Raspberry Pi's kernel) are read from the disk as they are sent.
 const IN_MEMORY: u64 = 2 * 1024 * 1024;
 
@@ -61,6 +63,9 @@ impl FirmwareSet {
     /// The boot program for a firmware.
     #[must_use]
     pub fn program(&self, firmware: Firmware) -> Option<&str> {
+        if firmware == Firmware::RaspberryPi {
+            return self.pi_program();
+        }
         let wanted = Use::of(firmware)?;
         let entry = self
             .manifest
@@ -72,13 +77,29 @@ impl FirmwareSet {
             .then_some(entry.name.as_str())
     }
 
+    /// What a Raspberry Pi is told to load: it only heeds that it is told anything, then asks for the files it knows.
+    fn pi_program(&self) -> Option<&str> {
+        let first = |name: &&str| self.files.contains_key(&format!("{PI}{name}"));
+        ["bootcode.bin", "start4.elf", "config.txt"]
+            .into_iter()
+            .find(first)
+    }
+
+    /// A file by its name in any case: some ROMs and boot loaders write names in capitals.
+    #[must_use]
+    pub fn file_in_any_case(&self, name: &str) -> Option<&BootFile> {
+        let same = |known: &&String| known.eq_ignore_ascii_case(name);
+        let known = self.files.keys().find(same)?;
+        self.files.get(known)
+    }
+
     /// The names of a Raspberry Pi's files below its serial: `<serial>/start4.elf` is served from
     /// `raspberry-pi/<serial>/start4.elf`, else from `raspberry-pi/start4.elf`.
     #[must_use]
     pub fn pi_file(&self, name: &str) -> Option<&BootFile> {
         let shared = name.split_once('/').map_or(name, |(_, rest)| rest);
-        self.file(&format!("raspberry-pi/{name}"))
-            .or_else(|| self.file(&format!("raspberry-pi/{shared}")))
+        self.file(&format!("{PI}{name}"))
+            .or_else(|| self.file(&format!("{PI}{shared}")))
     }
 
     /// What the manifest says.
