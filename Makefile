@@ -4,13 +4,13 @@ help:  ## this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1	/p' Makefile
 demo:  ## a BIOS and a UEFI machine boot from the network in a virtual lab, live in this terminal
 	@tests/demo.sh
-test:  ## everything that must hold: format, lints, docs, purity, tests, whole-system stories
+test:  ## everything that must hold: format, lints, docs, purity, licences, tests, whole-system stories
 	@tests/run.sh
 bench:  ## figures beside other servers, in one run (BENCH=tftp for one of them)
 	@tests/bench.sh $(BENCH)
 fuzz:  ## each fuzz target for FUZZ_SECONDS (60)
 	@tests/fuzz.sh
-lint:  ## format, purity and lints only
-	@tests/run.sh format purity lints docs
+lint:  ## format, purity, licences, lints and docs only
+	@tests/run.sh format purity licences lints docs
 doc:  ## the code's own documentation
 	cargo doc --workspace --no-deps --document-private-items

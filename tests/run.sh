@@ -18,6 +18,7 @@ stories() { picked tests/tests/{*.rs,*/main.rs}; }
 
 format() { cargo fmt --all --check && cargo fmt --check --manifest-path fuzz/Cargo.toml; }
 purity() { tests/purity.sh; }
+licences() { tests/licences.sh; }
 lints() { cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings; }
 docs() { RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --workspace --no-deps; }
 build() { cargo test --quiet --locked --workspace --no-run; }
@@ -37,7 +38,7 @@ part() {
 }
 
 shopt -s nullglob
-[ $# -gt 0 ] || set -- format purity lints docs build units fixtures whole_system
+[ $# -gt 0 ] || set -- format purity licences lints docs build units fixtures whole_system
 SECONDS=0
 for name in "$@"; do part "$name"; done
 printf '\n%stotal          %7d s\n' "$report" "$SECONDS"
