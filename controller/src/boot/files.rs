@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use ipxe_net::BootFile;
 
 use super::Desk;
-use crate::state::config::Asset;
+use crate::state::{config::Asset, policy::ManagementOs};
 
-/// The part of the asset folder that everybody may read; files of activations need their nonce.
-const PUBLIC: &str = "assets/management-os/";
+/// The files of a management OS; everybody may read them, those of activations need their nonce.
+const MANAGEMENT_FILES: [&str; 3] = ["vmlinuz", "initrd.img", "tools.img"];
 
 impl Desk {
     /// A file of `/firmware/…` or `/assets/…`.
@@ -16,8 +16,14 @@ impl Desk {
         if let Some(name) = path.strip_prefix("firmware/") {
             return self.firmware.load().file(name).cloned();
         }
-        path.strip_prefix(PUBLIC)?;
-        BootFile::open(&self.assets.join(path.strip_prefix("assets/")?)).ok()
+        // Only known names are opened: no path from the wire reaches the disk.
+        let (folder, name) = path.rsplit_once('/')?;
+        let name = MANAGEMENT_FILES.iter().find(|known| **known == name)?;
+        let view = self.store.view();
+        let served = |os: &&ManagementOs| os.path.strip_prefix('/') == Some(folder);
+        let os = view.policy.management.iter().find(served)?;
+        let folder = self.assets.join(os.path.strip_prefix("/assets/")?);
+        BootFile::open(&folder.join(name)).ok()
     }
 
     /// A file that TFTP serves: firmware, also in the form a Raspberry Pi asks for.
