@@ -5,6 +5,7 @@
 
 pub mod dhcp;
 mod firmware;
+pub mod http;
 mod lease;
 mod mac;
 mod plan;

@@ -5,13 +5,19 @@
 //! `fuzz/fuzz_targets`, a `[[bin]]` in `fuzz/Cargo.toml`, and a folder with seeds in `fuzz/corpus`.
 
 mod dhcp;
+mod http;
 mod tftp;
 
 pub use dhcp::fuzz_dhcp;
+pub use http::fuzz_http;
 pub use tftp::fuzz_tftp;
 
 /// A target's name, which is also its corpus' folder, and what it does with its bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: &[Target] = &[("dhcp", fuzz_dhcp), ("tftp", fuzz_tftp)];
+pub const TARGETS: &[Target] = &[
+    ("dhcp", fuzz_dhcp),
+    ("http", fuzz_http),
+    ("tftp", fuzz_tftp),
+];

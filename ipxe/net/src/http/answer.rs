@@ -13,14 +13,12 @@ use hyper::{
     header::{self, HeaderValue},
     http::response::Builder,
 };
-use ipxe::MacAddr;
-
-use super::{
-    Shared,
-    body::BootBody,
-    range::{Wanted, wanted},
-    route::{self, Route, ScriptQuery},
+use ipxe::{
+    MacAddr,
+    http::{Route, ScriptQuery, Wanted, parse, wanted},
 };
+
+use super::{Shared, body::BootBody};
 use crate::{
     BootFile, BootNote, CallbackReply, HttpAuthority, NonceAsk, NonceReceived, NonceReply,
     ScriptAsk,
@@ -67,7 +65,7 @@ impl<A: HttpAuthority> Visit<A> {
     }
 
     async fn routed(&self, request: &Request<Incoming>) -> Answer {
-        let Some(route) = route::parse(request.uri().path(), request.uri().query()) else {
+        let Some(route) = parse(request.uri().path(), request.uri().query()) else {
             return plain(StatusCode::NOT_FOUND, "There is nothing here.\n");
         };
         if let Some(refusal) = wrong_method(&route, request.method()) {

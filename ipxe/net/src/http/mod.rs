@@ -5,8 +5,6 @@ mod acked;
 mod answer;
 mod authority;
 mod body;
-mod range;
-mod route;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 

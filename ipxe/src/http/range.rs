@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// What part of a file is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub enum Wanted {
     /// All of it: 200.
     Whole,
     /// These bytes: 206.
@@ -14,7 +14,8 @@ pub(super) enum Wanted {
 }
 
 /// Reads a `Range` header for a file of `size` bytes.
-pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
+#[must_use]
+pub fn wanted(header: Option<&str>, size: u64) -> Wanted {
     let Some((first, last)) = header
         .and_then(|h| h.trim().strip_prefix("bytes="))
         .and_then(|r| r.split_once('-'))

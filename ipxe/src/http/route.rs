@@ -1,24 +1,30 @@
 //! Boot HTTP's paths, parsed once.
 
-use ipxe::MacAddr;
+use crate::MacAddr;
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Route {
+pub enum Route {
     /// `/boot.ipxe`: the general script.
     General,
     /// `/boot/{mac}`: this machine's script.
     Machine(MacAddr, ScriptQuery),
     /// `/boot/n/{nonce}/{name}`: a file of an activation, for the boot `session`.
     NonceFile {
+        /// Which activation.
         nonce: String,
+        /// Which file.
         name: String,
+        /// Which boot.
         session: Option<String>,
     },
     /// `/boot/n/{nonce}/done|failed`: the booted system calls back.
     Callback {
+        /// Which activation.
         nonce: String,
+        /// Whether it is `failed`.
         failed: bool,
+        /// What it says about that.
         words: Option<String>,
     },
     /// `/v1/boot/{mac}`: pixiecore's API (its README.api.md).
@@ -33,20 +39,27 @@ pub(super) enum Route {
 
 /// What iPXE tells about its machine in the query.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct ScriptQuery {
-    pub(super) uuid: Option<String>,
-    pub(super) serial: Option<String>,
-    pub(super) arch: Option<String>,
-    pub(super) platform: Option<String>,
-    pub(super) session: Option<String>,
-    pub(super) after_management: bool,
+pub struct ScriptQuery {
+    /// SMBIOS uuid.
+    pub uuid: Option<String>,
+    /// SMBIOS serial.
+    pub serial: Option<String>,
+    /// `${buildarch}`.
+    pub arch: Option<String>,
+    /// `pcbios` or `efi`.
+    pub platform: Option<String>,
+    /// Random per boot.
+    pub session: Option<String>,
+    /// The management OS could not be loaded in this boot.
+    pub after_management: bool,
 }
 
-/// Longest value taken from a query, bytes; iPXE's settings are shorter.
-const MAX_VALUE: usize = 256;
+/// Longest value taken from a query, characters; iPXE's settings are shorter.
+pub const MAX_VALUE: usize = 256;
 
 /// Understands a path and a query; `None` is "not found".
-pub(super) fn parse(path: &str, query: Option<&str>) -> Option<Route> {
+#[must_use]
+pub fn parse(path: &str, query: Option<&str>) -> Option<Route> {
     let path = decode(path)?;
     let query = || pairs(query.unwrap_or_default());
     let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
