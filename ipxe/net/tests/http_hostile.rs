@@ -127,7 +127,7 @@ impl Server {
     }
 
     /// An honest client gets its file, and the server ends when it is told, without a panic.
-    async fn is_well(self) {
+    async fn ends_well(self) {
         let answer = self
             .raw(b"GET /firmware/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             .await;
@@ -178,7 +178,7 @@ async fn garbage_is_refused_or_closed() {
         );
     }
     assert_eq!(server.authority.scripts.load(Ordering::SeqCst), 0);
-    server.is_well().await;
+    server.ends_well().await;
 }
 
 #[tokio::test]
@@ -206,7 +206,7 @@ async fn strange_paths_and_ranges_are_answers_not_files() {
         let answer = server.raw(request.as_bytes()).await;
         assert_eq!(status(&answer), expected.as_bytes(), "{path} {range}");
     }
-    server.is_well().await;
+    server.ends_well().await;
 }
 
 #[tokio::test]
@@ -223,7 +223,7 @@ async fn a_head_that_never_ends_is_cut_off() {
         sent += line.len();
     }
     assert!(sent < 16 << 20, "it took {sent} bytes of one head");
-    server.is_well().await;
+    server.ends_well().await;
 }
 
 #[tokio::test]
@@ -247,7 +247,7 @@ async fn pipelined_requests_are_answered_in_order_and_the_quota_counts_each() {
     assert_eq!(server.authority.scripts.load(Ordering::SeqCst), served - 1);
     assert_eq!(server.authority.dropped.lock().unwrap().len(), refused);
     assert!(text.ends_with("firmware bytes"));
-    server.is_well().await;
+    server.ends_well().await;
 }
 
 #[tokio::test]
@@ -275,5 +275,5 @@ async fn slow_and_idle_clients_do_not_starve_an_honest_one() {
             .is_ok_and(|n| n > 0)
         {}
     }
-    server.is_well().await;
+    server.ends_well().await;
 }
