@@ -23,6 +23,17 @@ fn script(port: u16, session: &str) -> String {
     answer
 }
 
+/// A controller on the room's disk that opens nothing but boot HTTP.
+fn start(room: &Room, port: u16) -> Running {
+    let config = format!(
+        "listen = \"127.0.0.1\"\nhttp_port = {port}\ntftp = false\n[dhcp]\nmode = \"off\"\n"
+    );
+    let config = room.file("c.toml", &config);
+    let mut serve = room.serve("s", &["--config"]);
+    serve.arg(config);
+    Running::start(serve)
+}
+
 #[test]
 fn a_full_disk_sends_machines_to_their_disk_tells_the_cure_and_recovers() {
     let room = Room::with_mounts();
@@ -32,13 +43,7 @@ fn a_full_disk_sends_machines_to_their_disk_tells_the_cure_and_recovers() {
         .local_addr()
         .unwrap()
         .port();
-    let config = format!(
-        "listen = \"127.0.0.1\"\nhttp_port = {port}\ntftp = false\n[dhcp]\nmode = \"off\"\n"
-    );
-    let config = room.file("c.toml", &config);
-    let mut serve = room.serve("s", &["--config"]);
-    serve.arg(config);
-    let running = Running::start(serve);
+    let running = start(&room, port);
     let done = |args: &[&str]| {
         let told = room.ask("s", args);
         assert_eq!(told.code, Some(0), "{told:?}");
