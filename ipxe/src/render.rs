@@ -33,6 +33,8 @@ pub fn general_script(base: &str, session: &str) -> String {
     s.line(format_args!("set session {session}"))
         .line(format_args!("iseq ${{platform}} efi && imgfetch --timeout {CHAIN_TIMEOUT_MS} --name localboot {base}/firmware/localboot.efi ||"))
         .line(format_args!("set ask {base}/boot/${{netX/mac:hexhyp}}?session=${{session}}&uuid=${{uuid}}&serial=${{serial:uristring}}&arch=${{buildarch}}&platform=${{platform}}"))
+        // From here on the way to the disk is in memory: whoever dies now, the disk starts within ten seconds.
+        .echo(&format!("Enforcer: asking {base} what to boot"))
         .line(format_args!("chain --timeout {CHAIN_TIMEOUT_MS} --autofree --replace ${{ask}} ||"))
         // A controller that is just restarting refuses at once; one more try costs an idle machine nothing.
         .line(format_args!("sleep 1"))

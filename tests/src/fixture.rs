@@ -64,6 +64,26 @@ pub fn management_os(flavour: Flavour) -> Result<PathBuf> {
     Ok(built)
 }
 
+/// Puts the management OS of `flavour` into a state folder, as `management-os import` does; before the controller starts, or while it runs.
+///
+/// # Errors
+/// When it cannot be built or imported; the text is the command's.
+pub fn install_management_os(state: &Path, flavour: Flavour) -> Result<()> {
+    let built = management_os(flavour)?;
+    let output = Command::new(lab::enforcer_binary()?)
+        .args(["management-os", "--state"])
+        .arg(state)
+        .arg("import")
+        .arg(built)
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "management-os import failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
 /// The static agent, built by the project's script.
 fn agent() -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
