@@ -2,6 +2,7 @@
 
 mod capture;
 mod dhcp;
+mod hold;
 mod loss;
 mod reference;
 mod relay;
@@ -9,6 +10,7 @@ mod throttle;
 
 pub use capture::{BOOT_PORTS, Capture};
 pub use dhcp::ForeignDhcp;
+pub use hold::Hold;
 pub use loss::Loss;
 pub use reference::{Nginx, Reference, ReferencePlan};
 pub use relay::Relay;
