@@ -10,6 +10,9 @@ use crate::{
 
 /// How long iPXE waits without progress for a script, ms. A dead host costs this once before the disk starts.
 const CHAIN_TIMEOUT_MS: u32 = 5000;
+/// How long the general script waits for the machine's own script, ms, and for that of the second try: with the pause between them and a second
+/// for the disk's loader these stay below the ten seconds that a dead controller may cost. Peers are asked with a shorter deadline.
+const ASK_TIMEOUTS_MS: (u32, u32) = (3000, 2000);
 /// How long iPXE waits without progress for a kernel or initrd, ms: a busy server may pause longer than a script takes.
 const FILE_TIMEOUT_MS: u32 = 15_000;
 /// How long iPXE waits for the short fetch before `boot`, ms: when the server is gone meanwhile, the boot goes on.
@@ -35,10 +38,10 @@ pub fn general_script(base: &str, session: &str) -> String {
         .line(format_args!("set ask {base}/boot/${{netX/mac:hexhyp}}?session=${{session}}&uuid=${{uuid}}&serial=${{serial:uristring}}&arch=${{buildarch}}&platform=${{platform}}"))
         // From here on the way to the disk is in memory: whoever dies now, the disk starts within ten seconds.
         .echo(&format!("Enforcer: asking {base} what to boot"))
-        .line(format_args!("chain --timeout {CHAIN_TIMEOUT_MS} --autofree --replace ${{ask}} ||"))
+        .line(format_args!("chain --timeout {} --autofree --replace ${{ask}} ||", ASK_TIMEOUTS_MS.0))
         // A controller that is just restarting refuses at once; one more try costs an idle machine nothing.
         .line(format_args!("sleep 1"))
-        .line(format_args!("chain --timeout 2000 --autofree --replace ${{ask}} ||"))
+        .line(format_args!("chain --timeout {} --autofree --replace ${{ask}} ||", ASK_TIMEOUTS_MS.1))
         .echo("Enforcer does not answer: starting the local disk");
     local_disk(&mut s, LocalBoot::Auto);
     s.into_text()
