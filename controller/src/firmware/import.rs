@@ -19,8 +19,14 @@ const DEBIAN: [(&str, &str, Option<Use>); 5] = [
         "undionly.kpxe",
         Some(Use::Bios),
     ),
-    ("/usr/lib/ipxe/ipxe.efi", "ipxe.efi", Some(Use::UefiX64)),
-    ("/usr/lib/ipxe/snponly.efi", "snponly.efi", None),
+    // Both reach the disk through localboot.efi, but only snponly.efi gives the machine back to its firmware by `exit 1` when
+    // that is not in memory (docs/LOCAL-BOOT.md); it uses the firmware's own network driver, so it knows every boot card.
+    (
+        "/usr/lib/ipxe/snponly.efi",
+        "snponly.efi",
+        Some(Use::UefiX64),
+    ),
+    ("/usr/lib/ipxe/ipxe.efi", "ipxe.efi", None),
     (
         "/usr/lib/ipxe/ipxe-arm64.efi",
         "ipxe-arm64.efi",
