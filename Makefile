@@ -1,5 +1,5 @@
 # Every target is a script or a cargo call; run them by hand as well.
-.PHONY: help demo test bench fuzz lint doc
+.PHONY: help demo test bench matrix fuzz lint doc
 help:  ## this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1	/p' Makefile
 demo:  ## a BIOS and a UEFI machine boot from the network in a virtual lab, live in this terminal
@@ -8,6 +8,8 @@ test:  ## everything that must hold: format, lints, docs, purity, licences, test
 	@tests/run.sh
 bench:  ## figures beside other servers, in one run (BENCH=tftp for one of them)
 	@tests/bench.sh $(BENCH)
+matrix:  ## every way to the local disk on real firmware: the table of docs/LOCAL-BOOT.md (20 minutes)
+	@tests/preflight.sh && cargo build --workspace && cargo run --package enforcer-tests --bin local-boot-matrix
 fuzz:  ## each fuzz target for FUZZ_SECONDS (60)
 	@tests/fuzz.sh
 lint:  ## format, purity, licences, lints and docs only
