@@ -5,6 +5,7 @@ mod acked;
 mod answer;
 mod authority;
 mod body;
+mod places;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -13,10 +14,11 @@ use answer::{Evidence, Visit};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipxe::MacAddr;
+use places::Places;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Mutex, Semaphore},
+    sync::Mutex,
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -25,14 +27,14 @@ pub use authority::{CallbackReply, HttpAuthority, NonceAsk, NonceReceived, Nonce
 
 use crate::{BootNote, quota::Quota};
 
-/// Connections at once; a further one waits in the listen queue.
-const MAX_CONNECTIONS: usize = 2048;
 /// Time for a request's head, which also ends idle connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// Largest request head, bytes; iPXE's is about 300.
 const MAX_HEAD: usize = 16 * 1024;
 /// Script and nonce requests per second of one (address, machine) pair.
 const PER_ASKER: u32 = 50;
+/// The pause after `accept` failed, so that a lack of descriptors does not become a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long open transfers may go on when the server stops.
 const GRACE: Duration = Duration::from_secs(2);
 /// A connection that took no byte for so long is closed.
@@ -86,34 +88,47 @@ impl BootHttp {
             acks: Acks::default(),
             quota,
         });
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let places = Places::new();
         let mut connections = JoinSet::new();
         loop {
-            // Never closed, so acquiring cannot fail; the place is given back when the connection ends.
-            let Ok(place) = places.clone().acquire_owned().await else {
-                break;
-            };
-            let accepted = tokio::select! {
+            let next = tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = self.listener.accept() => accepted,
+                next = self.next(&places) => next,
             };
             while connections.try_join_next().is_some() {}
-            let Ok((stream, peer)) = accepted else {
-                // Out of file descriptors: others must end first.
-                shared.authority.note(BootNote::Dropped("http-accept"));
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            let (shared, stop) = (shared.clone(), stop.clone());
-            connections.spawn(async move {
-                connection(shared, stream, peer, stop).await;
-                drop(place);
-            });
+            match next {
+                Ok((stream, peer, Some(place))) => {
+                    let (shared, stop) = (shared.clone(), stop.clone());
+                    connections.spawn(async move {
+                        connection(shared, stream, peer, stop).await;
+                        drop(place);
+                    });
+                }
+                Ok((_, _, None)) => shared.authority.note(BootNote::Dropped("http-address")),
+                Err(_) => {
+                    // Out of file descriptors: others must end first.
+                    shared.authority.note(BootNote::Dropped("http-accept"));
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
         }
         let _ = tokio::time::timeout(GRACE, async {
             while connections.join_next().await.is_some() {}
         })
         .await;
+    }
+}
+
+impl BootHttp {
+    /// The next connection, with its place; without one when its address has its share.
+    async fn next(
+        &self,
+        places: &Places,
+    ) -> io::Result<(TcpStream, SocketAddr, Option<places::Place>)> {
+        let free = places.free().await;
+        let (stream, peer) = self.listener.accept().await?;
+        let place = free.and_then(|free| places.take(peer.ip(), free));
+        Ok((stream, peer, place))
     }
 }
 
