@@ -1,8 +1,15 @@
 //! A file that boot protocols serve: small ones from memory, big ones from the disk, none copied whole.
 
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    io::{self, IoSliceMut},
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::Arc,
+};
 
 use bytes::Bytes;
+use rustix::io::{ReadWriteFlags, preadv2};
 
 /// A readable file of known size; cloning shares it.
 #[derive(Debug, Clone)]
@@ -62,6 +69,20 @@ impl BootFile {
             Self::Disk { file, .. } => read_full(file, buffer, offset),
         }
     }
+
+    /// Reads what is in memory already, into `buffer`; returns how many bytes, at most as many as asked. `None` when the disk
+    /// would have to be waited for, or the file system cannot say: then [`Self::read_at`] on a thread that may block.
+    pub fn read_cached(&self, buffer: &mut [u8], offset: u64) -> Option<usize> {
+        match self {
+            Self::Memory(_) => self.read_at(buffer, offset).ok(),
+            Self::Disk { file, .. } => {
+                let into = &mut [IoSliceMut::new(buffer)];
+                let read = preadv2(file, into, offset, ReadWriteFlags::NOWAIT);
+                // 0 is the end of the file, which the caller did not expect: the other way tells why.
+                read.ok().filter(|n| *n > 0)
+            }
+        }
+    }
 }
 
 fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -75,4 +96,24 @@ fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         }
     }
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_memory_is_read_like_what_is_on_the_disk_and_beyond_the_end_there_is_nothing() {
+        let path = std::env::temp_dir().join(format!("enforcer-cached-{}", std::process::id()));
+        std::fs::write(&path, b"0123456789").unwrap();
+        let file = BootFile::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let (mut cached, mut read) = ([0; 4], [0; 4]);
+        // Some file systems never promise not to wait; where they do, the bytes are the same.
+        if let Some(n) = file.read_cached(&mut cached, 3) {
+            file.read_at(&mut read, 3).unwrap();
+            assert_eq!(cached[..n], read[..n]);
+        }
+        assert_eq!(file.read_cached(&mut cached, 10), None);
+    }
 }
