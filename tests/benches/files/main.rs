@@ -5,15 +5,20 @@
 use anyhow::{Context, Result, ensure};
 use enforcer_tests::{
     bench::{Bench, Table, fetch, ratio},
-    lab::{ControllerPlan, Usage, peers::Nginx},
+    fixture::{self, Flavour},
+    lab::{self, Controller, ControllerPlan, Usage, peers::Nginx},
 };
 use std::{
     fs,
+    path::{Path, PathBuf},
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 
+/// The file that is made large.
+const BIG: &str = "tools.img";
 /// A large installer image, MiB.
 const FILE_MIB: usize = 256;
 /// Downloads of it in a round: 2 GiB.
@@ -36,22 +41,19 @@ fn main() -> Result<()> {
 
 fn compare(table: &mut Table, caged: bool) -> Result<()> {
     let bench = Bench::new("files", caged)?;
-    let controller = ControllerPlan::new()
+    let mut controller = ControllerPlan::new()
         .flags(&["--dhcp", "off"])
         .start(&bench.space)?;
-    let folder = controller.state().join("assets/management-os/bench");
-    fs::create_dir_all(&folder)?;
-    let byte = |i: usize| (i.wrapping_mul(2_654_435_761) >> 13) as u8;
-    fs::write(
-        folder.join("big"),
-        (0..FILE_MIB << 20).map(byte).collect::<Vec<_>>(),
-    )?;
+    let folder = big_file(&mut controller)?;
     let nginx = Nginx::start(bench.space.home(), WEB_PORT, &folder)?;
     let ours = (
         controller.pid()?,
-        "http://10.77.0.1:4880/assets/management-os/bench/big".to_owned(),
+        format!(
+            "http://10.77.0.1:4880/assets/management-os/{}/{BIG}",
+            os_name(&folder)?
+        ),
     );
-    let theirs = (nginx.pid(), format!("http://10.77.0.1:{WEB_PORT}/big"));
+    let theirs = (nginx.pid(), format!("http://10.77.0.1:{WEB_PORT}/{BIG}"));
     for (pid, url) in [&ours, &theirs] {
         bench.hold(*pid)?;
         fetch(&bench, url, 1, 1)?;
@@ -79,6 +81,42 @@ fn compare(table: &mut Table, caged: bool) -> Result<()> {
         ("≤ 3 × nginx", a <= 3.0 * b),
     );
     crowd(table, &bench, &ours)
+}
+
+/// Installs a management OS whose tools are as large as an installer's image; its folder.
+fn big_file(controller: &mut Controller) -> Result<PathBuf> {
+    let built = fixture::management_os(Flavour::Virtio)?;
+    let import = Command::new(lab::enforcer_binary()?)
+        .args(["management-os", "--state"])
+        .arg(controller.state())
+        .arg("import")
+        .arg(built)
+        .output()?;
+    ensure!(
+        import.status.success(),
+        "{}",
+        String::from_utf8_lossy(&import.stderr)
+    );
+    controller.wait_log("were read again", Duration::from_secs(20))?;
+    let installed = fs::read_dir(controller.state().join("assets/management-os"))?;
+    let folder = installed
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .find(|path| path.join(BIG).exists());
+    let folder = folder.context("a management OS was imported")?;
+    let byte = |i: usize| (i.wrapping_mul(2_654_435_761) >> 13) as u8;
+    fs::write(
+        folder.join(BIG),
+        (0..FILE_MIB << 20).map(byte).collect::<Vec<_>>(),
+    )?;
+    Ok(folder)
+}
+
+fn os_name(folder: &Path) -> Result<String> {
+    Ok(folder
+        .file_name()
+        .context("a folder's name")?
+        .to_string_lossy()
+        .into_owned())
 }
 
 fn crowd(table: &mut Table, bench: &Bench, (pid, url): &(u32, String)) -> Result<()> {
