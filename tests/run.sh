@@ -20,7 +20,8 @@ format() { cargo fmt --all --check && cargo fmt --check --manifest-path fuzz/Car
 purity() { tests/purity.sh; }
 licences() { tests/licences.sh; }
 lints() { cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings; }
-docs() { RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --workspace --no-deps; }
+# With private items, as `make doc` writes them: links between modules are checked too.
+docs() { RUSTDOCFLAGS="--deny warnings --allow rustdoc::private-intra-doc-links" cargo doc --quiet --locked --workspace --no-deps --document-private-items; }
 build() { cargo test --quiet --locked --workspace --no-run; }
 # The pure logic, the store, the sockets, the replayed fuzz corpora.
 units() { cargo test --locked --workspace --lib --bins --examples $(inner_tests) && cargo test --locked --workspace --doc; }

@@ -1,4 +1,4 @@
-//! `enforcer management-os build|import|list`: the command line around [`super::build`] and [`super::import`].
+//! `enforcer management-os build|import|list`: the command line around [`mod@super::build`] and [`mod@super::import`].
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

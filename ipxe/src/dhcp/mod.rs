@@ -1,6 +1,6 @@
 //! DHCP as a boot server speaks it: lenient eyes for requests, a strict hand for replies.
 //!
-//! [`Message`] reads what ROMs send; [`turn`] says whether it is ours to answer and what must be asked first;
+//! [`Message`] reads what ROMs send; [`turn()`] says whether it is ours to answer and what must be asked first;
 //! [`boot_reply`] and [`lease_reply`] write the answer and say where it goes. No socket, no clock, no lease table here.
 
 mod client;
