@@ -77,7 +77,7 @@ codes! {
     /// The machine has nothing of the kind.
     NotActive = "not-active", CONFLICT, "Nothing is active";
     /// Its evidence would never be seen.
-    NoEvidence = "no-evidence", CONFLICT, "The boot config's evidence would never be seen";
+    NoEvidence = "no-evidence", CONFLICT, "The boot config cannot have this evidence";
     /// No file of this SHA-256.
     FileNotFound = "file-not-found", NOT_FOUND, "No such file";
     /// Boot configs or activations name the file.

@@ -34,7 +34,7 @@ pub struct Manifest {
     pub flavour: Flavour,
     /// Kernel release.
     pub kernel: String,
-    /// Each of [`FILES`].
+    /// Each of `FILES`.
     pub files: BTreeMap<String, FileEntry>,
     /// SHA-256 of the agent inside, lower-case hexadecimal.
     pub agent_sha256: String,

@@ -47,7 +47,7 @@ async fn fetched_closes_once_whatever_is_restarted_between() {
         assert_eq!(nonce_in(&script), None, "{script}");
     }
     assert_eq!(site.file("linux", "s3").await.status, 410);
-    assert_eq!(site.file("preseed.cfg", "s3").await.status, 410);
+    assert_eq!(site.file("initrd.gz", "s3").await.status, 410);
     assert_eq!(site.activation().closed, Some(site.store.now()));
 }
 

@@ -247,10 +247,14 @@ fn config(evidence: Evidence) -> BootConfig {
             initrds: vec![asset("initrd.gz", 'b', INITRD)],
             cmdline: "auto url={{ answer('preseed.cfg') }}".into(),
         },
-        answers: BTreeMap::from([(
-            "preseed.cfg".to_owned(),
-            "# {{ name }}\nok {{ done }}\nbad {{ failed }}\n".to_owned(),
-        )]),
+        // An answer file is read after the boot files: only a callback can close such a config.
+        answers: match evidence {
+            Evidence::Fetched => BTreeMap::new(),
+            Evidence::Callback => BTreeMap::from([(
+                "preseed.cfg".to_owned(),
+                "# {{ name }}\nok {{ done }}\nbad {{ failed }}\n".to_owned(),
+            )]),
+        },
         evidence,
         updated: Timestamp::UNIX_EPOCH,
     }

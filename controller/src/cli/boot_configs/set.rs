@@ -40,7 +40,11 @@ pub(super) struct SetArgs {
     /// A text file for the booted system, such as a preseed; a template
     #[arg(long = "answer", value_name = "[NAME=]PATH")]
     answers: Vec<NamedFile>,
-    /// What closes a one-shot activation [default: fetched]
+    /// What closes a one-shot activation [default: callback with answer files, else fetched]
+    ///
+    /// `fetched`: all its boot files arrived. An iPXE script of your own should end in one more small request before `boot`
+    /// (`imgfetch {{ server }}/healthz ||`), or the end of its last file may never be acknowledged. `callback`: the booted system
+    /// asked for {{ done }} or {{ failed }}.
     #[arg(long)]
     evidence: Option<Evidence>,
 }

@@ -92,7 +92,7 @@ pub struct SetBody {
     /// Text files that the booted system fetches, such as a preseed: name → template.
     #[serde(default)]
     pub answers: BTreeMap<String, String>,
-    /// What closes its activations; `fetched` when absent.
+    /// What closes its activations; when absent `callback` with answer files, else `fetched`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
 }

@@ -48,7 +48,7 @@ impl From<ActivateError> for Problem {
             ActivateError::NoConfig(_) => Code::ConfigNotFound,
             ActivateError::NotRegistered(..) => Code::MachineNotRegistered,
             ActivateError::AlreadyActive { .. } => Code::AlreadyActive,
-            ActivateError::NoEvidence(_) => Code::NoEvidence,
+            ActivateError::NoEvidence(_) | ActivateError::TooEarly(_) => Code::NoEvidence,
             ActivateError::NotActive(_) => Code::NotActive,
         };
         Self::new(code, error.to_string())

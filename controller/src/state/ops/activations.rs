@@ -39,6 +39,11 @@ pub enum ActivateError {
         "{0} loads no file of its own, so `fetched` would never be seen; set its evidence to `callback`"
     )]
     NoEvidence(ConfigName),
+    /// Answer files are read after the boot files, when evidence `fetched` has closed it.
+    #[error(
+        "{0} has answer files, which are read after its boot files, so `fetched` would close it too early; set its evidence to `callback`"
+    )]
+    TooEarly(ConfigName),
     /// Nothing to end.
     #[error("nothing is active for {0}")]
     NotActive(String),
@@ -98,6 +103,12 @@ impl Activate {
             && config.program.assets().next().is_none()
         {
             return Err(ActivateError::NoEvidence(self.config.clone()));
+        }
+        if self.kind == Kind::OneShot
+            && config.evidence == Evidence::Fetched
+            && !config.answers.is_empty()
+        {
+            return Err(ActivateError::TooEarly(self.config.clone()));
         }
         if let Some(open) = view.activations_of(&machine.id).find(|a| a.is_due(now)) {
             return Err(ActivateError::AlreadyActive {

@@ -198,12 +198,17 @@ impl AssetDoc {
 impl SetBody {
     /// The config that this describes; its files must be here.
     pub(super) fn into_config(self, name: ConfigName, api: &Api) -> Result<BootConfig, Problem> {
+        // Answer files are read after the boot files, so only the booted system can tell that all went well.
+        let usual = match self.answers.is_empty() {
+            true => config::Evidence::Fetched,
+            false => config::Evidence::Callback,
+        };
         Ok(BootConfig {
             name,
             revision: 0,
             program: self.program.into_program(api)?,
             answers: self.answers,
-            evidence: self.evidence.map_or(config::Evidence::Fetched, Into::into),
+            evidence: self.evidence.map_or(usual, Into::into),
             updated: api.store.now(),
         })
     }
