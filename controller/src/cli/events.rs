@@ -52,7 +52,8 @@ pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Fai
     if !args.follow {
         return print_all(&args, items, session);
     }
-    let mut seen = args.after;
+    // With nothing to show yet, the stream starts at the beginning: what happens between the two questions is not lost.
+    let mut seen = Some(args.after.unwrap_or(0));
     for item in items {
         let event: EventDoc = read(item.clone())?;
         seen = Some(event.seq);
