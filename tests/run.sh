@@ -39,9 +39,9 @@ part() {
 }
 
 shopt -s nullglob
-# Cargo picks a test file by its name in every crate: of two with one name both would run in both parts.
-twice=$({ inner_tests; stories; } | tr ' ' '\n' | grep -v -e '^--test$' | sort | uniq -d)
-[ -z "$twice" ] || { echo "two test files are called $twice: rename one"; exit 1; }
+# Cargo picks a test file by its name in every crate: a story and an inner test of one name would run in both parts.
+twice=$(comm -12 <(inner_tests | sort -u) <(stories | sort -u))
+[ -z "$twice" ] || { echo "a story and an inner test have one name ($twice): rename one"; exit 1; }
 [ $# -gt 0 ] || set -- format purity licences lints docs build units fixtures whole_system
 SECONDS=0
 for name in "$@"; do part "$name"; done
