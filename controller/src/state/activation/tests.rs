@@ -14,8 +14,8 @@ use crate::state::{
     event::{Draft, Event},
     machine::{MachineId, Standing},
     ops::{
-        Activate, BeginFetch, Callback, ClaimBoot, Deactivate, ExpireOverdue, FetchAnswer,
-        FileSent, MachineRef, RegisterMachine, SetConfig,
+        Activate, ActivateError, BeginFetch, Callback, ClaimBoot, Deactivate, ExpireOverdue,
+        FetchAnswer, FileSent, MachineRef, RegisterMachine, SetConfig,
     },
 };
 
@@ -292,4 +292,24 @@ fn a_machine_that_is_only_seen_is_never_given_its_config() {
         ("silence", true),
     ];
     assert_eq!(rules, order, "the order of DESIGN §4.3");
+}
+
+#[test]
+fn fetched_is_no_evidence_for_a_config_whose_answers_are_read_later() {
+    let mut world = World::armed(Kind::OneShot, Evidence::Callback);
+    let with_answers: ConfigName = "answers".parse().expect("a plain name");
+    let set = SetConfig(BootConfig {
+        name: with_answers.clone(),
+        answers: BTreeMap::from([("preseed.cfg".to_owned(), "x\n".to_owned())]),
+        ..config(Evidence::Fetched)
+    });
+    world.does(&set).expect("a standing one may be so");
+    let refused = world.does(&Activate {
+        machine: MachineRef(MAC.to_string()),
+        config: with_answers.clone(),
+        kind: Kind::OneShot,
+        until: None,
+        nonce: Nonce::from_random(2),
+    });
+    assert_eq!(refused, Err(ActivateError::TooEarly(with_answers)));
 }
