@@ -47,6 +47,9 @@ pub struct KernelBoot {
     pub kernel: FileRef,
     /// Loaded in this order.
     pub initrds: Vec<FileRef>,
+    /// Path that is fetched when all files are in memory, just before the kernel starts: the machine's own word that it
+    /// has them. `None`: nobody wants to know.
+    pub loaded: Option<String>,
     /// Kernel command line, without `initrd=`, which the script adds.
     pub cmdline: String,
 }

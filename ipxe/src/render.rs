@@ -102,14 +102,16 @@ fn kernel_lines(s: &mut Script, boot: &KernelBoot, base: &str) {
             initrd.name, initrd.path
         ));
     }
-    // iPXE puts the acknowledgement of a file's last bytes off until it next looks at the network, and on UEFI `boot` comes
-    // first: the server would never know that the file arrived (measured, 2019 build). One more short fetch lets it out.
-    s.line(format_args!(
-        "imgfetch --timeout {SETTLE_TIMEOUT_MS} --name settled {base}/healthz ||"
-    ));
+    // TCP alone does not tell the server that the last file arrived: this iPXE may start the kernel before it acknowledges
+    // the last bytes (measured on UEFI, 2019 build). The script comes to this line only when every file was complete.
+    if let Some(loaded) = &boot.loaded {
+        s.line(format_args!(
+            "imgfetch --timeout {SETTLE_TIMEOUT_MS} --name loaded {base}{loaded} ||"
+        ))
+        .line(format_args!("imgfree loaded ||"));
+    }
     // Other images in memory would be handed to Linux as initrds; from here on the way back is the firmware's.
-    s.line(format_args!("imgfree settled ||"))
-        .line(format_args!("imgfree localboot ||"))
+    s.line(format_args!("imgfree localboot ||"))
         .line(format_args!("boot || goto failed"));
 }
 

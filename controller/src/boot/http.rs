@@ -125,6 +125,7 @@ impl Desk {
                 }
             },
             FetchAnswer::Answer(activation, template) => self.filled_in(&activation, &template, at),
+            FetchAnswer::Noted => NonceReply::Text("ok\n".to_owned()),
             FetchAnswer::Over(reason) => NonceReply::Gone(reason),
             FetchAnswer::Unknown => NonceReply::Unknown,
         }

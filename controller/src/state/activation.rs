@@ -269,14 +269,39 @@ impl Activation {
         if required.iter().any(|r| !known.sent.contains(*r)) {
             return Step::Next(next);
         }
-        next.stage = Stage::Running;
+        next.has_its_files(now)
+    }
+
+    /// The boot of `session` says that all its files are in memory. Believed of a boot that asked for them.
+    #[must_use]
+    pub fn loaded(&self, session: &str, now: Timestamp) -> Step {
+        let required: BTreeSet<String> = self
+            .config
+            .program
+            .assets()
+            .map(|a| a.name.clone())
+            .collect();
+        let mut next = self.clone();
+        let Some(known) = next.sessions.iter_mut().find(|s| s.id == session) else {
+            return Step::Same;
+        };
+        if !self.is_open() || !known.fetched || known.sent == required {
+            return Step::Same;
+        }
+        known.sent = required;
+        next.has_its_files(now)
+    }
+
+    /// One boot has all files: that is the evidence, or its kernel starts now.
+    fn has_its_files(mut self, now: Timestamp) -> Step {
+        self.stage = Stage::Running;
         match (self.kind, self.config.evidence) {
-            (Kind::OneShot, Evidence::Fetched) => Step::Over(next.close(
+            (Kind::OneShot, Evidence::Fetched) => Step::Over(self.close(
                 Stage::Confirmed,
                 "all its files were fetched".to_owned(),
                 now,
             )),
-            (Kind::OneShot, Evidence::Callback) | (Kind::Standing, _) => Step::Next(next),
+            (Kind::OneShot, Evidence::Callback) | (Kind::Standing, _) => Step::Next(self),
         }
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     Timestamp, View,
     activation::{Activation, ActivationId, Stage},
-    config::Program,
+    config::{LOADED, Program},
     machine::{Machine, MachineId, Standing},
     policy::{Discovery, ManagementOs},
     template::Scope,
@@ -217,6 +217,7 @@ pub fn config_boot(
                 path: scope.session_path(name),
             };
             Ok(ConfigBoot::Kernel(KernelBoot {
+                loaded: Some(scope.session_path(LOADED)),
                 kernel: file(&kernel.name),
                 initrds: initrds.iter().map(|i| file(&i.name)).collect(),
                 cmdline,
@@ -295,6 +296,7 @@ fn management_boot(os: &ManagementOs, case: &Case<'_>) -> KernelBoot {
         case.request.base
     );
     KernelBoot {
+        loaded: None,
         kernel: file("vmlinuz"),
         initrds: vec![file("initrd.img")],
         cmdline: cmdline.trim().to_owned(),

@@ -11,6 +11,9 @@ use super::{Timestamp, machine::BadName};
 #[serde(try_from = "String", into = "String")]
 pub struct ConfigName(String);
 
+/// The name under a nonce that a script fetches when all its files are in memory.
+pub const LOADED: &str = "loaded";
+
 /// Whether a text is safe as a file or config name: also as an iPXE image name and a URL path segment.
 #[must_use]
 pub fn is_plain_name(text: &str) -> bool {

@@ -52,6 +52,26 @@ async fn fetched_closes_once_whatever_is_restarted_between() {
 }
 
 #[tokio::test]
+async fn the_machines_own_word_that_it_has_all_files_is_evidence() {
+    let site = Site::open().await;
+    let nonce = site.arm(Evidence::Fetched, Kind::OneShot).await.nonce;
+    let script = site.script("s1").await;
+    let loaded = format!("/boot/n/{nonce}/loaded?s=");
+    assert!(
+        script.contains(&format!("{loaded}${{session}}")),
+        "{script}"
+    );
+    assert_eq!(site.get(&format!("{loaded}s1")).await.status, 200);
+    assert_eq!(site.get(&format!("{loaded}s2")).await.status, 200);
+    assert_eq!(site.stage(), Stage::Served, "no boot that asked for files");
+    assert_eq!(site.file("linux", "s1").await.body, content(KERNEL));
+    // The end of the initrd is never acknowledged, but the script has come to its last line.
+    assert_eq!(site.get(&format!("{loaded}s1")).await.status, 200);
+    assert_eq!(site.stage(), Stage::Confirmed);
+    assert_eq!(site.told("activation.confirmed"), 1);
+}
+
+#[tokio::test]
 async fn head_tells_the_size_and_claims_nothing() {
     let site = Site::open().await;
     let armed = site.arm(Evidence::Fetched, Kind::OneShot).await;

@@ -42,8 +42,8 @@ pub(super) struct SetArgs {
     answers: Vec<NamedFile>,
     /// What closes a one-shot activation [default: callback with answer files, else fetched]
     ///
-    /// `fetched`: all its boot files arrived. An iPXE script of your own should end in one more small request before `boot`
-    /// (`imgfetch {{ server }}/healthz ||`), or the end of its last file may never be acknowledged. `callback`: the booted system
+    /// `fetched`: all its boot files arrived. An iPXE script of your own says so before its `boot` with
+    /// `imgfetch {{ file('loaded') }} ||`, since the end of its last file may never be acknowledged. `callback`: the booted system
     /// asked for {{ done }} or {{ failed }}.
     #[arg(long)]
     evidence: Option<Evidence>,

@@ -4,7 +4,7 @@ use crate::state::{
     Changes, Timestamp, Transition, View, Write,
     activation::{Activation, Kind, Nonce, Stage, Step},
     boot::{BootRequest, Claim, Decision, decide},
-    config::Asset,
+    config::{Asset, LOADED},
     machine::{DiscoveryBoot, Machine, MachineId},
     ops::activations::about,
 };
@@ -156,6 +156,8 @@ pub enum FetchAnswer {
     Asset(Asset, String),
     /// A text to be rendered for this activation.
     Answer(Box<Activation>, String),
+    /// The machine said that it has all files.
+    Noted,
     /// The activation is closed, or a cap was just reached.
     Over(String),
     /// No such nonce or file.
@@ -182,6 +184,11 @@ impl Transition for BeginFetch {
                 changes,
                 FetchAnswer::Answer(Box::new(Activation::clone(activation)), template.clone()),
             );
+        }
+        if self.name == LOADED {
+            let session = self.session_of(activation);
+            record(activation.loaded(&session, now), view, &mut changes);
+            return (changes, FetchAnswer::Noted);
         }
         let Some(asset) = activation
             .config

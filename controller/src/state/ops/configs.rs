@@ -3,7 +3,7 @@
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
     activation::Nonce,
-    config::{BootConfig, ConfigName, Program, is_plain_name},
+    config::{BootConfig, ConfigName, LOADED, Program, is_plain_name},
     event::Draft,
     machine::{Machine, MachineId},
     template::Scope,
@@ -14,7 +14,7 @@ const MAX_TEMPLATE: usize = 128 * 1024;
 /// Files and answers of one config.
 const MAX_FILES: usize = 32;
 /// Names that mean something else under `/boot/n/<nonce>/`.
-const RESERVED: [&str; 2] = ["done", "failed"];
+const RESERVED: [&str; 3] = ["done", "failed", LOADED];
 
 /// Why a config is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,7 +87,7 @@ fn check(config: &BootConfig) -> Result<(), String> {
     for (at, name) in names.iter().enumerate() {
         if !is_plain_name(name) || RESERVED.contains(name) {
             return Err(format!(
-                "'{name}' cannot be a file name here; use letters, digits, '.', '_' and '-', not 'done' or 'failed'"
+                "'{name}' cannot be a file name here; use letters, digits, '.', '_' and '-', not 'done', 'failed' or 'loaded'"
             ));
         }
         if names[..at].contains(name) {
