@@ -65,10 +65,13 @@ fn by_us(built: &Path, firmware: Firmware) -> Result<(f64, String)> {
     );
     controller.wait_log("were read again", Duration::from_secs(20))?;
     let took = ready(&space, firmware)?;
-    let script = space.http_get(&format!(
-        "http://10.77.0.1:4880/boot/{}?session=look&arch=x86_64",
-        lab::machine_mac(1)
-    ))?;
+    // A machine that has just had its discovery boot is sent to its disk: another one shows the command line.
+    let (own, other) = (lab::machine_mac(1), lab::machine_mac(2));
+    let url = format!("http://10.77.0.1:4880/boot/{other}?session=look&arch=x86_64");
+    let script = space.http_get(&url)?;
+    let script = script
+        .replace(&other, &own)
+        .replace(&other.replace(':', "-"), &own.replace(':', "-"));
     let line = script
         .lines()
         .find_map(|line| line.strip_prefix("kernel "))

@@ -16,7 +16,7 @@ use std::{
 /// How long the last ones may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A client that got nothing for so long gives its place to the next one; it counts as unanswered.
-const GIVE_UP: Duration = Duration::from_millis(1000);
+const GIVE_UP: Duration = Duration::from_secs(3);
 const SERVERS: &str = "255.255.255.255:67";
 const MAGIC: [u8; 4] = [0x63, 0x82, 0x53, 0x63];
 /// Message types of RFC 2132 §9.6.
