@@ -1,9 +1,10 @@
 //! Serves a folder by TFTP: `tftpd ADDRESS:PORT FOLDER`. For benchmarks and for trying a ROM; it logs nothing.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use ipxe::PxeClient;
@@ -12,12 +13,35 @@ use ipxe_net::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// Kept in memory up to this size (bytes), as the controller keeps its boot programs.
+const IN_MEMORY: u64 = 2 << 20;
+
 /// Gives every regular file of a folder to everybody, and nothing else.
-struct Folder(PathBuf);
+struct Folder {
+    path: PathBuf,
+    small: Mutex<BTreeMap<String, BootFile>>,
+}
+
+impl Folder {
+    fn open(&self, name: &str) -> Option<BootFile> {
+        let mut small = self.small.lock().ok()?;
+        if let Some(file) = small.get(name) {
+            return Some(file.clone());
+        }
+        let path = self.path.join(name);
+        let file = BootFile::open(&path).ok()?;
+        if file.size() > IN_MEMORY {
+            return Some(file);
+        }
+        let file = BootFile::Memory(std::fs::read(path).ok()?.into());
+        small.insert(name.to_owned(), file.clone());
+        Some(file)
+    }
+}
 
 impl BootAuthority for Folder {
     fn tftp_file(&self, name: &str, _: IpAddr) -> Option<BootFile> {
-        BootFile::open(&self.0.join(name)).ok()
+        self.open(name)
     }
 
     fn note(&self, _: BootNote) {}
@@ -43,8 +67,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let server = TftpServer::bind(addr.parse::<SocketAddr>()?)?;
     println!("serving {folder} on {}", server.local_addr()?);
+    let served = Folder {
+        path: folder.into(),
+        small: Mutex::default(),
+    };
     let stop = CancellationToken::new();
     // As a task: the future that `main` blocks on runs on another thread than the one that hears the socket.
-    tokio::spawn(server.run(Arc::new(Folder(folder.into())), stop)).await?;
+    tokio::spawn(server.run(Arc::new(served), stop)).await?;
     Ok(())
 }

@@ -85,6 +85,11 @@ impl Server {
         Ok(())
     }
 
+    /// Its process; peers that fork stay in the same control group.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory in KiB.
     pub(crate) fn rss_kib(&self) -> anyhow::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
