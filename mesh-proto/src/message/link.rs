@@ -1,0 +1,291 @@
+//! The link between an agent and its controller (ALPN `enforcer/1`).
+//!
+//! The agent's first stream is the hello. Then either side opens a stream for each request.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Refusal, command::Order, enrol::Level, ring::Ring};
+use crate::{
+    facts::HardwareFacts,
+    identity::{NodeId, Role},
+};
+
+/// What an agent asks of a controller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum FromAgent {
+    /// The first request of every link.
+    Hello(Box<Hello>),
+    /// Here is what the machine is made of; answered [`ControllerReply::Ok`].
+    Facts(Box<FactsReport>),
+    /// Are our views of the members the same? Answered [`ControllerReply::Swap`].
+    Swap(Swap),
+    /// A certificate for this request, please; answered [`ControllerReply::Renewed`].
+    Renew {
+        /// PKCS#10 request, PEM.
+        csr: String,
+    },
+    /// What became of a boot; answered [`ControllerReply::Ok`] when it is written down.
+    Report(Report),
+    /// Lines of this boot's log; answered [`ControllerReply::Ok`].
+    Log(LogChunk),
+    /// What the agent is doing now, for people; answered [`ControllerReply::Ok`].
+    Status(Status),
+    /// The agent goes on purpose: not a failure.
+    Bye {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// What a controller answers an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum ControllerReply {
+    /// To a hello.
+    Welcome(Box<Welcome>),
+    /// Done.
+    Ok,
+    /// To a swap.
+    Swap(SwapAnswer),
+    /// The new certificate.
+    Renewed {
+        /// PEM.
+        certificate: String,
+    },
+    /// No.
+    Refused(Refusal),
+}
+
+/// What a controller asks of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum ToAgent {
+    /// Do this; answered by progress, then done or refused.
+    Command(Order),
+    /// Send the facts; answered [`AgentReply::Facts`].
+    Facts,
+    /// What the controller found out about members; answered [`AgentReply::Ok`].
+    Verdicts {
+        /// Each about one generation of one member.
+        verdicts: Vec<Verdict>,
+    },
+    /// Use this key ring from now on; answered [`AgentReply::Ok`] when it is installed.
+    Ring(Ring),
+}
+
+/// What an agent answers a controller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum AgentReply {
+    /// Not the last reply: how far it is.
+    Progress {
+        /// In words.
+        text: String,
+    },
+    /// The last reply: it is done, or, for a reboot, about to be.
+    Done {
+        /// In words.
+        text: String,
+    },
+    /// The facts.
+    Facts(Box<FactsReport>),
+    /// Taken.
+    Ok,
+    /// No, or it went wrong.
+    Refused(Refusal),
+}
+
+/// Who an agent is in this boot. Its node id and kind of key stand in its certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// `/proc/sys/kernel/random/boot_id`; commands are bound to it.
+    pub boot_id: String,
+    /// The agent's version.
+    pub agent: String,
+    /// What the agent runs in.
+    pub habitat: Habitat,
+    /// UDP port it gossips on; `None`: leaf mode, no gossip and no gossip key.
+    pub gossip_port: Option<u16>,
+    /// Digest of the facts it would send now ([`digest`](crate::facts::HardwareFacts::digest)).
+    pub facts_digest: String,
+    /// The last generation it was given, zero when it remembers none.
+    pub last_generation: u32,
+}
+
+/// What an agent runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Habitat {
+    /// The management OS.
+    ManagementOs,
+    /// An installed operating system.
+    InstalledOs,
+}
+
+/// What a controller tells an agent at the start of a link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The site's name.
+    pub site: String,
+    /// Who answers.
+    pub controller: NodeId,
+    /// The machine's name, for screens.
+    pub name: String,
+    /// How well the key counts as proved.
+    pub level: Level,
+    /// Whether the machine is accepted: only then is anything written to its disk.
+    pub accepted: bool,
+    /// The agent's incarnation in the mesh, higher at each hello.
+    pub generation: u32,
+    /// The agent's address as the controller sees it; with the gossip port it is what members are told.
+    pub seen_as: SocketAddr,
+    /// The gossip key ring; `None` in leaf mode.
+    pub ring: Option<Ring>,
+    /// Members to announce to first: the controllers' gossip addresses.
+    pub seeds: Vec<Entry>,
+    /// Where controllers listen for links; installed agents keep them.
+    pub controllers: Vec<SocketAddr>,
+    /// Seconds since 1970 by the controller's clock, for machines that have none.
+    pub now_unix_s: i64,
+}
+
+/// Facts with the digest they were announced by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactsReport {
+    /// The boot they were read in.
+    pub boot_id: String,
+    /// What the machine is made of.
+    pub facts: HardwareFacts,
+}
+
+/// One member as a state swap carries it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Who.
+    pub node: NodeId,
+    /// Its incarnation as a controller issued it.
+    pub generation: u32,
+    /// How often it renewed itself in this generation.
+    pub renewals: u16,
+    /// Where it gossips.
+    pub addr: SocketAddr,
+    /// What it is.
+    pub role: Role,
+    /// SWIM's own counter inside this identity.
+    pub incarnation: u16,
+    /// What is thought of it.
+    pub state: EntryState,
+}
+
+/// SWIM's states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntryState {
+    /// Answers.
+    Alive,
+    /// Did not answer somebody.
+    Suspect,
+    /// Gone.
+    Down,
+}
+
+/// A state swap: first only the digest, then, when it differs, the members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swap {
+    /// Digest of the asker's state, 32 hex digits.
+    pub digest: String,
+    /// The asker's whole state, once the digests are known to differ.
+    #[serde(default)]
+    pub members: Option<Vec<Entry>>,
+}
+
+/// The answer to a swap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "result")]
+pub enum SwapAnswer {
+    /// The digests are equal.
+    Same,
+    /// They differ: this is the answerer's state; send yours.
+    Differs {
+        /// Everything the answerer knows.
+        members: Vec<Entry>,
+    },
+    /// Too many at once: ask again after this time.
+    Later {
+        /// Milliseconds.
+        after_ms: u32,
+    },
+}
+
+/// What the controller found out about a member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Whom.
+    pub node: NodeId,
+    /// In which generation; a newer one is not meant.
+    pub generation: u32,
+    /// What.
+    pub state: VerdictState,
+}
+
+/// The verdicts there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerdictState {
+    /// Silent for too long, and did not come back when knocked at.
+    Down,
+    /// Went on purpose.
+    Left,
+    /// Its key was revoked: nothing it says counts.
+    Revoked,
+}
+
+/// The agent's word on a boot it was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The activation's nonce.
+    pub nonce: String,
+    /// `None`: it came up; else what went wrong.
+    #[serde(default)]
+    pub failure: Option<String>,
+}
+
+/// Lines of a boot's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogChunk {
+    /// The boot they belong to.
+    pub boot_id: String,
+    /// Number of the first line in that boot; a chunk that comes twice is told by it.
+    pub first: u64,
+    /// The lines; at most [`MAX_LOG_LINES`] of at most [`MAX_LOG_LINE_BYTES`].
+    pub lines: Vec<LogLine>,
+}
+
+/// One line of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Milliseconds since the machine's kernel started.
+    pub uptime_ms: u64,
+    /// Who wrote it: `agent`, `kernel`, a job's step.
+    pub source: String,
+    /// The text, without control characters.
+    pub text: String,
+}
+
+/// Lines in one chunk: a screenful, so that a person sees them as they come.
+pub const MAX_LOG_LINES: usize = 256;
+/// Longest line that is kept, bytes; what is longer is cut.
+pub const MAX_LOG_LINE_BYTES: usize = 1024;
+
+/// What the agent is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// In a few words, as on the machine's screen.
+    pub stage: String,
+    /// The last thing that went wrong, if it still matters.
+    #[serde(default)]
+    pub error: Option<String>,
+}
