@@ -6,6 +6,10 @@ cd "$(dirname "$0")/.."
 
 # Derives (run at compile time), their helpers, and plain data. A new name here is a decision: say in the commit why it is pure.
 allowed="proc-macro2 quote syn unicode-ident serde serde_core serde_derive thiserror thiserror-impl bytes serde_json itoa memchr ryu zmij sha2 hmac digest block-buffer crypto-common generic-array typenum version_check subtle cfg-if cpufeatures"
+# Membership: foca is sans-io itself. Its rand is built without getrandom and the system's generator: every seed is handed in.
+allowed="$allowed foca rand rand_core bincode unty"
+# Seal: arithmetic on bytes and keys.
+allowed="$allowed chacha20poly1305 chacha20 poly1305 aead cipher inout universal-hash opaque-debug zeroize"
 
 # The crates that PACKAGE brings along and the list does not know.
 strangers() {
