@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Page, machines,
+    Page, PageQuery, machines,
     words::{Evidence, Kind, Stage},
 };
 use crate::{
@@ -114,15 +114,16 @@ pub(crate) async fn list(
         machine.as_ref().is_none_or(|m| m.id == a.machine)
             && query.open.is_none_or(|open| open == a.is_open())
     };
-    let page = Page::cut(
+    let page = PageQuery {
+        limit: query.limit,
+        cursor: query.cursor,
+    };
+    page.cut(
         view.activations().filter(wanted),
         // Twenty digits: numbers that sort as texts.
         |a| format!("{:020}", a.id.0),
-        query.cursor.as_deref(),
-        query.limit,
         |a| ActivationDoc::of(a, &view),
-    )?;
-    Ok(Json(page))
+    )
 }
 
 /// Shows an activation.

@@ -14,7 +14,7 @@ pub use self::{
     preview::PreviewDoc,
 };
 use super::{
-    Page,
+    Page, PageQuery,
     activations::ActivationDoc,
     machines,
     words::{Evidence, Kind},
@@ -33,35 +33,19 @@ use crate::{
     },
 };
 
-/// Which configs to list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ListQuery {
-    /// Entries wanted, 1 to 1000.
-    #[serde(default)]
-    limit: Option<usize>,
-    /// `next` of the page before.
-    #[serde(default)]
-    cursor: Option<String>,
-}
-
 /// Lists boot configs in short, by name.
-#[utoipa::path(get, path = "/boot-configs", tag = "boot-configs", operation_id = "boot_configs_list", params(ListQuery),
+#[utoipa::path(get, path = "/boot-configs", tag = "boot-configs", operation_id = "boot_configs_list", params(PageQuery),
     responses((status = 200, body = Page<ConfigSummary>)))]
 pub(crate) async fn list(
     State(api): State<Api>,
-    Params(query): Params<ListQuery>,
+    Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<ConfigSummary>>, Problem> {
     let view = api.store.view();
-    let page = Page::cut(
+    page.cut(
         view.configs(),
         |c| c.name.to_string(),
-        query.cursor.as_deref(),
-        query.limit,
         |c| ConfigSummary::of(c, &view),
-    )?;
-    Ok(Json(page))
+    )
 }
 
 /// Shows a boot config.

@@ -4,9 +4,9 @@ use axum::{Json, body::Body, extract::State, http::StatusCode};
 use futures_util::StreamExt as _;
 use hyper::body::Body as _;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
-use super::Page;
+use super::{Page, PageQuery};
 use crate::{
     assets::{Sha256Hex, Stored},
     http::{
@@ -54,35 +54,19 @@ fn users(sha256: &str, view: &View) -> Vec<String> {
     users
 }
 
-/// Which files to list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ListQuery {
-    /// Entries wanted, 1 to 1000.
-    #[serde(default)]
-    limit: Option<usize>,
-    /// `next` of the page before.
-    #[serde(default)]
-    cursor: Option<String>,
-}
-
 /// Lists files, by SHA-256.
-#[utoipa::path(get, path = "/files", tag = "files", operation_id = "files_list", params(ListQuery),
+#[utoipa::path(get, path = "/files", tag = "files", operation_id = "files_list", params(PageQuery),
     responses((status = 200, body = Page<FileDoc>)))]
 pub(crate) async fn list(
     State(api): State<Api>,
-    Params(query): Params<ListQuery>,
+    Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<FileDoc>>, Problem> {
     let view = api.store.view();
-    let page = Page::cut(
+    page.cut(
         api.assets.list()?,
         |f| f.sha256.to_string(),
-        query.cursor.as_deref(),
-        query.limit,
         |f| FileDoc::of(&f, &view),
-    )?;
-    Ok(Json(page))
+    )
 }
 
 /// Shows a file: whether it is here, how long it is, who needs it.

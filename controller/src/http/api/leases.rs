@@ -5,9 +5,9 @@ use std::net::Ipv4Addr;
 use axum::{Json, extract::State};
 use ipxe::MacAddr;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
-use super::Page;
+use super::{Page, PageQuery};
 use crate::{
     http::{Api, error::Problem, extract::Params},
     state::{Timestamp, View, lease::LeaseRecord},
@@ -43,33 +43,17 @@ impl LeaseDoc {
     }
 }
 
-/// Which leases to list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ListQuery {
-    /// Entries wanted, 1 to 1000.
-    #[serde(default)]
-    limit: Option<usize>,
-    /// `next` of the page before.
-    #[serde(default)]
-    cursor: Option<String>,
-}
-
 /// Lists leases, also expired ones, by MAC.
-#[utoipa::path(get, path = "/leases", tag = "leases", operation_id = "leases_list", params(ListQuery),
+#[utoipa::path(get, path = "/leases", tag = "leases", operation_id = "leases_list", params(PageQuery),
     responses((status = 200, body = Page<LeaseDoc>)))]
 pub(crate) async fn list(
     State(api): State<Api>,
-    Params(query): Params<ListQuery>,
+    Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<LeaseDoc>>, Problem> {
     let view = api.store.view();
-    let page = Page::cut(
+    page.cut(
         view.leases(),
         |l| l.mac.to_string(),
-        query.cursor.as_deref(),
-        query.limit,
         |l| LeaseDoc::of(l, &view),
-    )?;
-    Ok(Json(page))
+    )
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Page,
+    Page, PageQuery,
     words::{Kind, LocalBoot, Stage, Standing},
 };
 use crate::{
@@ -115,14 +115,15 @@ pub(crate) async fn list(
     let view = api.store.view();
     let wanted =
         |m: &&std::sync::Arc<Machine>| query.state.is_none_or(|s| s == Standing::from(m.standing));
-    let page = Page::cut(
+    let page = PageQuery {
+        limit: query.limit,
+        cursor: query.cursor,
+    };
+    page.cut(
         view.machines().filter(wanted),
         |m| m.name.to_string(),
-        query.cursor.as_deref(),
-        query.limit,
         |m| MachineDoc::of(m, &view),
-    )?;
-    Ok(Json(page))
+    )
 }
 
 /// Shows a machine, named by its name, id or MAC in any spelling.

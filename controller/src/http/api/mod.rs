@@ -14,4 +14,5 @@ pub(super) mod refusals;
 pub mod reservations;
 pub mod words;
 
+use page::PageQuery;
 pub use page::{MAX_PAGE, Page};

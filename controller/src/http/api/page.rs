@@ -1,7 +1,8 @@
 //! Lists come in pages; a cursor says where the next one starts.
 
+use axum::Json;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::error::{Code, Problem};
 
@@ -18,26 +19,37 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-impl<T> Page<T> {
-    /// The entries behind `cursor`, in the order of their keys: what is deleted meanwhile moves nothing.
-    pub(super) fn cut<I>(
+/// Which part of a list to show: the whole query of lists that have no filter of their own.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// Entries wanted, 1 to 1000.
+    #[serde(default)]
+    pub(super) limit: Option<usize>,
+    /// `next` of the page before.
+    #[serde(default)]
+    pub(super) cursor: Option<String>,
+}
+
+impl PageQuery {
+    /// The entries behind the cursor, in the order of their keys: what is deleted meanwhile moves nothing.
+    pub(super) fn cut<I, T>(
+        &self,
         all: impl IntoIterator<Item = I>,
         key: impl Fn(&I) -> String,
-        cursor: Option<&str>,
-        limit: Option<usize>,
         show: impl Fn(I) -> T,
-    ) -> Result<Self, Problem> {
-        let limit = page_limit(limit)?;
+    ) -> Result<Json<Page<T>>, Problem> {
+        let limit = page_limit(self.limit)?;
         let mut keyed: Vec<(String, I)> = all.into_iter().map(|i| (key(&i), i)).collect();
         keyed.sort_by(|a, b| a.0.cmp(&b.0));
+        let cursor = self.cursor.as_deref();
         let start = cursor.map_or(0, |c| keyed.partition_point(|(k, _)| k.as_str() <= c));
         let more = keyed.len() > start.saturating_add(limit);
         let taken: Vec<_> = keyed.into_iter().skip(start).take(limit).collect();
         let next = taken.last().filter(|_| more).map(|(k, _)| k.clone());
-        Ok(Self {
-            items: taken.into_iter().map(|(_, i)| show(i)).collect(),
-            next,
-        })
+        let items = taken.into_iter().map(|(_, i)| show(i)).collect();
+        Ok(Json(Page { items, next }))
     }
 }
 
@@ -58,8 +70,13 @@ mod tests {
     use super::*;
 
     fn page(cursor: Option<&str>, limit: usize) -> Page<String> {
+        let query = PageQuery {
+            limit: Some(limit),
+            cursor: cursor.map(str::to_owned),
+        };
         let all = ["c", "a", "d", "b"];
-        Page::cut(all, |s| (*s).to_owned(), cursor, Some(limit), str::to_owned).unwrap()
+        let Json(page) = query.cut(all, |s| (*s).to_owned(), str::to_owned).unwrap();
+        page
     }
 
     #[test]

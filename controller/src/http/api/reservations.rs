@@ -5,9 +5,9 @@ use std::net::Ipv4Addr;
 use axum::{Json, extract::State, http::StatusCode};
 use ipxe::MacAddr;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
-use super::Page;
+use super::{Page, PageQuery};
 use crate::{
     http::{
         Api,
@@ -50,35 +50,19 @@ impl ReservationDoc {
     }
 }
 
-/// Which reservations to list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ListQuery {
-    /// Entries wanted, 1 to 1000.
-    #[serde(default)]
-    limit: Option<usize>,
-    /// `next` of the page before.
-    #[serde(default)]
-    cursor: Option<String>,
-}
-
 /// Lists reservations, by MAC.
-#[utoipa::path(get, path = "/reservations", tag = "reservations", operation_id = "reservations_list", params(ListQuery),
+#[utoipa::path(get, path = "/reservations", tag = "reservations", operation_id = "reservations_list", params(PageQuery),
     responses((status = 200, body = Page<ReservationDoc>)))]
 pub(crate) async fn list(
     State(api): State<Api>,
-    Params(query): Params<ListQuery>,
+    Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<ReservationDoc>>, Problem> {
     let view = api.store.view();
-    let page = Page::cut(
+    page.cut(
         view.reservations(),
         |r| r.mac.to_string(),
-        query.cursor.as_deref(),
-        query.limit,
         |r| ReservationDoc::of(r, &view),
-    )?;
-    Ok(Json(page))
+    )
 }
 
 /// The address to reserve.
