@@ -6,19 +6,13 @@ use super::{
     Session,
     client::encode,
     failure::Failure,
-    output::{Output, ago, dash, moment},
+    output::{Line, Output, ago, dash, when},
 };
 use crate::{http::api::activations::ActivationDoc, state::Timestamp};
 
-/// Arguments of `enforcer activations`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
+/// What can be done with them.
 #[derive(Debug, Subcommand)]
-enum Verb {
+pub enum Verb {
     /// List boot configs that were made due for machines
     #[command(
         after_help = "Examples:\n  enforcer activations list --open\n  enforcer activations list --machine web1"
@@ -42,8 +36,8 @@ enum Verb {
     },
 }
 
-pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Failure> {
-    match args.verb {
+pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
+    match verb {
         Verb::List {
             machine,
             open,
@@ -79,8 +73,8 @@ fn row(activation: &ActivationDoc, now: Timestamp) -> [String; 8] {
     ]
 }
 
-fn details(activation: &ActivationDoc, now: Timestamp) -> Vec<[String; 2]> {
-    let when = |at| format!("{} ({})", moment(at), ago(at, now));
+fn details(activation: &ActivationDoc, now: Timestamp) -> Vec<Line> {
+    let when = |at| when(at, now);
     let config = format!("{} (revision {})", activation.config, activation.revision);
     let boots = format!(
         "{} fetched files, {} only the script",
@@ -99,6 +93,5 @@ fn details(activation: &ActivationDoc, now: Timestamp) -> Vec<[String; 2]> {
         ("closed", dash(activation.closed.map(when))),
         ("reason", dash(activation.reason.as_ref())),
     ]
-    .map(|(name, value)| [name.to_owned(), value])
     .into()
 }

@@ -11,7 +11,7 @@ use super::{
     Session,
     client::{encode, read},
     failure::Failure,
-    output::{Format, Output, ago, moment, size},
+    output::{Format, Line, Output, ago, size, when},
 };
 use crate::{
     http::api::{
@@ -22,15 +22,9 @@ use crate::{
     state::Timestamp,
 };
 
-/// Arguments of `enforcer boot-configs`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
+/// What can be done with them.
 #[derive(Debug, Subcommand)]
-enum Verb {
+pub enum Verb {
     /// List boot configs
     List {
         #[command(flatten)]
@@ -94,7 +88,7 @@ enum Verb {
 
 /// A time limit as a person says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Until {
+pub enum Until {
     In(jiff::SignedDuration),
     At(Timestamp),
 }
@@ -128,8 +122,8 @@ impl Until {
     }
 }
 
-pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Failure> {
-    match args.verb {
+pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
+    match verb {
         Verb::List { output } => {
             let items = session.client.list("/boot-configs?").await?;
             session.list(&output, items, HEADERS, row)
@@ -262,12 +256,11 @@ fn row(config: &ConfigSummary, now: Timestamp) -> [String; 7] {
     ]
 }
 
-fn details(config: &ConfigDoc, now: Timestamp) -> Vec<[String; 2]> {
-    let changed = format!("{} ({})", moment(config.updated), ago(config.updated, now));
+fn details(config: &ConfigDoc, now: Timestamp) -> Vec<Line> {
     let mut lines = vec![
         ("name", config.name.clone()),
         ("revision", config.revision.to_string()),
-        ("changed", changed),
+        ("changed", when(config.updated, now)),
         ("evidence", config.evidence.word().to_owned()),
     ];
     match &config.program {
@@ -288,7 +281,7 @@ fn details(config: &ConfigDoc, now: Timestamp) -> Vec<[String; 2]> {
     for (name, text) in &config.answers {
         lines.push(("answer", format!("{name} ({})", size(text.len() as u64))));
     }
-    lines.into_iter().map(|(k, v)| [k.to_owned(), v]).collect()
+    lines
 }
 
 fn asset(asset: &AssetDoc) -> String {

@@ -11,15 +11,9 @@ use super::{
 };
 use crate::http::api::files::FileDoc;
 
-/// Arguments of `enforcer files`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
+/// What can be done with them.
 #[derive(Debug, Subcommand)]
-enum Verb {
+pub enum Verb {
     /// List uploaded files and the boot configs that need them
     #[command(
         after_help = "Example, delete all that nothing needs:\n  enforcer files list --unused -o json | jq -r '.[].sha256' | xargs -n1 enforcer files delete"
@@ -38,8 +32,8 @@ enum Verb {
     },
 }
 
-pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Failure> {
-    match args.verb {
+pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
+    match verb {
         Verb::List { unused, output } => {
             let mut items = session.client.list("/files?").await?;
             items.retain(|item| !unused || item["used_by"] == Value::Array(vec![]));

@@ -9,15 +9,9 @@ use super::{
 };
 use crate::http::api::leases::LeaseDoc;
 
-/// Arguments of `enforcer leases`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
+/// What can be done with them.
 #[derive(Debug, Subcommand)]
-enum Verb {
+pub enum Verb {
     /// List addresses lent to stations, also expired ones
     List {
         #[command(flatten)]
@@ -25,8 +19,8 @@ enum Verb {
     },
 }
 
-pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Failure> {
-    let Verb::List { output } = args.verb;
+pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
+    let Verb::List { output } = verb;
     let items = session.client.list("/leases?").await?;
     let headers = ["ADDRESS", "MAC", "MACHINE", "HOST NAME", "EXPIRES"];
     session.list(&output, items, headers, |lease: &LeaseDoc, now| {

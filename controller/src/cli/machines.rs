@@ -7,7 +7,7 @@ use super::{
     Session,
     client::encode,
     failure::Failure,
-    output::{Output, ago, dash, moment},
+    output::{Line, Output, ago, dash, when},
 };
 use crate::{
     http::api::{
@@ -17,15 +17,9 @@ use crate::{
     state::Timestamp,
 };
 
-/// Arguments of `enforcer machines`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
+/// What can be done with them.
 #[derive(Debug, Subcommand)]
-enum Verb {
+pub enum Verb {
     /// List known machines
     #[command(
         after_help = "Examples:\n  enforcer machines list\n  enforcer machines list --state seen\n  enforcer machines list -o json | jq -r '.[].name'"
@@ -76,8 +70,8 @@ enum Verb {
     },
 }
 
-pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Failure> {
-    match args.verb {
+pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
+    match verb {
         Verb::List { state, output } => {
             let filter = state.map_or_else(String::new, |s| format!("&state={}", s.word()));
             let items = session.client.list(&format!("/machines?{filter}")).await?;
@@ -142,8 +136,8 @@ fn row(machine: &MachineDoc, now: Timestamp) -> [String; 6] {
     ]
 }
 
-fn details(machine: &MachineDoc, now: Timestamp) -> Vec<[String; 2]> {
-    let when = |at| format!("{} ({})", moment(at), ago(at, now));
+fn details(machine: &MachineDoc, now: Timestamp) -> Vec<Line> {
+    let when = |at| when(at, now);
     [
         ("name", machine.name.clone()),
         ("id", machine.id.clone()),
@@ -157,7 +151,6 @@ fn details(machine: &MachineDoc, now: Timestamp) -> Vec<[String; 2]> {
         ("first seen", when(machine.first_seen)),
         ("last seen", when(machine.last_seen)),
     ]
-    .map(|(name, value)| [name.to_owned(), value])
     .into()
 }
 

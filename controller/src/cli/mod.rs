@@ -31,21 +31,28 @@ use crate::state::Timestamp;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Known machines: list, register, rename, forget
-    Machines(machines::Args),
+    Machines(Noun<machines::Verb>),
     /// What machines can be told to boot: set, preview, activate
-    BootConfigs(boot_configs::Args),
+    BootConfigs(Noun<boot_configs::Verb>),
     /// Boot configs made due for machines, and how they went
-    Activations(activations::Args),
+    Activations(Noun<activations::Verb>),
     /// Say what a machine would boot now, and why
     Explain(explain::Args),
     /// What happened; `-f` follows it live
     Events(events::Args),
     /// Uploaded kernels, initrds and other files
-    Files(files::Args),
+    Files(Noun<files::Verb>),
     /// Addresses fixed for machines (DHCP server mode)
-    Reservations(reservations::Args),
+    Reservations(Noun<reservations::Verb>),
     /// Addresses lent to machines (DHCP server mode)
-    Leases(leases::Args),
+    Leases(Noun<leases::Verb>),
+}
+
+/// The words behind a noun.
+#[derive(Debug, clap::Args)]
+pub struct Noun<V: Subcommand> {
+    #[command(subcommand)]
+    verb: V,
 }
 
 /// What commands work with.
@@ -90,14 +97,14 @@ async fn perform(
         now: Timestamp::now(),
     };
     match command {
-        Command::Machines(args) => machines::run(args, &mut session).await,
-        Command::BootConfigs(args) => boot_configs::run(args, &mut session).await,
-        Command::Activations(args) => activations::run(args, &mut session).await,
+        Command::Machines(noun) => machines::run(noun.verb, &mut session).await,
+        Command::BootConfigs(noun) => boot_configs::run(noun.verb, &mut session).await,
+        Command::Activations(noun) => activations::run(noun.verb, &mut session).await,
         Command::Explain(args) => explain::run(args, &mut session).await,
         Command::Events(args) => events::run(args, &mut session).await,
-        Command::Files(args) => files::run(args, &mut session).await,
-        Command::Reservations(args) => reservations::run(args, &mut session).await,
-        Command::Leases(args) => leases::run(args, &mut session).await,
+        Command::Files(noun) => files::run(noun.verb, &mut session).await,
+        Command::Reservations(noun) => reservations::run(noun.verb, &mut session).await,
+        Command::Leases(noun) => leases::run(noun.verb, &mut session).await,
     }
 }
 

@@ -20,11 +20,14 @@ pub(super) enum Format {
 
 /// `-o`, for every list and show.
 #[derive(Debug, Args)]
-pub(super) struct Output {
+pub struct Output {
     /// How to print
     #[arg(short = 'o', long = "output", value_enum, default_value = "table")]
     pub(super) format: Format,
 }
+
+/// A line of what `show` prints: what it is, and its value.
+pub(super) type Line = (&'static str, String);
 
 impl Session<'_> {
     /// Prints a list: as it is, or as a table of what `row` makes of each entry.
@@ -50,13 +53,17 @@ impl Session<'_> {
         &mut self,
         output: &Output,
         value: Value,
-        lines: impl Fn(&T, Timestamp) -> Vec<[String; 2]>,
+        lines: impl Fn(&T, Timestamp) -> Vec<Line>,
     ) -> Result<(), Failure> {
         if output.format == Format::Json {
             return self.json(&value);
         }
         let lines = lines(&read(value)?, self.now);
-        self.text(&table(&lines))
+        let rows: Vec<[String; 2]> = lines
+            .into_iter()
+            .map(|(name, text)| [name.to_owned(), text])
+            .collect();
+        self.text(&table(&rows))
     }
 
     pub(super) fn json<T: Serialize>(&mut self, value: &T) -> Result<(), Failure> {
@@ -118,6 +125,11 @@ pub(super) fn ago(then: Timestamp, now: Timestamp) -> String {
 /// A moment in full: `2026-01-02 03:04:05Z`.
 pub(super) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// A moment in full, and how long ago that was.
+pub(super) fn when(at: Timestamp, now: Timestamp) -> String {
+    format!("{} ({})", moment(at), ago(at, now))
 }
 
 /// A length in bytes as people say it: `8.2 MiB`.

@@ -11,15 +11,9 @@ use super::{
 };
 use crate::http::api::reservations::{ReservationDoc, Reserve};
 
-/// Arguments of `enforcer reservations`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
+/// What can be done with them.
 #[derive(Debug, Subcommand)]
-enum Verb {
+pub enum Verb {
     /// List addresses fixed for stations
     List {
         #[command(flatten)]
@@ -45,8 +39,8 @@ enum Verb {
     },
 }
 
-pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Failure> {
-    match args.verb {
+pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
+    match verb {
         Verb::List { output } => {
             let items = session.client.list("/reservations?").await?;
             let headers = ["ADDRESS", "MAC", "MACHINE", "HOST NAME"];

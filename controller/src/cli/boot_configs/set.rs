@@ -19,7 +19,7 @@ use crate::{
     group = clap::ArgGroup::new("program").required(true).args(["kernel", "ipxe"]),
     after_help = "Command line, script and answer files are templates: {{ name }}, {{ mac }}, {{ uuid }}, {{ serial }}, {{ server }},\n{{ file('x') }} and {{ answer('x') }} (URLs), {{ done }} and {{ failed }} (the callbacks).\n\nExamples:\n  enforcer boot-configs set live --kernel vmlinuz --initrd initrd.img --cmdline 'console=ttyS0 boot=live'\n  enforcer boot-configs set debian --kernel linux --initrd initrd.gz --answer preseed.cfg=web.preseed \\\n      --cmdline \"auto url={{ answer('preseed.cfg') }}\" --evidence callback\n  enforcer boot-configs set memtest --ipxe memtest.ipxe --file memtest.bin=/srv/mt86plus.bin"
 )]
-pub(super) struct SetArgs {
+pub struct SetArgs {
     /// Its name; an existing one is replaced
     name: String,
     /// The kernel to load
