@@ -64,7 +64,7 @@ fn announce(facts: &HardwareFacts, lease: &Lease, words: &BootWords, consoles: &
     let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
     let uptime = uptime.split(' ').next().unwrap_or_default();
     consoles.lines(&status::ready(facts, lease, words, uptime));
-    match serde_json::to_string(facts) {
+    match serde_json::to_string(&facts.identity_part()) {
         Ok(json) => consoles.bare(&format!("ENFORCER READY {json}")),
         Err(error) => consoles.line(&format!("the facts cannot be written as JSON: {error}")),
     }

@@ -131,6 +131,7 @@ mod tests {
         Nic {
             name: "eth0".into(),
             mac: mac.into(),
+            permanent_mac: None,
             driver: Some("e1000".into()),
             speed_mbps: None,
             link,

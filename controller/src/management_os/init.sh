@@ -78,6 +78,8 @@ fi
     [ "$before" = "$after" ] && break
     before=$after
   done
+  # Secure Boot's state is an EFI variable.
+  [ -d /sys/firmware/efi ] && modprobe -q efivarfs && mount -t efivarfs -o ro efivarfs /sys/firmware/efi/efivars
   : >/run/enforcer/coldplug-done
   busybox --install -s
   for pause in 2 4 8; do sleep $pause; coldplug; done

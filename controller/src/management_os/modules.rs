@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Flavour;
 
-/// Both flavours: the virtio devices of virtual machines, packet sockets for the DHCP client, EFI variables and FAT.
-const COMMON: &str = "virtio_pci virtio_mmio virtio_net virtio_blk virtio_scsi virtio_console virtio_rng sd_mod nvme \
+/// Both flavours: the virtio devices of virtual machines, packet sockets for the DHCP client, EFI variables and FAT, the TPM.
+const COMMON: &str = "virtio_pci virtio_mmio virtio_net virtio_blk virtio_scsi virtio_console virtio_rng sd_mod nvme tpm_tis tpm_crb \
     af_packet efivarfs vfat nls_ascii nls_cp437 nls_iso8859_1 loop xen_netfront xen_blkfront ena gve hv_vmbus hv_netvsc \
     hv_storvsc vmxnet3 vmw_pvscsi";
 

@@ -79,6 +79,8 @@ impl Given {
             "v": FACTS_VERSION,
             "arch": "x86_64",
             "firmware": mode,
+            "secure_boot": matches!(self.firmware, Firmware::Uefi).then_some(false),
+            "tpm": null,
             "smbios": {
                 "vendor": smbios.manufacturer,
                 "product": smbios.product,
@@ -91,7 +93,7 @@ impl Given {
                 "chassis_asset_tag": smbios.asset_tag,
                 "firmware_version": said["smbios"]["firmware_version"],
             },
-            "cpu": { "model": said["cpu"]["model"], "threads": self.cpus },
+            "cpu": { "model": said["cpu"]["model"], "sockets": said["cpu"]["sockets"], "cores": said["cpu"]["cores"], "threads": self.cpus },
             "memory": {
                 "bytes": u64::from(self.ram_mib) * MIB,
                 "usable_bytes": said["memory"]["usable_bytes"],
@@ -110,6 +112,7 @@ impl Given {
         json!({
             "name": "eth0",
             "mac": machine_mac(self.id),
+            "permanent_mac": machine_mac(self.id),
             "driver": driver,
             "speed_mbps": said["speed_mbps"],
             "link": true,
@@ -153,6 +156,11 @@ fn plausible(said: &HardwareFacts) -> Result<()> {
         "{said:?}"
     );
     ensure!(said.smbios.firmware_version.is_some(), "{said:?}");
+    let cpu = &said.cpu;
+    ensure!(
+        cpu.sockets >= 1 && cpu.cores >= cpu.sockets && cpu.threads >= cpu.cores,
+        "{cpu:?}"
+    );
     let (all, usable) = (said.memory.bytes, said.memory.usable_bytes);
     ensure!(usable < all && usable > all / 2, "{:?}", said.memory);
     let by_path = said.disks.iter().all(|disk| {
