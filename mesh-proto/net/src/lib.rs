@@ -1,1 +1,29 @@
-//! Driver around `mesh-proto`: the gossip socket and the QUIC links arrive with the mesh.
+//! Driver around [`mesh_proto`]: QUIC links, enrolment and the gossip socket.
+//!
+//! A controller starts a [`MeshServer`] and answers it through a [`MeshAuthority`]. An agent binds an [`AgentEndpoint`],
+//! [`enrol`](enrol())s a key once and then keeps a link with [`AgentEndpoint::connect`] or a [`Dialer`]. What any of them
+//! may do is decided by those who call; this crate sees to TLS, frames, time limits and quotas.
+
+mod agent;
+mod authority;
+pub mod cert;
+mod close;
+pub mod keys;
+mod server;
+mod stream;
+pub mod tls;
+mod transport;
+
+pub use agent::{
+    AgentEndpoint, AgentLink, Backoff, BadToken, CaTrust, Dialer, EnrolAs, EnrolError, EnrolEvent,
+    EnrolProof, Enrolled, Incoming, Link, LinkError, Responder, enrol,
+};
+pub use authority::{EnrolAnswer, EnrolAsk, EnrolOutcome, MeshAuthority, MeshNote, Refused};
+pub use cert::{CertError, PeerCert};
+pub use close::{CallError, CloseCode, LinkEnd};
+pub use keys::{Csr, KeyError, NodeKey};
+pub use server::{
+    LinkHandle, MeshServer, Replies, ServeError, ServerConfig, ServerHandle, ServerLimits,
+};
+pub use tls::{Clock, LinkIdentity, SiteIdentity, TlsError};
+pub use transport::{IDLE, KEEP_ALIVE};

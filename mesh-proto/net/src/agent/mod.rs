@@ -1,0 +1,15 @@
+//! The agent's end: enrolment, links, and the keeping of a link over several controllers.
+
+mod backoff;
+mod dial;
+mod dialer;
+mod enrol;
+mod link;
+mod trust;
+
+pub use backoff::Backoff;
+pub use dial::{AgentEndpoint, LinkError};
+pub use dialer::Dialer;
+pub use enrol::{EnrolAs, EnrolError, EnrolEvent, EnrolProof, Enrolled, enrol};
+pub use link::{AgentLink, Incoming, Link, Responder};
+pub use trust::{BadToken, CaTrust};

@@ -1,0 +1,203 @@
+//! Site trust: who believes which certificate, as rustls configurations.
+//!
+//! TLS 1.3 with ring, the site's CA as the only root. No resumption, since a resumed session does not run the verifier
+//! of client certificates, and no 0-RTT, since that can be replayed.
+//!
+//! One port serves two protocols. rustls settles client authentication before the protocol (ALPN) is known, so the
+//! server asks everybody for a certificate, verifies what is shown, and looks right after the handshake, before it reads
+//! a byte: who negotiated `enforcer/1` without a certificate is sent away.
+
+mod client;
+mod server;
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use mesh_proto::identity::{NodeId, Role};
+use rustls::{
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
+};
+
+use crate::{
+    cert::{self, CertError, PeerCert},
+    keys::{KeyError, NodeKey, certificate_der},
+};
+pub(crate) use client::{enrol_config, link_config};
+pub(crate) use server::server_config;
+
+/// The protocol of links: client certificate demanded.
+pub const ALPN_LINK: &[u8] = b"enforcer/1";
+/// The protocol of enrolment: nothing but that is dispatched.
+pub const ALPN_ENROL: &[u8] = b"enforcer-enrol/1";
+
+/// What a boot proof is bound to a TLS session by (RFC 8446 §7.5): this label, an empty context, 32 bytes.
+pub(crate) const EXPORTER: &[u8] = b"EXPORTER-enforcer-enrol";
+
+/// The time as Unix seconds. A value that is asked for, since boards wake up in 1970 and tests choose their own.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// The system's clock.
+#[must_use]
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}
+
+/// The system's clock, but never before `floor_unix_s`: the newest time the host has proof of.
+#[must_use]
+pub fn clock_not_before(floor_unix_s: i64) -> Clock {
+    let system = system_clock();
+    Arc::new(move || system().max(floor_unix_s))
+}
+
+/// Why keys and certificates do not make an identity.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// PEM or key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A certificate that cannot be ours.
+    #[error(transparent)]
+    Cert(#[from] CertError),
+    /// The key is not the certificate's.
+    #[error("the key does not belong to the certificate")]
+    OtherKey,
+    /// rustls refuses the configuration.
+    #[error("TLS cannot use these certificates")]
+    Rustls(#[from] rustls::Error),
+}
+
+/// What an agent shows and believes on links.
+#[derive(Debug)]
+pub struct LinkIdentity {
+    /// What its own certificate says.
+    pub own: PeerCert,
+    pub(crate) ca: CertificateDer<'static>,
+    pub(crate) leaf: CertificateDer<'static>,
+    pub(crate) key: PrivateKeyDer<'static>,
+}
+
+impl LinkIdentity {
+    /// From the PEM texts of [`Issued`](mesh_proto::message::enrol::Issued) and the key they belong to.
+    ///
+    /// # Errors
+    /// When one is not what it should be, or they do not belong together.
+    pub fn from_pem(ca: &str, certificate: &str, key: &NodeKey) -> Result<Self, TlsError> {
+        let leaf = certificate_der(certificate)?;
+        let own = own(&leaf, key)?;
+        Ok(Self {
+            own,
+            ca: certificate_der(ca)?,
+            leaf,
+            key: key.to_der(),
+        })
+    }
+}
+
+impl Clone for LinkIdentity {
+    fn clone(&self) -> Self {
+        Self {
+            own: self.own.clone(),
+            ca: self.ca.clone(),
+            leaf: self.leaf.clone(),
+            key: self.key.clone_key(),
+        }
+    }
+}
+
+/// What a controller shows and believes.
+#[derive(Debug)]
+pub struct SiteIdentity {
+    /// What its own certificate says.
+    pub own: PeerCert,
+    pub(crate) ca: CertificateDer<'static>,
+    pub(crate) leaf: CertificateDer<'static>,
+    pub(crate) key: PrivateKeyDer<'static>,
+}
+
+impl SiteIdentity {
+    /// From the site's CA certificate and the controller's own leaf (PEM), and the leaf's key.
+    ///
+    /// # Errors
+    /// When one is not what it should be, or they do not belong together.
+    pub fn from_pem(ca: &str, certificate: &str, key: &NodeKey) -> Result<Self, TlsError> {
+        let leaf = certificate_der(certificate)?;
+        let own = own(&leaf, key)?;
+        let right = own.role == Role::Controller && own.serves;
+        let named = own.dns.contains(&cert::controller_name(&own.site));
+        if !right || !named {
+            return Err(CertError::Usage.into());
+        }
+        Ok(Self {
+            own,
+            ca: certificate_der(ca)?,
+            leaf,
+            key: key.to_der(),
+        })
+    }
+
+    /// The site's name.
+    #[must_use]
+    pub fn site(&self) -> &str {
+        &self.own.site
+    }
+
+    /// The controller.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.own.node
+    }
+
+    /// SHA-256 of the CA certificate.
+    #[must_use]
+    pub fn ca_sha256(&self) -> [u8; 32] {
+        cert::ca_sha256(&self.ca)
+    }
+}
+
+impl Clone for SiteIdentity {
+    fn clone(&self) -> Self {
+        Self {
+            own: self.own.clone(),
+            ca: self.ca.clone(),
+            leaf: self.leaf.clone(),
+            key: self.key.clone_key(),
+        }
+    }
+}
+
+fn own(leaf: &CertificateDer<'_>, key: &NodeKey) -> Result<PeerCert, TlsError> {
+    use sha2::{Digest as _, Sha256};
+    let own = PeerCert::parse(leaf, 0)?;
+    let same = own.spki_sha256 == <[u8; 32]>::from(Sha256::digest(key.spki()));
+    same.then_some(own).ok_or(TlsError::OtherKey)
+}
+
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The time at which a leaf's chain is verified.
+///
+/// That a leaf is "not yet" valid says that this host's clock is late: the CA's signature is proof that its first second
+/// has passed. And whether an old one counts is decided apart, with the whole certificate at hand. So the signature is
+/// checked at a time when the leaf was good.
+fn time_within(leaf: &CertificateDer<'_>, now: i64) -> Result<UnixTime, CertError> {
+    let (from, until) = cert::validity_of(leaf)?;
+    let at = now.max(from).min(until);
+    let seconds = u64::try_from(at).map_err(|_| CertError::Malformed)?;
+    Ok(UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+        seconds,
+    )))
+}
+
+fn refuse(error: &CertError) -> rustls::Error {
+    rustls::Error::General(error.to_string())
+}

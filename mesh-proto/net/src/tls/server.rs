@@ -1,0 +1,117 @@
+//! The controller's side: which client certificates are believed.
+
+use std::sync::Arc;
+
+use quinn::crypto::rustls::QuicServerConfig;
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    pki_types::{CertificateDer, UnixTime},
+    server::{
+        NoServerSessionStorage, WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+};
+
+use super::{ALPN_ENROL, ALPN_LINK, Clock, SiteIdentity, TlsError, provider, refuse, time_within};
+use crate::cert::{CertError, PeerCert};
+
+/// One configuration for both protocols.
+pub(crate) fn server_config(
+    identity: &SiteIdentity,
+    clock: Clock,
+) -> Result<QuicServerConfig, TlsError> {
+    let verifier = AgentVerifier::new(identity, clock)?;
+    // The CA goes along: who enrols has nothing yet but the CA's fingerprint, or not even that.
+    let chain = vec![identity.leaf.clone(), identity.ca.clone()];
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(Arc::new(verifier))
+        .with_single_cert(chain, identity.key.clone_key())?;
+    config.alpn_protocols = vec![ALPN_LINK.to_vec(), ALPN_ENROL.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
+    QuicServerConfig::try_from(config)
+        .map_err(|_| TlsError::Rustls(Error::General("no initial cipher suite".into())))
+}
+
+/// Believes clients the site's CA has signed for clientAuth; lets those without a certificate through, to enrol.
+struct AgentVerifier {
+    site: String,
+    clock: Clock,
+    inner: Arc<dyn ClientCertVerifier>,
+}
+
+impl std::fmt::Debug for AgentVerifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AgentVerifier({})", self.site)
+    }
+}
+
+impl AgentVerifier {
+    fn new(identity: &SiteIdentity, clock: Clock) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        roots.add(identity.ca.clone())?;
+        let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(|error| Error::General(error.to_string()))?;
+        Ok(Self {
+            site: identity.own.site.clone(),
+            clock,
+            inner,
+        })
+    }
+
+    fn node(&self, leaf: &CertificateDer<'_>) -> Result<(), CertError> {
+        let peer = PeerCert::parse(leaf, (self.clock)())?;
+        // webpki lets a certificate without any extended key usage pass for every use.
+        let good = peer.asks && peer.site == self.site;
+        good.then_some(()).ok_or(CertError::Usage)
+    }
+}
+
+impl ClientCertVerifier for AgentVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        false // enrolment; links look for it after the handshake
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let at = time_within(leaf, (self.clock)()).map_err(|e| refuse(&e))?;
+        // The CA signs leafs itself; what else a client sends cannot help it.
+        let verified = self.inner.verify_client_cert(leaf, &[], at)?;
+        self.node(leaf).map_err(|e| refuse(&e))?;
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,61 @@
+//! How QUIC is set: small windows, for a thousand links in a Raspberry Pi, and timers by which the death of either side
+//! shows in about ten seconds.
+
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
+
+use quinn::{IdleTimeout, TransportConfig, VarInt};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// A side that has heard nothing for so long asks for a sign of life.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// Silence after which a link is given up. QUIC restarts this timer once when a side speaks into the silence (RFC 9000
+/// §10.1), which the keep-alive does: death shows between 8.25 s and 10.25 s after the last packet, within the 10.5 s of
+/// the mesh; and a machine that was paused for 8 s finds its link alive.
+pub const IDLE: Duration = Duration::from_millis(8250);
+
+/// Unread bytes of one stream: a frame passes through in pieces.
+const STREAM_WINDOW: u32 = 64 << 10;
+/// Unread bytes of one connection.
+pub(crate) const WINDOW: u32 = 256 << 10;
+/// Unacknowledged bytes of one connection: what a megabyte of facts may hold in memory twice.
+const SEND_WINDOW: u64 = 256 << 10;
+/// Streams somebody may open who has proved nothing yet: the one that proves it.
+const EARLY_STREAMS: u32 = 1;
+/// Requests one side may have open on a link. More is a mistake or an attack, and waits.
+pub(crate) const LINK_STREAMS: u32 = 16;
+/// A handshake is a few kilobytes; ours carry three certificates at most.
+const CRYPTO_BUFFER: usize = 16 << 10;
+
+pub(crate) fn transport() -> Arc<TransportConfig> {
+    let mut transport = TransportConfig::default();
+    let idle = IdleTimeout::try_from(IDLE).expect("8.25 s fit into a QUIC variable-length integer");
+    transport
+        .max_idle_timeout(Some(idle))
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .stream_receive_window(STREAM_WINDOW.into())
+        .receive_window(WINDOW.into())
+        .send_window(SEND_WINDOW)
+        .max_concurrent_bidi_streams(EARLY_STREAMS.into())
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .crypto_buffer_size(CRYPTO_BUFFER)
+        .allow_spin(false);
+    Arc::new(transport)
+}
+
+/// A UDP socket with a receive buffer of `buffer` bytes, or as much as the kernel gives.
+pub(crate) fn socket(addr: SocketAddr, buffer: usize) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv6() {
+        // One socket for both: agents have whichever the segment gave them.
+        socket.set_only_v6(false)?;
+    }
+    let _less = socket.set_recv_buffer_size(buffer);
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
