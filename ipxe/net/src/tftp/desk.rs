@@ -266,7 +266,7 @@ fn refuse(datagram: &Datagram<'_>, code: ErrorCode, text: &str, out: &mut Outbox
 
 /// Sends as much of what is due as one call can; tells how many blocks that were.
 fn send_next(
-    slot: &Slot,
+    slot: &mut Slot,
     client: SocketAddr,
     buffer: &mut [u8],
     out: &mut Outbox,
@@ -278,6 +278,10 @@ fn send_next(
             let window = window.first_blocks(out.packets_per_send(window.segment()));
             let packets = fill(slot, &window, buffer)?;
             let sent = out.send(client, slot.at, packets, window.segment());
+            // Now the client is busy with these: the time to fetch what it will ask for. Who never answered gets no memory.
+            if slot.transfer.is_answered() {
+                slot.ahead.prepare(&slot.file, &window);
+            }
             Ok((sent, window.count))
         }
     }
@@ -287,7 +291,9 @@ fn send_next(
 fn fill<'a>(slot: &Slot, window: &Window, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
     let packets = &mut buffer[..window.framed_len()];
     let data = &mut packets[window.data_start()..];
-    if slot.file.read_at(data, window.offset)? < window.len {
+    if !slot.ahead.copy_to(data, window.offset)
+        && slot.file.read_at(data, window.offset)? < window.len
+    {
         return Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
             "the file became shorter while it was served",

@@ -6,8 +6,10 @@
 //! well-known one is as good, and a transfer is known by its client's address and port.
 //!
 //! Memory is bounded: a transfer is a few hundred bytes and a shared file handle; the blocks of a window are read into
-//! one buffer that all transfers share, at the moment the socket takes them.
+//! one buffer that all transfers share, at the moment the socket takes them. Only who takes small windows of a file on the
+//! disk has 32 KiB of his own (`ahead`): there each wait for an answer counts.
 
+mod ahead;
 mod desk;
 mod socket;
 mod table;
@@ -79,9 +81,9 @@ impl TftpServer {
         let mut stopped = pin!(stop.cancelled());
         let mut alarm = pin!(sleep_until(Instant::now() + IDLE));
         loop {
+            // A datagram first: its sender waits for it. To stop is looked at after the answer.
             tokio::select! {
                 biased;
-                () = &mut stopped => return,
                 received = inbox.receive(&outbox) => match received {
                     Ok(count) => {
                         let now = Instant::now().into_std();
@@ -94,10 +96,19 @@ impl TftpServer {
                         sleep(ERROR_PAUSE).await;
                     }
                 },
-                () = outbox.writable(), if desk.has_backlog() => {}
+                room = outbox.writable(), if desk.has_backlog() => {
+                    if let Err(error) = room {
+                        warn!(%error, "the TFTP socket cannot send");
+                        sleep(ERROR_PAUSE).await;
+                    }
+                }
                 () = &mut alarm => desk.handle_timeouts(Instant::now().into_std()),
+                () = &mut stopped => return,
             }
             desk.flush(Instant::now().into_std(), &mut outbox);
+            if stop.is_cancelled() {
+                return;
+            }
             // Moving a timer costs a lock; ACKs only ever push deadlines back, so most turns leave it alone.
             let due = desk.alarm().map(Instant::from_std);
             if alarm.is_elapsed() || due.is_some_and(|due| due < alarm.deadline()) {

@@ -6,9 +6,12 @@ use std::{
 };
 
 use nix::sys::socket::{setsockopt, sockopt};
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{io::Interest, net::UdpSocket};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    net::UdpSocket,
+};
 use tracing::debug;
 
 /// Room for one datagram, in bytes: a request has at most 512. Longer ones are cut and then refused.
@@ -19,6 +22,10 @@ pub(super) const SEND_MAX: usize = 65_507;
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// Bytes the kernel may hold on their way out: a dozen windows of the largest kind.
 const SEND_BUFFER: usize = 1 << 20;
+
+/// Buffers offered to a call when the last one did not fill what it had: one for the only client there is, and one that
+/// stays empty and so says that there is no more. Preparing all of them takes longer than receiving one datagram.
+const OFFERED_MIN: usize = 2;
 
 /// One datagram of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +42,8 @@ pub(super) struct Datagram<'a> {
 pub(super) struct Inbox {
     buffer: Vec<u8>,
     metas: [RecvMeta; BATCH_SIZE],
+    /// Buffers to be offered to the next call.
+    offered: usize,
 }
 
 impl Default for Inbox {
@@ -42,6 +51,7 @@ impl Default for Inbox {
         Self {
             buffer: vec![0; BATCH_SIZE * DATAGRAM_MAX],
             metas: [RecvMeta::default(); BATCH_SIZE],
+            offered: OFFERED_MIN,
         }
     }
 }
@@ -50,25 +60,28 @@ impl Inbox {
     /// Waits for datagrams; returns how many buffers are filled. Cancel-safe.
     pub(super) async fn receive(&mut self, from: &Outbox) -> io::Result<usize> {
         loop {
-            from.socket.readable().await?;
+            let mut readable = from.socket.readable().await?;
             let mut got = 0;
-            let outcome = from.socket.try_io(Interest::READABLE, || {
+            let outcome = readable.try_io(|socket| {
                 let mut slices = self.buffer.chunks_mut(DATAGRAM_MAX).map(IoSliceMut::new);
                 let mut slices: [_; BATCH_SIZE] = std::array::from_fn(|_| {
                     slices.next().expect("the buffer has BATCH_SIZE chunks")
                 });
+                let offered = &mut slices[..self.offered];
                 got = from
                     .state
-                    .recv((&from.socket).into(), &mut slices, &mut self.metas)?;
+                    .recv(socket.get_ref().into(), offered, &mut self.metas)?;
                 // A batch that is not full emptied the queue. Saying so spares the call that would find it empty; what
                 // arrives from here on raises a new event (the registration is edge-triggered).
-                match got {
-                    BATCH_SIZE => Ok(()),
-                    _ => Err(io::ErrorKind::WouldBlock.into()),
+                if got == self.offered {
+                    self.offered = BATCH_SIZE;
+                    return Ok(());
                 }
+                self.offered = (2 * got).clamp(OFFERED_MIN, BATCH_SIZE);
+                Err(io::ErrorKind::WouldBlock.into())
             });
             match outcome {
-                Err(e) if e.kind() != io::ErrorKind::WouldBlock => return Err(e),
+                Ok(Err(error)) => return Err(error),
                 _ if got > 0 => return Ok(got),
                 _ => {}
             }
@@ -105,7 +118,9 @@ pub(super) enum Sent {
 /// The socket and what the kernel can do for it.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    socket: UdpSocket,
+    /// Only events of reading are heard: the kernel tells of room to write whenever a packet has left, which would wake us
+    /// once more for each block (measured: two `epoll_wait` a block instead of one).
+    socket: AsyncFd<Socket>,
     state: UdpSocketState,
 }
 
@@ -114,22 +129,24 @@ impl Outbox {
         let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
         socket.bind(&addr.into())?;
         enlarge_buffers(&socket);
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?; // sets it non-blocking, too
+        let state = state_of(&socket)?;
         Ok(Self {
-            socket: UdpSocket::from_std(socket.into())?,
+            socket: hear(socket)?,
             state,
         })
     }
 
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        let local = self.socket.get_ref().local_addr()?;
+        local
+            .as_socket()
+            .ok_or_else(|| io::Error::other("a UDP socket without an IP address"))
     }
 
-    /// Waits until the send buffer has room.
-    pub(super) async fn writable(&self) {
-        if self.socket.writable().await.is_err() {
-            debug!("the TFTP socket is gone");
-        }
+    /// Waits until the send buffer has room. Seldom needed, so it listens for this time only, by a handle of its own.
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        let handle = self.socket.get_ref().try_clone()?;
+        UdpSocket::from_std(handle.into())?.writable().await
     }
 
     /// How many packets of `segment` bytes one call can send.
@@ -154,10 +171,7 @@ impl Outbox {
             segment_size: (contents.len() > segment).then_some(segment),
             src_ip: at,
         };
-        let outcome = self.socket.try_io(Interest::WRITABLE, || {
-            self.state.try_send((&self.socket).into(), &transmit)
-        });
-        match outcome {
+        match self.state.try_send(self.socket.get_ref().into(), &transmit) {
             Ok(()) => Sent::Gone,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Sent::Full,
             Err(error) if transmit.segment_size.is_some() => {
@@ -191,10 +205,31 @@ impl Outbox {
     /// After an EINVAL quinn-udp takes the kernel for an old one and stops offload for good. But a stranger causes EINVAL
     /// at will, by asking from port 0 or at a broadcast address: then the packet was at fault, not the kernel.
     fn forgive(&mut self) {
-        if let Ok(state) = UdpSocketState::new((&self.socket).into()) {
+        if let Ok(state) = state_of(self.socket.get_ref()) {
             self.state = state;
         }
     }
+}
+
+/// Hears of datagrams that came in, of nothing else.
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe, for descriptors that may close early; a Socket owns its own"
+)]
+fn hear(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    AsyncFd::with_interest(socket, Interest::READABLE)
+}
+
+/// quinn-udp's view of a socket, which it makes non-blocking; without what QUIC wants to know of each datagram and TFTP does
+/// not, because the kernel would work it out for each ACK.
+fn state_of(socket: &Socket) -> io::Result<UdpSocketState> {
+    let state = UdpSocketState::new(socket.into())?;
+    if let Err(error) = setsockopt(socket, sockopt::ReceiveTimestampns, &false)
+        .and_then(|()| setsockopt(socket, sockopt::IpRecvTos, &false))
+    {
+        debug!(%error, "the TFTP socket goes on telling times and classes of datagrams");
+    }
+    Ok(state)
 }
 
 /// Best effort: a small buffer only means that clients ask twice when all come at once.

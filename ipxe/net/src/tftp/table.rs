@@ -8,6 +8,7 @@ use std::{
 
 use ipxe::tftp::Transfer;
 
+use super::ahead::Ahead;
 use crate::BootFile;
 
 /// Transfers at once: more than a room of machines that are powered on together.
@@ -20,6 +21,8 @@ pub(super) const PER_ADDRESS_MAX: usize = 16;
 pub(super) struct Slot {
     pub(super) transfer: Transfer,
     pub(super) file: BootFile,
+    /// What was read of it before it is asked for.
+    pub(super) ahead: Ahead,
     /// The address of ours that was asked; answers come from it.
     pub(super) at: Option<IpAddr>,
     /// Stands in the desk's queue of those with something to send.
@@ -103,6 +106,7 @@ impl Table {
         let slot = Slot {
             transfer,
             file,
+            ahead: Ahead::default(),
             at,
             queued: false,
             arrival,
