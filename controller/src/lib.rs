@@ -3,13 +3,16 @@
 pub mod arguments;
 pub mod assets;
 pub mod boot;
+pub mod ca;
 pub mod cli;
 pub mod config;
 mod disk;
 pub mod firmware;
+mod hex;
 pub mod http;
 pub mod leases;
 pub mod management_os;
+pub mod mesh;
 pub mod metrics;
 pub mod serve;
 pub mod state;

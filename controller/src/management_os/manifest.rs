@@ -192,7 +192,7 @@ pub(super) fn sha256_of(path: &Path) -> io::Result<(u64, String)> {
     loop {
         let count = file.read(&mut piece)?;
         if count == 0 {
-            return Ok((bytes, hexadecimal(&hash.finalize())));
+            return Ok((bytes, crate::hex::of(&hash.finalize())));
         }
         hash.update(&piece[..count]);
         bytes += count as u64;
@@ -201,11 +201,7 @@ pub(super) fn sha256_of(path: &Path) -> io::Result<(u64, String)> {
 
 /// SHA-256 of bytes at hand.
 pub(super) fn sha256_of_bytes(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::hex::of(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

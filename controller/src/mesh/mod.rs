@@ -1,0 +1,4 @@
+//! The controller in the mesh.
+
+pub mod life;
+pub mod logs;
