@@ -38,6 +38,12 @@ pub struct Flags {
     /// Port of boot HTTP.
     #[arg(long, env = "ENFORCER_HTTP_PORT", value_name = "PORT")]
     pub http_port: Option<u16>,
+    /// Port of the agents' links (UDP).
+    #[arg(long, env = "ENFORCER_MESH_PORT", value_name = "PORT")]
+    pub mesh_port: Option<u16>,
+    /// Port of the members' gossip (UDP).
+    #[arg(long, env = "ENFORCER_GOSSIP_PORT", value_name = "PORT")]
+    pub gossip_port: Option<u16>,
     /// How much to log: `error`, `warn`, `info`, `debug`, `trace`, also per part as in `info,enforcer::boot=debug`.
     #[arg(long, env = "ENFORCER_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
@@ -71,8 +77,13 @@ impl Flags {
             values::rechain,
             &mut config.rechain,
         );
-        if let Some(port) = self.http_port {
-            config.http_port = port;
+        let ports = [
+            (self.http_port, &mut config.http_port),
+            (self.mesh_port, &mut config.mesh_port),
+            (self.gossip_port, &mut config.gossip_port),
+        ];
+        for (given, port) in ports {
+            *port = given.unwrap_or(*port);
         }
         if let Some(state) = &self.state {
             config.state.clone_from(state);

@@ -55,6 +55,14 @@ pub struct Config {
     pub listen: Ipv4Addr,
     /// Port of boot HTTP (`http_port`). Default 4880.
     pub http_port: u16,
+    /// The site's name (`site`): a host-name label, part of every certificate. Default `home`.
+    pub site: String,
+    /// Whether agents are answered (`mesh`). Default true.
+    pub mesh: bool,
+    /// Port of the agents' links, UDP (`mesh_port`). Default 4848; 0 takes a free one, which no agent finds again.
+    pub mesh_port: u16,
+    /// Port of the members' gossip, UDP (`gossip_port`). Default 4849.
+    pub gossip_port: u16,
     /// Whether TFTP is served (`tftp`). Default true.
     pub tftp: bool,
     /// Which machines boot the management OS unasked (`discovery`). Default `registered`.
@@ -85,6 +93,10 @@ impl Default for Config {
             interfaces: Vec::new(),
             listen: Ipv4Addr::UNSPECIFIED,
             http_port: 4880,
+            site: "home".to_owned(),
+            mesh: true,
+            mesh_port: 4848,
+            gossip_port: 4849,
             tftp: true,
             discovery: Discovery::default(),
             local_boot: LocalBoot::default(),

@@ -21,6 +21,10 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
     set(&mut c.interfaces, top.take("interfaces"));
     set(&mut c.listen, top.take_text("listen", values::address));
     set(&mut c.http_port, top.take("http_port"));
+    set(&mut c.site, top.take_text("site", values::site));
+    set(&mut c.mesh, top.take("mesh"));
+    set(&mut c.mesh_port, top.take("mesh_port"));
+    set(&mut c.gossip_port, top.take("gossip_port"));
     set(&mut c.tftp, top.take("tftp"));
     set(
         &mut c.discovery,
@@ -128,6 +132,12 @@ pub(super) fn check(c: &Config, mistakes: &mut Vec<Mistake>) {
         wrong(
             "http_port",
             "boot HTTP needs a port that machines can be told; 4880 is the default".to_owned(),
+        );
+    }
+    if c.mesh_port == c.gossip_port && c.mesh_port != 0 {
+        wrong(
+            "gossip_port",
+            "links and gossip need a UDP port each; 4848 and 4849 are the defaults".to_owned(),
         );
     }
     if !matches!(c.flavour.as_str(), "generic" | "virtio") {

@@ -61,6 +61,16 @@ pub fn local_boot(text: &str) -> Result<LocalBoot, String> {
     word(text, &words)
 }
 
+/// A label of a host name (RFC 1123 §2.1): it stands in the names of certificates.
+pub(super) fn site(text: &str) -> Result<String, String> {
+    if mesh_net::cert::is_site_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "'{text}' is no site name; write lower-case letters, digits and hyphens, such as lab-1"
+    ))
+}
+
 pub(super) fn address(text: &str) -> Result<Ipv4Addr, String> {
     text.parse()
         .map_err(|_| format!("'{text}' is no IPv4 address; write it like 10.0.0.1"))
