@@ -85,7 +85,10 @@ pub fn install_management_os(state: &Path, flavour: Flavour) -> Result<()> {
 }
 
 /// The static agent, built by the project's script.
-fn agent() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it cannot be built.
+pub fn agent() -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let output = Command::new("sh")
         .arg(root.join("tests/build-agent.sh"))

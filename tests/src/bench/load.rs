@@ -121,20 +121,20 @@ pub fn fetch(bench: &Bench, url: &str, count: usize, at_once: usize) -> Result<F
 }
 
 fn run<T: for<'a> Deserialize<'a>>(bench: &Bench, args: &[&str]) -> Result<T> {
-    let mut command = bench.client.command(program()?);
+    let mut command = bench.client.command(load_program("lab-load")?);
     command.args(args);
     let said = output(command)?;
     serde_json::from_str(&said).with_context(|| format!("lab-load said {said:?}"))
 }
 
-/// Beside the running bench: `target/release/lab-load`.
-fn program() -> Result<PathBuf> {
+/// A load program, beside the running bench: `target/release/NAME`.
+///
+/// # Errors
+/// When it is not built.
+pub fn load_program(name: &str) -> Result<PathBuf> {
     let bench = env::current_exe()?;
-    let mut folders = bench
-        .ancestors()
-        .skip(1)
-        .map(|folder| folder.join("lab-load"));
+    let mut folders = bench.ancestors().skip(1).map(|folder| folder.join(name));
     folders
         .find(|path| path.is_file())
-        .context("the load program is not built: `cargo build -p enforcer-tests`")
+        .with_context(|| format!("{name} is not built: `cargo build -p enforcer-tests`"))
 }

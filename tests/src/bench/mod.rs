@@ -8,7 +8,7 @@ mod table;
 
 pub use cage::Cage;
 pub use fleet::{Fleet, fleet_mac};
-pub use load::{Answered, Dhcp, Fetched, Pace, Spread, dhcp, fetch};
+pub use load::{Answered, Dhcp, Fetched, Pace, Spread, dhcp, fetch, load_program};
 pub use table::{Table, host_line, ratio};
 
 use crate::lab::{Namespace, Space};

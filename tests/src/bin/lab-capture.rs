@@ -15,8 +15,8 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Bytes kept of each frame: every DHCP and TFTP packet fits.
-const SNAP: usize = 2048;
+/// Bytes kept of each frame: all of the largest that segmentation offload makes, so that nobody can say a secret lay beyond.
+const SNAP: usize = 1 << 16;
 /// `PACKET_OUTGOING` of packet(7).
 const OUTGOING: u8 = 4;
 
@@ -40,8 +40,7 @@ fn main() -> Result<()> {
     );
     let all = all.context("a packet socket needs CAP_NET_RAW")?;
     println!("listening");
-    // the largest frame that segmentation offload makes
-    let mut buffer = vec![0; 1 << 16];
+    let mut buffer = vec![0; SNAP];
     loop {
         let (length, from) = recvfrom::<LinkAddr>(all.as_raw_fd(), &mut buffer)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;

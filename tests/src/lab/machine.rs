@@ -10,7 +10,6 @@ pub use plan::MachinePlan;
 use super::process::{self, tail};
 use super::qmp::{Event, Qmp, Recorder};
 use super::serial::{Hit, Pattern, Serial};
-use super::space::machine_mac;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -61,9 +60,9 @@ impl Machine {
         self.plan.id
     }
 
-    /// `52:54:00:77:00:id`.
+    /// `52:54:00:77:00:id`, unless planned otherwise.
     pub fn mac(&self) -> String {
-        machine_mac(self.plan.id)
+        self.plan.mac.clone()
     }
 
     /// What was planned.

@@ -31,6 +31,9 @@ impl BootsOn {
     }
 }
 
+/// A marker disk's size.
+pub const SIZE_MIB: u64 = 16;
+
 /// The line that disk `name` prints under `firmware`.
 pub fn line(name: &str, firmware: Firmware) -> String {
     format!("MARKER-UP {name} fw={}", firmware.name())
@@ -47,7 +50,7 @@ pub fn write_as(file: &Path, name: &str, boots_on: BootsOn, place: EspPlace) -> 
         name.len() <= 100 && name.is_ascii(),
         "a marker's name is at most 100 ASCII characters"
     );
-    let image = Image::create(file, 16, place)?;
+    let image = Image::create(file, SIZE_MIB, place)?;
     if boots_on.uefi() {
         let program = file.with_extension("efi");
         std::fs::write(&program, efi_program(name))

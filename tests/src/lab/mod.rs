@@ -27,6 +27,9 @@
 //!
 //! The lab fails with a sentence that names the cure when it cannot run; it never skips.
 
+mod agent;
+mod board;
+mod chorus;
 mod controller;
 mod folder;
 mod machine;
@@ -40,12 +43,15 @@ mod space;
 pub mod tenant;
 mod usage;
 
+pub use agent::{AgentPlan, agent_binary, join_token, member};
+pub use board::Board;
+pub use chorus::Chorus;
 pub use controller::{Controller, ControllerPlan, binary as enforcer_binary};
 pub use folder::RunFolder;
 pub use machine::{
     BootFrom, Bus, Disk, Firmware, FirstStage, Machine, MachinePlan, Nic, Smbios, same_bytes,
 };
-pub use process::{Service, command_line, output, wait_until};
+pub use process::{Service, built, command_line, output, wait_until};
 pub use qmp::{Event, Qmp};
 pub use serial::{Hit, Pattern, Serial, re};
 pub use space::{Namespace, Segment, Space, machine_ip, machine_mac, machine_uuid};

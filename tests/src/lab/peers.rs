@@ -1,6 +1,7 @@
 //! Other people's programs on our wire: a foreign DHCP server, a relay, a packet capture, a lossy or slow network, and the reference chain.
 
 mod capture;
+mod cut;
 mod dhcp;
 mod hold;
 mod loss;
@@ -9,6 +10,7 @@ mod relay;
 mod throttle;
 
 pub use capture::{BOOT_PORTS, Capture};
+pub use cut::Cut;
 pub use dhcp::ForeignDhcp;
 pub use hold::Hold;
 pub use loss::Loss;

@@ -65,7 +65,7 @@ pub(super) fn host(program: impl AsRef<OsStr>) -> Command {
 }
 
 /// A binary of this workspace, built beside the running test executable (`target/<profile>/`).
-pub(super) fn built(name: &str) -> Option<PathBuf> {
+pub fn built(name: &str) -> Option<PathBuf> {
     let test = env::current_exe().ok()?;
     let candidates = test.ancestors().skip(1).map(|folder| folder.join(name));
     candidates.into_iter().find(|path| path.is_file())

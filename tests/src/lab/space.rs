@@ -188,6 +188,30 @@ impl Segment {
         Ok(Arc::new(host))
     }
 
+    /// Tells these hosts of the wire, and its own, each other's hardware addresses for good. `gc_thresh3` (1,024) counts the neighbours of
+    /// all namespaces together but not permanent ones: without this, some dozens of hosts that all talk to each other lose packets in silence.
+    pub fn acquaint(&self, hosts: &[(Arc<Namespace>, Ipv4Addr)]) -> Result<()> {
+        let mut all = vec![(&self.namespace, "br0", self.address)];
+        all.extend(hosts.iter().map(|(host, address)| (host, "eth0", *address)));
+        let mut neighbours = Vec::new();
+        for (host, device, address) in &all {
+            let link = host.run("ip", &["-o", "link", "show", device])?;
+            let mac = link.split("link/ether ").nth(1);
+            let mac = mac.and_then(|rest| rest.split(' ').next());
+            neighbours.push((*address, mac.context("an Ethernet address")?.to_owned()));
+        }
+        for (host, device, own) in &all {
+            let others = neighbours.iter().filter(|(address, _)| address != own);
+            let lines: String = others
+                .map(|(address, mac)| {
+                    format!("neigh replace {address} lladdr {mac} dev {device} nud permanent\n")
+                })
+                .collect();
+            host.sh(&format!("ip -batch - <<'END'\n{lines}END\n"))?;
+        }
+        Ok(())
+    }
+
     fn plug(&self, host: &Namespace, name: &str, device: &str, address: Ipv4Addr) -> Result<()> {
         self.namespace.sh(&format!(
             "ip link add v{name} type veth peer name {device} netns {}

@@ -3,18 +3,17 @@
 //! Two stories, because machines of one story run at the same time: beside a foreign DHCP server with the virtio flavour, and as the DHCP
 //! server itself with the generic one. In both, the controller is then told to chain its own iPXE over the one in BIOS ROMs.
 
-mod facts;
 mod timeline;
 
 use anyhow::{Context, Result};
 use enforcer_tests::{
     fixture::{self, Flavour},
+    given::Given,
     lab::{
         Bus, Controller, ControllerPlan, Disk, Firmware, FirstStage, Machine, MachinePlan, Nic,
         Space, peers::ForeignDhcp, re, story,
     },
 };
-use facts::Given;
 use std::fs;
 use std::time::Duration;
 use timeline::Story;

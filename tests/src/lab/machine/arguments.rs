@@ -2,7 +2,6 @@
 
 use super::{BootFrom, Bus, Firmware, FirstStage, Machine, Nic};
 use crate::lab::need;
-use crate::lab::space::machine_mac;
 use anyhow::Result;
 use std::fs;
 use std::path::Path;
@@ -91,7 +90,7 @@ impl Machine {
             FirstStage::NoNetwork => String::new(),
             _ => format!(",bootindex={}", self.boot_index(BootFrom::Network)),
         };
-        let mac = machine_mac(self.plan.id);
+        let mac = &self.plan.mac;
         words(&format!(
             "-netdev tap,id=n0,ifname={tap},script=no,downscript=no -device {model},netdev=n0,mac={mac}{index}{rom}"
         ))

@@ -4,7 +4,7 @@ use super::Machine;
 use super::hardware::{BootFrom, Disk, Firmware, FirstStage, Nic, Smbios};
 use crate::lab::need;
 use crate::lab::serial::Pattern;
-use crate::lab::space::{Segment, machine_uuid};
+use crate::lab::space::{Segment, machine_mac, machine_uuid};
 use anyhow::{Result, bail, ensure};
 
 /// What a machine shall be; [`Self::power_on`] builds it and presses the button.
@@ -19,6 +19,7 @@ pub struct MachinePlan {
     pub(super) boot: Vec<BootFrom>,
     pub(super) ram_mib: u32,
     pub(super) cpus: u32,
+    pub(super) mac: String,
     pub(super) uuid: String,
     pub(super) smbios: Smbios,
     pub(super) forbidden: Vec<Pattern>,
@@ -39,6 +40,7 @@ impl MachinePlan {
             boot: vec![BootFrom::Network, BootFrom::Disks],
             ram_mib: 512,
             cpus: 1,
+            mac: machine_mac(id),
             uuid: machine_uuid(id),
             smbios: Smbios::of(id),
             forbidden: vec!["Kernel panic".into()],
@@ -85,6 +87,12 @@ impl MachinePlan {
     /// Default: 1.
     pub fn cpus(mut self, cpus: u32) -> Self {
         self.cpus = cpus;
+        self
+    }
+
+    /// Another machine's hardware address, as a forger's card has. Default: [`machine_mac`] of the id.
+    pub fn mac(mut self, mac: &str) -> Self {
+        mac.clone_into(&mut self.mac);
         self
     }
 

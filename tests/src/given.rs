@@ -1,31 +1,42 @@
 //! What a machine was given, and whether its agent says exactly that.
 
+use crate::lab::{Bus, Firmware, Nic, Smbios, machine_mac, machine_uuid};
 use anyhow::{Context, Result, ensure};
-use enforcer_tests::lab::{Bus, Firmware, Nic, Smbios, machine_mac, machine_uuid};
 use mesh_proto::facts::{FACTS_VERSION, FirmwareMode, HardwareFacts};
 use serde_json::{Value, json};
 
 const MIB: u64 = 1024 * 1024;
 
 /// A disk as QEMU got it.
-pub(crate) struct GivenDisk {
-    pub(crate) bus: Bus,
-    pub(crate) mib: u64,
-    pub(crate) serial: String,
+#[derive(Debug, Clone)]
+pub struct GivenDisk {
+    /// How it is attached.
+    pub bus: Bus,
+    /// Its size.
+    pub mib: u64,
+    /// Its serial number.
+    pub serial: String,
 }
 
 /// A machine as QEMU got it.
-pub(crate) struct Given {
+#[derive(Debug, Clone)]
+pub struct Given {
     id: u8,
-    pub(crate) firmware: Firmware,
-    pub(crate) ram_mib: u32,
-    pub(crate) cpus: u32,
-    pub(crate) nic: Nic,
-    pub(crate) disks: Vec<GivenDisk>,
+    /// Its mainboard's.
+    pub firmware: Firmware,
+    /// Installed memory.
+    pub ram_mib: u32,
+    /// Processors.
+    pub cpus: u32,
+    /// Its card.
+    pub nic: Nic,
+    /// Its disks, in the order of QEMU's arguments.
+    pub disks: Vec<GivenDisk>,
 }
 
 impl Given {
-    pub(crate) fn new(id: u8, firmware: Firmware) -> Self {
+    /// Machine `id`: one processor, 512 MiB, a virtio card, no disk.
+    pub fn new(id: u8, firmware: Firmware) -> Self {
         Self {
             id,
             firmware,
@@ -36,19 +47,23 @@ impl Given {
         }
     }
 
-    pub(crate) fn cpus(self, cpus: u32) -> Self {
+    /// Other than one.
+    pub fn cpus(self, cpus: u32) -> Self {
         Self { cpus, ..self }
     }
 
-    pub(crate) fn ram(self, ram_mib: u32) -> Self {
+    /// Other than 512 MiB.
+    pub fn ram(self, ram_mib: u32) -> Self {
         Self { ram_mib, ..self }
     }
 
-    pub(crate) fn nic(self, nic: Nic) -> Self {
+    /// Other than virtio.
+    pub fn nic(self, nic: Nic) -> Self {
         Self { nic, ..self }
     }
 
-    pub(crate) fn disk(mut self, bus: Bus, mib: u64) -> Self {
+    /// One more disk.
+    pub fn disk(mut self, bus: Bus, mib: u64) -> Self {
         let serial = format!("SN{}-{}", self.id, self.disks.len());
         self.disks.push(GivenDisk { bus, mib, serial });
         self
@@ -56,7 +71,7 @@ impl Given {
 
     /// Compares with the READY line. What nobody gave (kernel release, processor and disk models, where a disk is plugged in, what the
     /// kernel keeps of the memory) must be there and plausible, and is then taken from the line; all else must be equal.
-    pub(crate) fn check(&self, text: &str) -> Result<()> {
+    pub fn check(&self, text: &str) -> Result<()> {
         let said: HardwareFacts =
             serde_json::from_str(text).with_context(|| format!("facts: {text}"))?;
         plausible(&said)?;

@@ -1,0 +1,138 @@
+//! The other program under test: the real `enforcer-agent` as the daemon of an installed OS, on a computer that is a [`Board`].
+
+use super::board::Board;
+use super::controller::Controller;
+use super::process::{self, Service};
+use super::space::Namespace;
+use anyhow::{Context, Result, ensure};
+use std::env;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+/// Where an agent runs and what it has.
+#[derive(Debug, Clone)]
+pub struct AgentPlan {
+    /// Its network.
+    pub host: Arc<Namespace>,
+    /// The address it binds.
+    pub address: Ipv4Addr,
+    /// Its hardware.
+    pub board: Board,
+    /// Holds its state and its log.
+    pub folder: PathBuf,
+}
+
+impl AgentPlan {
+    /// Agent `number` on `host`, its files in `folder/agentNUMBER`.
+    pub fn new(
+        host: Arc<Namespace>,
+        address: Ipv4Addr,
+        folder: &Path,
+        number: u16,
+    ) -> Result<Self> {
+        let folder = folder.join(format!("agent{number}"));
+        fs::create_dir_all(&folder)?;
+        let board = Board::new(&folder.join("board"), number)?;
+        Ok(Self {
+            host,
+            address,
+            board,
+            folder,
+        })
+    }
+
+    /// What it says.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("agent.log")
+    }
+
+    /// Joins by `token`, once; the key stays in its state folder.
+    pub fn join(&self, controller: Ipv4Addr, token: &str) -> Result<()> {
+        let mut command = self.command("join")?;
+        command.args(["--controller", &format!("{controller}:4848"), token]);
+        process::output(command).map(drop)
+    }
+
+    /// Starts the daemon.
+    pub fn start(&self) -> Result<Service> {
+        let name = format!("agent at {}", self.address);
+        Service::start(&name, self.command("daemon")?, &self.log())
+    }
+
+    /// The id under which everybody knows it, once it has joined.
+    pub fn node(&self) -> Result<String> {
+        let file = self.folder.join("state/identity.json");
+        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let kept: serde_json::Value = serde_json::from_str(&text)?;
+        let node = kept["machine"].as_str().context("an identity has an id")?;
+        Ok(node.to_owned())
+    }
+
+    /// `enforcer-agent VERB` with this agent's folders, on its host.
+    pub fn command(&self, verb: &str) -> Result<Command> {
+        let mut command = self.host.command(agent_binary()?);
+        command
+            .arg(verb)
+            .arg("--state")
+            .arg(self.folder.join("state"))
+            .env("ENFORCER_FACTS_ROOT", self.board.root())
+            .env("ENFORCER_BIND", self.address.to_string())
+            .env("ENFORCER_LOG", "debug")
+            .env("NO_COLOR", "1");
+        Ok(command)
+    }
+}
+
+/// The `enforcer-agent` binary: `ENFORCER_AGENT_BIN`, else beside the running test executable.
+pub fn agent_binary() -> Result<PathBuf> {
+    if let Some(path) = env::var_os("ENFORCER_AGENT_BIN") {
+        let path = PathBuf::from(path);
+        ensure!(
+            path.is_file(),
+            "ENFORCER_AGENT_BIN names {}, which does not exist",
+            path.display()
+        );
+        return Ok(path);
+    }
+    process::built("enforcer-agent").context(
+        "the agent is not built: `cargo build -p enforcer-agent`, or name one with ENFORCER_AGENT_BIN",
+    )
+}
+
+/// A new token that lets one installed OS join.
+pub fn join_token(controller: &Controller) -> Result<String> {
+    let said = controller.cli(&["join-tokens", "create"])?;
+    let token = said.split_whitespace().find(|word| {
+        word.strip_prefix("enforcer-")
+            .is_some_and(|rest| rest.matches('-').count() == 2)
+    });
+    Ok(token
+        .with_context(|| format!("no token in: {said}"))?
+        .to_owned())
+}
+
+/// What an agent's log says of other members, and only there: one line each time.
+pub mod member {
+    /// It knows that this one is there.
+    pub fn up(node: &str) -> String {
+        format!("member {node} is up")
+    }
+
+    /// It holds this one for dead.
+    pub fn down(node: &str) -> String {
+        format!("member {node} is down")
+    }
+
+    /// It has heard of other facts of this one.
+    pub fn facts(node: &str) -> String {
+        format!("member {node} has other facts")
+    }
+
+    /// How many a log says it has met.
+    pub fn met(log: &str) -> usize {
+        log.matches(" is up").count()
+    }
+}
