@@ -1,16 +1,39 @@
-//! What the boot script said on the kernel command line: `enforcer.url=`, `enforcer.idle=`, `BOOTIF=`.
-//! A value that cannot be read is reported and replaced by its default: a typing error must not stop a boot.
+//! What the boot script said on the kernel command line: `enforcer.…=` and `BOOTIF=`.
+//! A value that cannot be read is reported and replaced by its default: a typing error must not stop a boot. The one
+//! secret among the words is never repeated, not even when it cannot be read.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+use mesh_proto::identity::NodeId;
+use mesh_proto::message::Secret;
 
 /// An idle management OS gives the machine back to its disk after this time (DESIGN §4: `idle_wait`).
 pub const DEFAULT_IDLE: Duration = Duration::from_secs(600);
+
+/// Where controllers listen for links when only the boot url is known (DESIGN §2).
+pub const LINK_PORT: u16 = 4848;
+
+/// The word that carries the boot's secret; logs are cleaned of it ([`crate::journal`]).
+pub const SECRET_WORD: &str = "enforcer.secret";
 
 /// The words meant for us.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootWords {
     /// Base url of the controller, as it was written.
     pub controller_url: Option<String>,
+    /// Where controllers listen for links: `enforcer.controller=`, else the host of the url.
+    pub controllers: Vec<SocketAddr>,
+    /// The site's name.
+    pub site: Option<String>,
+    /// SHA-256 of the site's CA certificate.
+    pub ca: Option<[u8; 32]>,
+    /// What this boot may enrol with, once.
+    pub secret: Option<Secret>,
+    /// The boot session, as the controller's audit names it.
+    pub session: Option<String>,
+    /// Which machine the controller thinks this is.
+    pub machine: Option<NodeId>,
     /// The boot card's hardware address, lower-case with colons.
     pub boot_mac: Option<String>,
     /// When to give the machine back.
@@ -33,6 +56,12 @@ pub enum Idle {
 pub fn parse(cmdline: &str) -> BootWords {
     let mut words = BootWords {
         controller_url: None,
+        controllers: Vec::new(),
+        site: None,
+        ca: None,
+        secret: None,
+        session: None,
+        machine: None,
         boot_mac: None,
         idle: Idle::After(DEFAULT_IDLE),
         complaints: Vec::new(),
@@ -41,24 +70,66 @@ pub fn parse(cmdline: &str) -> BootWords {
         .split_whitespace()
         .filter_map(|word| word.split_once('='))
     {
-        match key {
-            "enforcer.url" => words.controller_url = (!value.is_empty()).then(|| value.to_owned()),
-            "enforcer.idle" => match idle(value) {
-                Some(idle) => words.idle = idle,
-                None => words.complaints.push(format!(
-                    "enforcer.idle={value} is neither a number of seconds nor `forever`"
-                )),
-            },
-            "BOOTIF" => match boot_mac(value) {
-                Some(mac) => words.boot_mac = Some(mac),
-                None => words
-                    .complaints
-                    .push(format!("BOOTIF={value} is not a hardware address")),
-            },
-            _ => {}
-        }
+        words.take(key, value);
+    }
+    if words.controllers.is_empty() {
+        words
+            .controllers
+            .extend(words.controller_url.as_deref().and_then(link_address));
     }
     words
+}
+
+impl BootWords {
+    fn take(&mut self, key: &str, value: &str) {
+        let complaint = match key {
+            "enforcer.url" => {
+                self.controller_url = (!value.is_empty()).then(|| value.to_owned());
+                None
+            }
+            "enforcer.site" => set(
+                &mut self.site,
+                name(value),
+                "a name of letters, digits and hyphens",
+            ),
+            "enforcer.session" => set(&mut self.session, name(value), "a session's id"),
+            "enforcer.controller" => {
+                let read: Option<Vec<_>> = value
+                    .split(',')
+                    .map(|address| address.parse().ok())
+                    .collect();
+                read.map(|read| self.controllers = read)
+                    .is_none()
+                    .then_some("a list of ADDRESS:PORT")
+            }
+            "enforcer.ca" => set(&mut self.ca, digits(value), "64 hex digits"),
+            SECRET_WORD => set(&mut self.secret, secret(value), "32 hex digits"),
+            "enforcer.machine" => set(&mut self.machine, value.parse().ok(), "16 hex digits"),
+            "enforcer.idle" => match idle(value) {
+                Some(idle) => {
+                    self.idle = idle;
+                    None
+                }
+                None => Some("a number of seconds or `forever`"),
+            },
+            "BOOTIF" => set(&mut self.boot_mac, boot_mac(value), "a hardware address"),
+            _ => None,
+        };
+        if let Some(wanted) = complaint {
+            let shown = if key == SECRET_WORD { "…" } else { value };
+            self.complaints
+                .push(format!("{key}={shown} is not {wanted}"));
+        }
+    }
+}
+
+/// Takes what could be read; else says what was wanted, and leaves an earlier word as it is.
+fn set<T>(place: &mut Option<T>, read: Option<T>, wanted: &'static str) -> Option<&'static str> {
+    if read.is_none() {
+        return Some(wanted);
+    }
+    *place = read;
+    None
 }
 
 fn idle(value: &str) -> Option<Idle> {
@@ -69,6 +140,30 @@ fn idle(value: &str) -> Option<Idle> {
             .ok()
             .map(|seconds| Idle::After(Duration::from_secs(seconds))),
     }
+}
+
+fn name(value: &str) -> Option<String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    ((1..=64).contains(&value.len()) && value.chars().all(good)).then(|| value.to_owned())
+}
+
+fn digits<const N: usize>(value: &str) -> Option<[u8; N]> {
+    crate::hex::decode(value)
+}
+
+fn secret(value: &str) -> Option<Secret> {
+    digits::<16>(value).map(|_| Secret::new(value))
+}
+
+/// `http://10.77.0.1:4880/…` → `10.77.0.1:4848`. Names are not looked up: the management OS has no resolver.
+fn link_address(url: &str) -> Option<SocketAddr> {
+    let rest = url.split_once("://")?.1;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let ip: IpAddr = match authority.parse::<SocketAddr>() {
+        Ok(address) => address.ip(),
+        Err(_) => authority.trim_matches(['[', ']']).parse().ok()?,
+    };
+    Some(SocketAddr::new(ip, LINK_PORT))
 }
 
 /// PXELINUX writes `01-52-54-…` (01 is Ethernet's ARP type); iPXE users also write it without the type or with colons.
@@ -133,11 +228,56 @@ mod tests {
     }
 
     #[test]
-    fn the_url_is_taken_whole() {
+    fn the_url_is_taken_whole_and_leads_to_the_link_when_nothing_else_does() {
         let words = parse("enforcer.url=http://10.77.0.1:4880/?a=b console=ttyS0");
         assert_eq!(
             words.controller_url.as_deref(),
             Some("http://10.77.0.1:4880/?a=b")
         );
+        assert_eq!(words.controllers, ["10.77.0.1:4848".parse().unwrap()]);
+        let told =
+            parse("enforcer.url=http://10.77.0.1:4880 enforcer.controller=10.77.0.2:9,[fe80::1]:9");
+        assert_eq!(
+            told.controllers,
+            [
+                "10.77.0.2:9".parse().unwrap(),
+                "[fe80::1]:9".parse().unwrap()
+            ]
+        );
+        assert_eq!(parse("enforcer.url=http://boot.example/").controllers, []);
+    }
+
+    #[test]
+    fn what_an_enrolment_needs_is_read() {
+        let ca = "ab".repeat(32);
+        let words = parse(&format!(
+            "enforcer.site=home enforcer.ca={ca} enforcer.secret=00112233445566778899aabbccddeeff \
+             enforcer.session=7f enforcer.machine=0123456789abcdef"
+        ));
+        assert_eq!(
+            (words.site.as_deref(), words.ca),
+            (Some("home"), Some([0xab; 32]))
+        );
+        assert_eq!(
+            words.secret.unwrap().expose(),
+            "00112233445566778899aabbccddeeff"
+        );
+        assert_eq!(words.machine, Some(NodeId(0x0123_4567_89ab_cdef)));
+        assert_eq!(
+            (words.session.as_deref(), words.complaints.len()),
+            (Some("7f"), 0)
+        );
+    }
+
+    #[test]
+    fn the_secret_is_not_repeated_whatever_is_wrong_with_it() {
+        for secret in [
+            "00112233445566778899aabbccddeeff",
+            "00112233445566778899aabbccddeexx",
+        ] {
+            let shown = format!("{:?}", parse(&format!("enforcer.secret={secret}")));
+            assert!(!shown.contains("00112233"), "{shown}");
+        }
+        assert_eq!(parse("enforcer.secret=short").complaints.len(), 1);
     }
 }

@@ -92,7 +92,7 @@ fn link(body: &[u8]) -> Option<(String, String)> {
             NAME => {
                 name = std::str::from_utf8(value)
                     .ok()
-                    .map(|n| n.trim_end_matches('\0'))
+                    .map(|n| n.trim_end_matches('\0'));
             }
             // Six bytes are Ethernet; InfiniBand has twenty. All zero is the kernel's "none".
             PERMANENT if value.len() == 6 && value.iter().any(|byte| *byte != 0) => {
