@@ -1,50 +1,63 @@
-//! `enforcer-agent`: prints the machine's facts, or runs the management OS.
+//! `enforcer-agent`: prints the machine's facts, joins a site, stays its member, or runs the management OS.
 
+use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::Parser as _;
+use enforcer_agent::cli::{Cli, Command, FactsArgs};
+use enforcer_agent::daemon::{self, DaemonError};
 use enforcer_agent::{facts, management};
 
-const USAGE: &str = "enforcer-agent: the Enforcer agent
-
-usage: enforcer-agent facts        print what this machine is made of, as JSON (serial numbers need root)
-       enforcer-agent management   run the management OS; only its /init starts this
-       enforcer-agent --version";
+/// `EX_CONFIG` of sysexits(3): a person has to do something first; the systemd unit does not try again.
+const NEEDS_A_PERSON: u8 = 78;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let outcome = match words
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
-        ["facts"] => print_facts(),
-        ["management"] => management::run(),
-        ["--version"] => {
-            println!("enforcer-agent {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
-        }
-        ["--help" | "-h" | "help"] => {
-            println!("{USAGE}");
-            Ok(())
-        }
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
+    let outcome = match Cli::parse().command {
+        Command::Facts(args) => print_facts(&args).map_err(Into::into),
+        Command::Management => management::run().map_err(Into::into),
+        Command::Join(args) => block_on(daemon::join(&args)),
+        Command::Daemon(args) => block_on(daemon::run(&args)),
+        Command::Leave(args) => block_on(daemon::leave(&args.state)),
     };
-    outcome.map_or_else(
-        |error| {
-            eprintln!("enforcer-agent: {error}");
-            ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    )
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("enforcer-agent: {}", story(&error));
+            if error.is_final() {
+                ExitCode::from(NEEDS_A_PERSON)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
 }
 
-fn print_facts() -> std::io::Result<()> {
-    let json = serde_json::to_string_pretty(&facts::gather(Path::new("/")))?;
-    println!("{json}");
+/// One thread: the agent waits nearly always, and every further thread costs memory on every machine.
+fn block_on(work: impl Future<Output = Result<(), DaemonError>>) -> Result<(), DaemonError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(work)
+}
+
+/// An error with its causes.
+fn story(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn print_facts(args: &FactsArgs) -> std::io::Result<()> {
+    let facts = facts::gather(Path::new("/"));
+    if args.digest {
+        println!("{}", facts.digest());
+        return Ok(());
+    }
+    println!("{}", serde_json::to_string_pretty(&facts)?);
     Ok(())
 }

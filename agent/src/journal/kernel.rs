@@ -1,10 +1,10 @@
 //! Kernel messages from `/dev/kmsg`: one record a read, of this boot from its start on.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
+use std::fs::OpenOptions;
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
 
 use super::Journal;
 
@@ -27,24 +27,19 @@ async fn copy(journal: &Journal) -> io::Result<()> {
         .read(true)
         .custom_flags(O_NONBLOCK)
         .open("/dev/kmsg")?;
-    let file = AsyncFd::new(file)?;
+    // Not a pipe, but like one: it can be polled, and a read takes what is there.
+    let records = pipe::Receiver::from_file_unchecked(file)?;
     let mut buffer = vec![0; RECORD_BYTES];
     loop {
-        let mut ready = file.readable().await?;
-        let Ok(read) = ready.try_io(|file| read_one(file.get_ref(), &mut buffer)) else {
-            continue;
-        };
-        match read {
+        records.readable().await?;
+        match records.try_read(&mut buffer) {
             Ok(length) => note(journal, &String::from_utf8_lossy(&buffer[..length])),
             // Records were overwritten before we came (EPIPE); the next read goes on after them.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
     }
-}
-
-fn read_one(mut file: &File, buffer: &mut [u8]) -> io::Result<usize> {
-    file.read(buffer)
 }
 
 fn note(journal: &Journal, record: &str) {

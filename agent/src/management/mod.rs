@@ -1,20 +1,28 @@
 //! The one program of the management OS, started by its `/init`: shows what happens on every console, waits for the
-//! address and the disks, prints one `ENFORCER READY {facts}` line, then idles and gives the machine back by a reboot.
-//! `/init` loads drivers and runs the DHCP client; the two meet in the files below [`RUN`].
+//! address and the disks, prints one `ENFORCER READY {facts}` line, joins the mesh, and gives the machine back by a
+//! reboot when nobody wants anything of it. `/init` loads drivers and runs the DHCP client; the two meet in the files
+//! below [`RUN`].
 
 mod console;
 mod lease;
+mod member;
+mod screen;
 mod status;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_proto::facts::HardwareFacts;
+use mesh_proto::message::link::Habitat;
+use tokio::time::{Instant, sleep};
 
 use crate::cmdline::{self, BootWords, Idle};
+use crate::effects::{Effects, Machine};
 use crate::facts;
+use crate::journal::{self, Journal};
+use crate::mesh::Power;
 use console::Consoles;
 use lease::Lease;
 
@@ -44,23 +52,56 @@ pub fn run() -> io::Result<()> {
         );
         return Err(io::Error::new(io::ErrorKind::Unsupported, text));
     }
-    let started = Instant::now();
-    let words = cmdline::parse(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default());
-    let mut consoles = Consoles::open();
-    consoles.lines(&status::opening(&words));
-    let Some(lease) = wait_for_lease(&words, started, &mut consoles) else {
-        consoles.line("no address in all this time: giving the machine back to its disk");
-        return reboot();
-    };
-    wait_for_disks();
-    let facts = facts::gather(Path::new("/"));
-    announce(&facts, &lease, &words, &mut consoles);
-    idle(words.idle, started);
-    consoles.line("nothing to do in all this time: giving the machine back to its disk");
-    reboot()
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let machine = Arc::new(Machine::new(Habitat::ManagementOs));
+    match runtime.block_on(story(&machine)) {
+        Power::Restart => machine.restart(),
+        Power::Off => machine.power_off(),
+    }
 }
 
-fn announce(facts: &HardwareFacts, lease: &Lease, words: &BootWords, consoles: &mut Consoles) {
+/// From the first line on the screen to the word on how to go down.
+async fn story(machine: &Arc<Machine>) -> Power {
+    let started = Instant::now();
+    let words = cmdline::parse(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default());
+    let consoles = Consoles::open();
+    let journal = open_journal(&consoles);
+    let kernel = tokio::spawn(journal::kernel::follow(journal.clone()));
+    for line in status::opening(&words) {
+        journal.say(&line);
+    }
+    let power = match wait_for_lease(&words, started, &journal).await {
+        Some(lease) => {
+            wait_for_disks().await;
+            let facts = facts::gather(Path::new("/"));
+            announce(&facts, &lease, &words, &consoles);
+            member::stay(machine, &words, &lease, facts, &consoles, &journal).await
+        }
+        None => {
+            journal.say("no address in all this time: giving the machine back to its disk");
+            Power::Restart
+        }
+    };
+    kernel.abort();
+    power
+}
+
+/// The first agent of a boot numbers its lines from zero; one that was started again goes on where no line was yet.
+fn open_journal(consoles: &Consoles) -> Journal {
+    let sign = Path::new(RUN).join("agent-started");
+    let first = if sign.exists() {
+        journal::uptime_ms()
+    } else {
+        0
+    };
+    let _ = std::fs::write(sign, "");
+    let consoles = consoles.clone();
+    Journal::new(first, move |line| consoles.line(line))
+}
+
+fn announce(facts: &HardwareFacts, lease: &Lease, words: &BootWords, consoles: &Consoles) {
     let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
     let uptime = uptime.split(' ').next().unwrap_or_default();
     consoles.lines(&status::ready(facts, lease, words, uptime));
@@ -71,7 +112,7 @@ fn announce(facts: &HardwareFacts, lease: &Lease, words: &BootWords, consoles: &
 }
 
 /// The first lease of any card, or `None` when the idle time is over before one came.
-fn wait_for_lease(words: &BootWords, started: Instant, consoles: &mut Consoles) -> Option<Lease> {
+async fn wait_for_lease(words: &BootWords, started: Instant, journal: &Journal) -> Option<Lease> {
     let mut told = 0;
     loop {
         if let Some(lease) = lease::first(&PathBuf::from(RUN)) {
@@ -83,40 +124,24 @@ fn wait_for_lease(words: &BootWords, started: Instant, consoles: &mut Consoles) 
         }
         if status::complaints_due(waited) > told {
             told += 1;
-            consoles.lines(&status::no_lease(
-                waited,
-                &facts::gather(Path::new("/")).nics,
-                words,
-            ));
+            let nics = facts::gather(Path::new("/")).nics;
+            for line in status::no_lease(waited, &nics, words) {
+                journal.say(&line);
+            }
         }
-        thread::sleep(POLL);
+        sleep(POLL).await;
     }
 }
 
-fn wait_for_disks() {
+async fn wait_for_disks() {
     let done = Path::new(RUN).join("coldplug-done");
-    wait_until(COLDPLUG_LIMIT, || done.exists());
-    wait_until(SETTLE_LIMIT, || facts::disks_are_settled(Path::new("/")));
+    wait_until(COLDPLUG_LIMIT, || done.exists()).await;
+    wait_until(SETTLE_LIMIT, || facts::disks_are_settled(Path::new("/"))).await;
 }
 
-fn wait_until(limit: Duration, holds: impl Fn() -> bool) {
+async fn wait_until(limit: Duration, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() && started.elapsed() < limit {
-        thread::sleep(POLL);
+        sleep(POLL).await;
     }
-}
-
-fn idle(idle: Idle, started: Instant) {
-    match idle {
-        Idle::After(limit) => thread::sleep(limit.saturating_sub(started.elapsed())),
-        Idle::Forever => loop {
-            thread::sleep(Duration::from_secs(3600));
-        },
-    }
-}
-
-fn reboot() -> io::Result<()> {
-    rustix::fs::sync();
-    rustix::system::reboot(rustix::system::RebootCommand::Restart)?;
-    Ok(())
 }

@@ -83,7 +83,6 @@ pub(super) fn ready(
     words: &BootWords,
     uptime: &str,
 ) -> Vec<String> {
-    let or_unknown = |text: &Option<String>| text.as_deref().unwrap_or("unknown").to_owned();
     let nic = facts.nics.iter().find(|nic| nic.name == lease.nic);
     let server = lease
         .server
@@ -94,13 +93,11 @@ pub(super) fn ready(
             lease
                 .hostname
                 .clone()
-                .unwrap_or_else(|| or_unknown(&facts.smbios.serial))
+                .unwrap_or_else(|| or_unknown(facts.smbios.serial.as_deref()).to_owned())
         ),
         format!(
-            "hardware {} {}, serial {}, {} threads, {} MiB, {} disks, firmware {:?}",
-            or_unknown(&facts.smbios.vendor),
-            or_unknown(&facts.smbios.product),
-            or_unknown(&facts.smbios.serial),
+            "hardware {}, {} threads, {} MiB, {} disks, firmware {:?}",
+            hardware(facts),
             facts.cpu.threads,
             facts.memory.bytes >> 20,
             facts.disks.len(),
@@ -120,6 +117,21 @@ pub(super) fn ready(
             }
         ),
     ]
+}
+
+/// Vendor, product and serial number.
+pub(super) fn hardware(facts: &HardwareFacts) -> String {
+    let smbios = &facts.smbios;
+    format!(
+        "{} {}, serial {}",
+        or_unknown(smbios.vendor.as_deref()),
+        or_unknown(smbios.product.as_deref()),
+        or_unknown(smbios.serial.as_deref()),
+    )
+}
+
+fn or_unknown(text: Option<&str>) -> &str {
+    text.unwrap_or("unknown")
 }
 
 #[cfg(test)]

@@ -1,0 +1,168 @@
+//! What a person in front of the machine sees: who it is, how far it is, and the pairing code in digits that can be read
+//! from the other side of the rack. Pure.
+
+use std::fmt::Display;
+
+use crate::mesh::{Stage, View};
+
+/// Five rows of five columns a digit; `#` is in every font of every console.
+const DIGITS: [[&str; 5]; 10] = [
+    [" ### ", "#   #", "#   #", "#   #", " ### "],
+    ["  #  ", " ##  ", "  #  ", "  #  ", " ### "],
+    [" ### ", "#   #", "  ## ", " #   ", "#####"],
+    ["#### ", "    #", " ### ", "    #", "#### "],
+    ["#  # ", "#  # ", "#####", "   # ", "   # "],
+    ["#####", "#    ", "#### ", "    #", "#### "],
+    [" ### ", "#    ", "#### ", "#   #", " ### "],
+    ["#####", "   # ", "  #  ", " #   ", " #   "],
+    [" ### ", "#   #", " ### ", "#   #", " ### "],
+    [" ### ", "#   #", " ####", "    #", " ### "],
+];
+const HYPHEN: [&str; 5] = ["   ", "   ", "###", "   ", "   "];
+
+/// What the machine knows about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Machine {
+    /// Address with prefix length.
+    pub(super) address: String,
+    /// Vendor, product, serial number.
+    pub(super) hardware: String,
+}
+
+/// The whole screen, a line each.
+pub(super) fn render(machine: &Machine, view: &View) -> Vec<String> {
+    let mut lines = vec![rule()];
+    if view.identify {
+        lines.push("  >>>>>>>>>>   THIS ONE   <<<<<<<<<<".to_owned());
+    }
+    let mut row = |label: &str, value: &dyn Display| lines.push(format!("  {label:<11}{value}"));
+    row("machine", &view.name.as_deref().unwrap_or("not named yet"));
+    row("hardware", &machine.hardware);
+    row("address", &machine.address);
+    if let Some(controller) = view.controller {
+        row("controller", &controller);
+    }
+    row("stage", &stage(view));
+    if let Some(error) = &view.error {
+        row("ERROR", error);
+    }
+    if let Some(code) = view.code.as_ref().filter(|_| wants_code(view)) {
+        row(
+            "code",
+            &"compare with `enforcer machines show`, then accept with --code",
+        );
+        lines.push(String::new());
+        lines.extend(big(code));
+        lines.push(String::new());
+    }
+    lines.push(rule());
+    lines
+}
+
+fn rule() -> String {
+    "=".repeat(64)
+}
+
+/// A machine that a person has looked at needs no code any more.
+fn wants_code(view: &View) -> bool {
+    view.level != Some(mesh_proto::message::enrol::Level::T2)
+}
+
+fn stage(view: &View) -> String {
+    match &view.stage {
+        Stage::Member => {
+            let level = view
+                .level
+                .map_or(String::new(), |level| format!(", level {level:?}"));
+            let accepted = if view.accepted {
+                "accepted"
+            } else {
+                "not accepted yet"
+            };
+            format!("member{level}, {accepted}")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn big(code: &str) -> Vec<String> {
+    (0..5)
+        .map(|row| {
+            let columns: Vec<&str> = code
+                .chars()
+                .filter_map(|c| glyph(c).map(|glyph| glyph[row]))
+                .collect();
+            format!("    {}", columns.join("  ")).trim_end().to_owned()
+        })
+        .collect()
+}
+
+fn glyph(c: char) -> Option<[&'static str; 5]> {
+    match c {
+        '-' => Some(HYPHEN),
+        digit => DIGITS.get(digit.to_digit(10)? as usize).copied(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mesh_proto::message::enrol::Level;
+
+    fn machine() -> Machine {
+        Machine {
+            address: "10.77.0.101/24".into(),
+            hardware: "LabCo Box, serial 7".into(),
+        }
+    }
+
+    fn view() -> View {
+        View {
+            stage: Stage::Waiting("enforcer machines accept".into()),
+            code: Some("1234-5678".into()),
+            error: Some("the secret was spent".into()),
+            ..View::default()
+        }
+    }
+
+    #[test]
+    fn a_person_sees_address_stage_error_and_a_large_code() {
+        let text = render(&machine(), &view()).join("\n");
+        for part in [
+            "10.77.0.101/24",
+            "waiting for a person: enforcer machines accept",
+            "the secret was spent",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        let rows = "      #     ###   ####   #  #        #####   ###   #####   ###";
+        assert!(text.lines().any(|line| line == rows), "{text}");
+        assert!(
+            render(&machine(), &view())
+                .iter()
+                .all(|line| line.len() < 80),
+            "fits 80 columns"
+        );
+    }
+
+    #[test]
+    fn the_code_stays_until_a_person_has_compared_it() {
+        let shows = |level| {
+            let view = View {
+                level,
+                stage: Stage::Member,
+                ..view()
+            };
+            render(&machine(), &view).join("\n").contains("####")
+        };
+        assert!(shows(None) && shows(Some(Level::T1)));
+        assert!(!shows(Some(Level::T2)));
+    }
+
+    #[test]
+    fn every_digit_looks_different() {
+        let different: std::collections::BTreeSet<_> = DIGITS.iter().collect();
+        assert_eq!(different.len(), DIGITS.len());
+        assert!(DIGITS.iter().flatten().all(|row| row.len() == 5));
+    }
+}
