@@ -1,13 +1,15 @@
 //! Driver around [`mesh_proto`]: QUIC links, enrolment and the gossip socket.
 //!
 //! A controller starts a [`MeshServer`] and answers it through a [`MeshAuthority`]. An agent binds an [`AgentEndpoint`],
-//! [`enrol`](enrol())s a key once and then keeps a link with [`AgentEndpoint::connect`] or a [`Dialer`]. What any of them
+//! [`enrol`](enrol())s a key once and then keeps a link with [`AgentEndpoint::connect`] or a [`Dialer`]. Both gossip
+//! through a [`GossipSocket`]. What any of them
 //! may do is decided by those who call; this crate sees to TLS, frames, time limits and quotas.
 
 mod agent;
 mod authority;
 pub mod cert;
 mod close;
+mod gossip;
 pub mod keys;
 mod server;
 mod stream;
@@ -21,6 +23,10 @@ pub use agent::{
 pub use authority::{EnrolAnswer, EnrolAsk, EnrolOutcome, MeshAuthority, MeshNote, Refused};
 pub use cert::{CertError, PeerCert};
 pub use close::{CallError, CloseCode, LinkEnd};
+pub use gossip::{
+    GossipAs, GossipCounters, GossipError, GossipEvent, GossipEvents, GossipHandle, GossipSocket,
+    GossipTask, SwapDesk, SwapError, Swapped, swap,
+};
 pub use keys::{Csr, KeyError, NodeKey};
 pub use server::{
     LinkHandle, MeshServer, Replies, ServeError, ServerConfig, ServerHandle, ServerLimits,
