@@ -11,6 +11,7 @@ mod seeds;
 mod settings;
 mod settle;
 mod strangers;
+mod suspects;
 mod swap;
 mod timers;
 mod verdict;
@@ -38,7 +39,7 @@ use self::{
 };
 use crate::{
     broadcast::{FactsBoard, FactsDigest, FactsNote},
-    codec::WireCodec,
+    codec::{self, WireCodec},
     identity::{Identity, NodeId},
 };
 
@@ -103,6 +104,8 @@ impl Membership {
     /// When it is not taken. It is counted; nothing else needs to be done.
     pub fn handle_datagram(&mut self, now: Instant, packet: &[u8]) -> Result<(), Refused> {
         let taken = self.admit(packet).and_then(|packet| {
+            let speaker = codec::header(&packet).map_err(|_malformed| Refused::Malformed)?;
+            self.hear(&speaker.src);
             let handled = self.foca.handle_data(&packet, &mut self.effects);
             handled.or_else(|error| refusal(&error))
         });
@@ -117,6 +120,7 @@ impl Membership {
         while let Some(task) = self.timers.take_due(now) {
             match task {
                 Task::Foca(timer) => self.handle_timer(timer),
+                Task::Ask(suspect) => self.ask_suspect(now, suspect),
                 Task::Seeds => self.ask_seeds(now),
                 Task::Housekeeping => self.keep_house(now),
             }

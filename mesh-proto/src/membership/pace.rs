@@ -57,6 +57,8 @@ impl SwapClock {
 const SPACING: Duration = Duration::from_millis(200);
 /// How much of a quiet time is made up for: five at once.
 const BURST: Duration = Duration::from_secs(1);
+/// What routine leaves over for those who join: two.
+const RESERVE: Duration = Duration::from_millis(400);
 
 /// A controller's full swaps, at most five a second over all links: each carries the whole list, both ways.
 #[derive(Debug, Default)]
@@ -68,25 +70,36 @@ pub struct SwapBudget {
 }
 
 impl SwapBudget {
-    /// Whether a full swap may be done now.
+    /// Whether a full swap may be done now. Most who are refused find the digests equal when they ask again: a rumour was
+    /// still under way.
     ///
     /// # Errors
     /// After which time to ask again. Each is told a later time than the one before, so that they do not come together.
     pub fn admit(&mut self, now: Instant) -> Result<(), Duration> {
-        let spent = self.spent.unwrap_or(now).max(floor(now)) + SPACING;
-        if spent <= now + SPACING {
+        self.spend(now, RESERVE)
+    }
+
+    /// The same, for the first swap of a link: who joins knows almost nobody, and does not wait behind routine.
+    ///
+    /// # Errors
+    /// As [`SwapBudget::admit`].
+    pub fn admit_joining(&mut self, now: Instant) -> Result<(), Duration> {
+        self.spend(now, Duration::ZERO)
+    }
+
+    fn spend(&mut self, now: Instant, left_over: Duration) -> Result<(), Duration> {
+        let floor = now.checked_sub(BURST).unwrap_or(now);
+        let spent = self.spent.map_or(floor, |spent| spent.max(floor)) + SPACING;
+        let free_at = spent + left_over;
+        if free_at <= now {
             self.spent = Some(spent);
             return Ok(());
         }
-        let told = self.told.unwrap_or(now).max(spent) + SPACING;
+        let told = self.told.map_or(free_at, |told| told.max(free_at)) + SPACING;
         let after = (told - now).min(PERIOD);
         self.told = Some(now + after);
         Err(after)
     }
-}
-
-fn floor(now: Instant) -> Instant {
-    now.checked_sub(BURST).unwrap_or(now)
 }
 
 #[cfg(test)]
@@ -130,6 +143,19 @@ mod tests {
             .expect("some")
             .saturating_duration_since(start());
         assert!(last < Duration::from_secs(400), "the last waits {last:?}");
+    }
+
+    #[test]
+    fn who_joins_does_not_wait_behind_routine() {
+        let (mut budget, mut waited) = (SwapBudget::default(), 0);
+        for step in 0..1_000 {
+            let now = start() + Duration::from_millis(10 * step);
+            waited += u32::from(budget.admit(now).is_err());
+            if step % 50 == 0 {
+                assert_eq!(budget.admit_joining(now), Ok(()), "step {step}");
+            }
+        }
+        assert!(waited > 900, "routine took all");
     }
 
     #[test]

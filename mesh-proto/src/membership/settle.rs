@@ -9,7 +9,6 @@ use super::{
     effects::Packet,
     event::Event,
     settings::{MAX_EVENTS, MAX_TRANSMITS},
-    timers::Task,
     view::Standing,
 };
 use crate::identity::Identity;
@@ -17,8 +16,8 @@ use crate::identity::Identity;
 impl Membership {
     /// Takes over what foca asked for in its last function.
     pub(super) fn settle(&mut self, now: Instant) {
-        for (after, timer) in self.effects.timers.drain(..) {
-            self.timers.set(now + after, Task::Foca(timer));
+        for (after, timer) in std::mem::take(&mut self.effects.timers) {
+            self.set_timer(now, now + after, timer);
         }
         let notifications = std::mem::take(&mut self.effects.notifications);
         for notification in &notifications {
@@ -66,6 +65,9 @@ impl Membership {
                 self.tell(Event::Down(member));
             }
             OwnedNotification::Rename(before, after) => {
+                if let Some(standing) = self.standing.get_mut(&after.node) {
+                    standing.identity_since = now;
+                }
                 self.tell(Event::Renewed { before, after });
             }
             OwnedNotification::Active => self.tell(Event::Joined),

@@ -62,7 +62,7 @@ impl Membership {
             member.state() != State::Down
                 || standing.is_none_or(|gone| now.saturating_duration_since(gone.since) < SWAP_DOWN)
         };
-        let others = self.foca.iter_membership_state().filter(lately);
+        let others = self.others().filter(lately);
         let mut all: Vec<_> = others.map(Entry::from).collect();
         if !self.left {
             let ours = Member::new(*self.identity(), self.effects.incarnation, State::Alive);
@@ -83,11 +83,11 @@ impl Membership {
         for entry in entries {
             let told = Member::from(entry);
             match known.get(&entry.node) {
+                // We know best who we are, but not that others think we are gone.
                 _ if entry.node == ours.node => {
-                    // We know best whether we are there, but not that others think we are not.
-                    if told.id() != &ours || told.state() != State::Alive {
-                        news.push(told);
-                    }
+                    news.extend(
+                        (*told.id() == ours && told.state() != State::Alive).then_some(told),
+                    );
                 }
                 Some(known) if is_news(known, &told) => news.push(told),
                 Some(_) => {}

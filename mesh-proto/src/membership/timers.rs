@@ -16,6 +16,7 @@ enum Duty {
     Indirect,
     Probe,
     Suspect(NodeId),
+    Ask(NodeId),
     Announce,
     Gossip,
     Forget(NodeId),
@@ -29,6 +30,8 @@ enum Duty {
 pub(super) enum Task {
     /// Give it back to foca.
     Foca(Timer<Identity>),
+    /// Ask whom we suspect whether it is there.
+    Ask(Identity),
     /// Announce ourselves to the seeds.
     Seeds,
     /// Throw away what is old.
@@ -47,6 +50,7 @@ impl Task {
             Self::Foca(Timer::PeriodicGossip(_)) => Duty::Gossip,
             Self::Foca(Timer::RemoveDown(member)) => Duty::Forget(member.node),
             Self::Foca(Timer::PeriodicAnnounceDown(_)) => Duty::AnnounceDown,
+            Self::Ask(suspect) => Duty::Ask(suspect.node),
             Self::Seeds => Duty::Seeds,
             Self::Housekeeping => Duty::Housekeeping,
         }
@@ -73,6 +77,20 @@ impl Timers {
         }
         self.set.insert(duty, at);
         self.due.insert((at, duty), task);
+    }
+
+    /// Whether we are about to declare this node down.
+    pub(super) fn suspects(&self, node: NodeId) -> bool {
+        self.set.contains_key(&Duty::Suspect(node))
+    }
+
+    /// Gives up a suspicion of our own.
+    pub(super) fn acquit(&mut self, node: NodeId) {
+        for duty in [Duty::Suspect(node), Duty::Ask(node)] {
+            if let Some(at) = self.set.remove(&duty) {
+                self.due.remove(&(at, duty));
+            }
+        }
     }
 
     pub(super) fn next_at(&self) -> Option<Instant> {

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use foca::{Member, State};
 
-use super::{Membership, view::Standing};
-use crate::message::link::Verdict;
+use super::{Membership, settings::VERDICT_TRAVELS, view::Standing};
+use crate::{identity::Identity, message::link::Verdict};
 
 /// What became of a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,8 @@ pub enum Applied {
     Now,
     /// It was down already; the reason was noted.
     Already,
-    /// It is about a life of the node that we know nothing of, or about ourselves: the link settles that.
+    /// It is about a life of the node that we know nothing of, or about one that ended: the node has come back. Or it is
+    /// about ourselves: the link settles that.
     NotMeant,
 }
 
@@ -27,6 +28,9 @@ impl Membership {
             return Applied::NotMeant;
         };
         let was_down = member.state() == State::Down;
+        if !was_down && self.came_back_lately(now, member.id()) {
+            return Applied::NotMeant;
+        }
         if !was_down {
             let down = [Member::down(*member.id())];
             let applied = self
@@ -43,5 +47,14 @@ impl Membership {
         } else {
             Applied::Now
         }
+    }
+
+    /// A verdict that comes late would throw out again who has just shown that it lives, and each of its lives in turn.
+    fn came_back_lately(&self, now: Instant, member: &Identity) -> bool {
+        let standing = self.standing.get(&member.node);
+        member.renewals > 0
+            && standing.is_some_and(|standing| {
+                now.saturating_duration_since(standing.identity_since) < VERDICT_TRAVELS
+            })
     }
 }

@@ -17,6 +17,8 @@ use crate::{identity::Identity, message::link::VerdictState};
 pub(super) struct Standing {
     /// Since when it is there, or gone.
     pub(super) since: Instant,
+    /// Since when we know its present identity.
+    pub(super) identity_since: Instant,
     /// What a controller said when it went.
     pub(super) verdict: Option<VerdictState>,
 }
@@ -25,6 +27,7 @@ impl Standing {
     pub(super) fn since(now: Instant) -> Self {
         Self {
             since: now,
+            identity_since: now,
             verdict: None,
         }
     }
@@ -34,11 +37,7 @@ impl Membership {
     /// All other members that are there or were lately, in the order of their ids.
     #[must_use]
     pub fn members(&self, now: Instant) -> Vec<MemberView> {
-        let mut all: Vec<_> = self
-            .foca
-            .iter_membership_state()
-            .map(|member| self.view(now, member))
-            .collect();
+        let mut all: Vec<_> = self.others().map(|member| self.view(now, member)).collect();
         all.sort_unstable_by_key(|view| view.identity.node);
         all
     }
@@ -52,6 +51,13 @@ impl Membership {
     /// The other members that are there, in no order.
     pub fn active_members(&self) -> impl Iterator<Item = &Identity> {
         self.foca.iter_members().map(Member::id)
+    }
+
+    /// foca also lists our own earlier identities, as down.
+    pub(super) fn others(&self) -> impl Iterator<Item = &Member<Identity>> {
+        let ours = self.identity().node;
+        let all = self.foca.iter_membership_state();
+        all.filter(move |member| member.id().node != ours)
     }
 
     fn view(&self, now: Instant, member: &Member<Identity>) -> MemberView {
