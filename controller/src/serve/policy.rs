@@ -6,7 +6,7 @@ use ipxe_net::dhcp::own_addresses;
 use crate::{
     config::Config,
     management_os,
-    state::policy::{ManagementOs, Policy},
+    state::policy::{Accept, ManagementOs, Policy},
 };
 
 /// The policy as of now.
@@ -29,6 +29,8 @@ pub(super) fn of(config: &Config) -> Policy {
     management.sort_by_key(|os| os.flavour != config.flavour);
     Policy {
         discovery: config.discovery,
+        accept: Accept::default(),
+        mesh: None,
         management,
         management_cmdline: config.management_cmdline.clone(),
         idle_wait_s: config.idle_wait_s,

@@ -301,7 +301,9 @@ impl Activation {
                 "all its files were fetched".to_owned(),
                 now,
             )),
-            (Kind::OneShot, Evidence::Callback) | (Kind::Standing, _) => Step::Next(self),
+            (Kind::OneShot, Evidence::Callback | Evidence::Agent) | (Kind::Standing, _) => {
+                Step::Next(self)
+            }
         }
     }
 

@@ -244,7 +244,8 @@ fn management(case: &Case<'_>, why: &mut Vec<Why>) -> Found {
                 "discovery is for registered machines only (discovery = \"registered\")",
             );
         }
-        (Discovery::Registered, Standing::Registered) | (Discovery::All, _) => {}
+        (Discovery::Registered, Standing::Registered | Standing::Accepted)
+        | (Discovery::All, _) => {}
     }
     if let Some(found) = discovered_lately(case) {
         return passed(why, RULE, found);
@@ -315,7 +316,7 @@ fn last_resort(
     local: LocalBoot,
     why: &mut Vec<Why>,
 ) -> BootPlan {
-    let ours = machine.is_some_and(|m| m.standing == Standing::Registered);
+    let ours = machine.is_some_and(|m| m.standing.is_ours());
     if !ours && view.policy.discovery != Discovery::All {
         decided(
             why,

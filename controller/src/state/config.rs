@@ -113,6 +113,8 @@ pub enum Evidence {
     Fetched,
     /// The booted system calls `…/done` or `…/failed`.
     Callback,
+    /// The agent in the booted system reports over its link, which nobody else can.
+    Agent,
 }
 
 /// A boot config.

@@ -1,15 +1,21 @@
 //! A machine: its own random id, and attributes that may change or repeat.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr};
 
 use ipxe::{Firmware, LocalBoot, MacAddr};
+use mesh_proto::identity::{BadNodeId, NodeId};
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
+use super::{
+    Timestamp,
+    matching::Identity,
+    trust::{Digest, secret::BootSecret, token::TokenId},
+};
 
-/// A machine's random id, 16 hex digits; what stays when NICs, names and boards change.
+/// A machine's random id, 16 hex digits; what stays when NICs, names and boards change. It is also the id of the
+/// machine's node in the mesh.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct MachineId(String);
 
 impl MachineId {
@@ -23,6 +29,40 @@ impl MachineId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The machine's node in the mesh.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.0.parse().expect("every constructor writes a node id")
+    }
+}
+
+impl From<NodeId> for MachineId {
+    fn from(node: NodeId) -> Self {
+        Self(node.to_string())
+    }
+}
+
+impl FromStr for MachineId {
+    type Err = BadNodeId;
+
+    fn from_str(text: &str) -> Result<Self, BadNodeId> {
+        text.parse::<NodeId>().map(Self::from)
+    }
+}
+
+impl TryFrom<String> for MachineId {
+    type Error = BadNodeId;
+
+    fn try_from(text: String) -> Result<Self, BadNodeId> {
+        text.parse()
+    }
+}
+
+impl From<MachineId> for String {
+    fn from(id: MachineId) -> Self {
+        id.0
     }
 }
 
@@ -99,6 +139,12 @@ impl MachineName {
     pub fn from_mac(mac: MacAddr) -> Self {
         Self(mac.hyphens())
     }
+
+    /// The name of a machine that nobody named and whose cards are all known at others.
+    #[must_use]
+    pub fn from_id(id: &MachineId) -> Self {
+        Self(format!("machine-{id}"))
+    }
 }
 
 /// How far we trust that this machine is ours (DESIGN §5).
@@ -109,6 +155,62 @@ pub enum Standing {
     Seen,
     /// A person registered its MAC.
     Registered,
+    /// One of its keys was taken: something may be written to its disk.
+    Accepted,
+}
+
+impl Standing {
+    /// Whether a person said that the machine is ours.
+    #[must_use]
+    pub fn is_ours(self) -> bool {
+        match self {
+            Self::Seen => false,
+            Self::Registered | Self::Accepted => true,
+        }
+    }
+}
+
+/// How and when a machine was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acceptance {
+    /// How.
+    pub how: AcceptedBy,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The ways to be accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "by")]
+pub enum AcceptedBy {
+    /// It was registered, and enrolled with its boot's secret (`accept = "registered"`).
+    BootSecret,
+    /// It showed a join token.
+    Token {
+        /// Which.
+        id: TokenId,
+    },
+    /// A person said so.
+    Person {
+        /// Whether the pairing codes were compared.
+        code: bool,
+    },
+}
+
+/// Two claims for one machine: nothing destructive is done to it until a person decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dispute {
+    /// When the newcomer came.
+    pub at: Timestamp,
+    /// The newcomer's key.
+    pub newcomer: Digest,
+    /// Where it came from.
+    pub from: IpAddr,
+    /// What speaks against it, for people.
+    pub why: String,
+    /// What tells the newcomer from others, should it be the one to keep.
+    #[serde(default)]
+    pub identity: Identity,
 }
 
 /// The boot of the management OS that a machine was given last.
@@ -118,6 +220,9 @@ pub struct DiscoveryBoot {
     pub at: Timestamp,
     /// The session it was served to; retries of that session get it again.
     pub session: String,
+    /// The secret in that script.
+    #[serde(default)]
+    pub secret: Option<BootSecret>,
 }
 
 /// Everything known about a machine.
@@ -127,8 +232,14 @@ pub struct Machine {
     pub id: MachineId,
     /// Its name; unique.
     pub name: MachineName,
-    /// Seen or registered.
+    /// Seen, registered or accepted.
     pub standing: Standing,
+    /// How it came to be accepted, when it is.
+    #[serde(default)]
+    pub accepted: Option<Acceptance>,
+    /// Two claims to be it.
+    #[serde(default)]
+    pub disputed: Option<Dispute>,
     /// Addresses of its NICs that booted or were registered.
     pub macs: BTreeSet<MacAddr>,
     /// SMBIOS uuid as its firmware told; may repeat among machines, may be zero.
@@ -160,6 +271,8 @@ impl Machine {
             id,
             name: MachineName::from_mac(mac),
             standing: Standing::Seen,
+            accepted: None,
+            disputed: None,
             macs: BTreeSet::from([mac]),
             uuid: None,
             serial: None,

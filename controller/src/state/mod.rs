@@ -5,15 +5,20 @@
 
 pub mod activation;
 pub mod boot;
+pub mod command;
 pub mod config;
 pub mod event;
+pub mod facts;
 pub mod lease;
 pub mod machine;
+pub mod matching;
+pub mod member;
 pub mod ops;
 pub mod policy;
 pub mod record;
 pub mod template;
 pub mod transition;
+pub mod trust;
 pub mod view;
 
 pub use jiff::Timestamp;

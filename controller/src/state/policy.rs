@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipxe::{Arch, LocalBoot};
 use serde::{Deserialize, Serialize};
 
-use super::lease::Subnet;
+use super::{lease::Subnet, trust::Digest};
 
 /// Which machines boot the management OS without being told to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -18,6 +18,28 @@ pub enum Discovery {
     Registered,
     /// Every machine that asks, also unknown ones.
     All,
+}
+
+/// What makes a registered machine an accepted one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Accept {
+    /// Its first enrolment with the boot's secret.
+    #[default]
+    Registered,
+    /// A person, who compares the pairing code.
+    Manual,
+}
+
+/// The mesh, as a booting machine is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MeshPolicy {
+    /// The site's name, a host-name label.
+    pub site: String,
+    /// SHA-256 of the CA certificate's DER.
+    pub ca_sha256: Digest,
+    /// UDP port of the link.
+    pub port: u16,
 }
 
 /// A management OS that can be booted.
@@ -38,6 +60,10 @@ pub struct ManagementOs {
 pub struct Policy {
     /// Who boots the management OS.
     pub discovery: Discovery,
+    /// What makes a registered machine an accepted one.
+    pub accept: Accept,
+    /// The mesh; `None`: there is none, and the management OS is told of none.
+    pub mesh: Option<MeshPolicy>,
     /// Installed management OSes, the preferred one first.
     pub management: Vec<ManagementOs>,
     /// Kernel arguments for the management OS, such as its consoles.

@@ -6,10 +6,21 @@ use ipxe::MacAddr;
 
 use super::{
     activation::{Activation, ActivationId},
+    command::{CommandId, CommandRecord},
     config::{BootConfig, ConfigName},
     event::Event,
+    facts::FactsRecord,
     lease::{Declined, LeaseRecord, Reservation},
     machine::{Machine, MachineId},
+    member::Member,
+    trust::{
+        Digest,
+        key::{EnrolledKey, Serial},
+        pending::Pending,
+        ring::KeyRing,
+        stamp::Stamp,
+        token::{JoinToken, TokenId},
+    },
 };
 
 /// A stored value; its key is inside. Shared, so that the view keeps it without a copy.
@@ -29,6 +40,22 @@ pub enum Record {
     Declined(Declined),
     /// An event, by sequence number.
     Event(Arc<Event>),
+    /// An enrolled key, by its certificate's serial.
+    EnrolledKey(Arc<EnrolledKey>),
+    /// A key that waits for a person, by its own digest.
+    Pending(Arc<Pending>),
+    /// A join token, by name.
+    Token(Arc<JoinToken>),
+    /// A machine's facts.
+    Facts(Arc<FactsRecord>),
+    /// A machine's agent in the mesh.
+    Member(Arc<Member>),
+    /// A command, by number.
+    Command(Arc<CommandRecord>),
+    /// The gossip key ring; there is one.
+    Ring(Arc<KeyRing>),
+    /// The newest issuing time; there is one.
+    Stamp(Stamp),
 }
 
 /// The key of a stored value.
@@ -48,6 +75,22 @@ pub enum Key {
     Declined(Ipv4Addr),
     /// See [`Record::Event`].
     Event(u64),
+    /// See [`Record::EnrolledKey`].
+    EnrolledKey(Serial),
+    /// See [`Record::Pending`].
+    Pending(Digest),
+    /// See [`Record::Token`].
+    Token(TokenId),
+    /// See [`Record::Facts`].
+    Facts(MachineId),
+    /// See [`Record::Member`].
+    Member(MachineId),
+    /// See [`Record::Command`].
+    Command(CommandId),
+    /// See [`Record::Ring`].
+    Ring,
+    /// See [`Record::Stamp`].
+    Stamp,
 }
 
 /// One write of a transaction.
@@ -71,6 +114,14 @@ impl Record {
             Self::Reservation(r) => Key::Reservation(r.mac),
             Self::Declined(d) => Key::Declined(d.ip),
             Self::Event(e) => Key::Event(e.seq),
+            Self::EnrolledKey(k) => Key::EnrolledKey(k.serial.clone()),
+            Self::Pending(p) => Key::Pending(p.key),
+            Self::Token(t) => Key::Token(t.id.clone()),
+            Self::Facts(f) => Key::Facts(f.machine.clone()),
+            Self::Member(m) => Key::Member(m.machine.clone()),
+            Self::Command(c) => Key::Command(c.id),
+            Self::Ring(_) => Key::Ring,
+            Self::Stamp(_) => Key::Stamp,
         }
     }
 }
@@ -97,4 +148,19 @@ macro_rules! put {
     )+};
 }
 
-put!(Machine => Machine, BootConfig => Config, Activation => Activation, LeaseRecord => Lease, Reservation => Reservation, Declined => Declined);
+put!(
+    Machine => Machine,
+    BootConfig => Config,
+    Activation => Activation,
+    LeaseRecord => Lease,
+    Reservation => Reservation,
+    Declined => Declined,
+    EnrolledKey => EnrolledKey,
+    Pending => Pending,
+    JoinToken => Token,
+    FactsRecord => Facts,
+    Member => Member,
+    CommandRecord => Command,
+    KeyRing => Ring,
+    Stamp => Stamp,
+);

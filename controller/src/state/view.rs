@@ -3,6 +3,8 @@
 //! The maps share structure (imbl), so that the writer can keep a copy per transaction and publish it at the price of
 //! the entries that changed.
 
+mod mesh;
+
 use std::{net::Ipv4Addr, sync::Arc};
 
 use imbl::{HashMap, OrdMap, OrdSet};
@@ -40,6 +42,7 @@ pub struct View {
     reservation_by_ip: OrdMap<Ipv4Addr, MacAddr>,
     declined: OrdMap<Ipv4Addr, Declined>,
     events: OrdMap<u64, Arc<Event>>,
+    mesh: mesh::MeshView,
 }
 
 impl View {
@@ -192,7 +195,12 @@ impl View {
                 self.forget(&record.key());
                 self.insert(record.clone());
             }
-            Write::Delete(key) => self.forget(key),
+            Write::Delete(key) => {
+                self.forget(key);
+                if let Key::Machine(id) = key {
+                    self.index_identity(id);
+                }
+            }
         }
     }
 
@@ -203,7 +211,9 @@ impl View {
                     self.machine_by_mac.insert(*mac, m.id.clone());
                 }
                 self.machine_by_name.insert(m.name.clone(), m.id.clone());
-                self.machines.insert(m.id.clone(), m);
+                let id = m.id.clone();
+                self.machines.insert(id.clone(), m);
+                self.index_identity(&id);
             }
             Record::Config(c) => {
                 self.configs.insert(c.name.clone(), c);
@@ -235,6 +245,14 @@ impl View {
             Record::Event(e) => {
                 self.events.insert(e.seq, e);
             }
+            Record::EnrolledKey(_)
+            | Record::Pending(_)
+            | Record::Token(_)
+            | Record::Facts(_)
+            | Record::Member(_)
+            | Record::Command(_)
+            | Record::Ring(_)
+            | Record::Stamp(_) => self.insert_mesh(record),
         }
     }
 
@@ -262,6 +280,14 @@ impl View {
             Key::Event(seq) => {
                 self.events.remove(seq);
             }
+            Key::EnrolledKey(_)
+            | Key::Pending(_)
+            | Key::Token(_)
+            | Key::Facts(_)
+            | Key::Member(_)
+            | Key::Command(_)
+            | Key::Ring
+            | Key::Stamp => self.forget_mesh(key),
         }
     }
 

@@ -7,8 +7,9 @@ use std::{fmt, io};
 
 use super::Table;
 
-/// The newest layout of tables, keys and values that this program reads and writes.
-pub const SCHEMA: u32 = 1;
+/// The newest layout of tables, keys and values that this program reads and writes. Older ones are read as they are:
+/// what they lack has a default. 2: trust, facts, members, commands; machines that are accepted.
+pub const SCHEMA: u32 = 2;
 
 /// One row put (`Some`) or deleted (`None`).
 #[derive(Debug, Clone, PartialEq, Eq)]

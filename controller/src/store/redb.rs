@@ -140,7 +140,7 @@ fn make(path: &Path) -> Result<(), Fault> {
     Ok(fs::File::open(folder)?.sync_all()?)
 }
 
-/// The file's layout; a new file gets ours.
+/// The file's layout. A new file gets ours, and so does an older one, which from now on may hold what only we can read.
 fn schema(database: &Database) -> Result<u32, Fault> {
     let found = {
         let reading = database.begin_read()?;
@@ -150,7 +150,7 @@ fn schema(database: &Database) -> Result<u32, Fault> {
             Err(error) => return Err(error.into()),
         }
     };
-    if let Some(found) = found {
+    if let Some(found) = found.filter(|found| *found >= SCHEMA) {
         return Ok(found);
     }
     let writing = database.begin_write()?;

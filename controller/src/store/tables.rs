@@ -22,11 +22,19 @@ pub enum Table {
     Reservations,
     Declined,
     Events,
+    Keys,
+    Pending,
+    Tokens,
+    Facts,
+    Members,
+    Commands,
+    Ring,
+    Stamp,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 15] = [
         Self::Machines,
         Self::Configs,
         Self::Activations,
@@ -34,6 +42,14 @@ impl Table {
         Self::Reservations,
         Self::Declined,
         Self::Events,
+        Self::Keys,
+        Self::Pending,
+        Self::Tokens,
+        Self::Facts,
+        Self::Members,
+        Self::Commands,
+        Self::Ring,
+        Self::Stamp,
     ];
 
     /// Its name in the database.
@@ -47,9 +63,20 @@ impl Table {
             Self::Reservations => "reservations",
             Self::Declined => "declined",
             Self::Events => "events",
+            Self::Keys => "keys",
+            Self::Pending => "pending",
+            Self::Tokens => "tokens",
+            Self::Facts => "facts",
+            Self::Members => "members",
+            Self::Commands => "commands",
+            Self::Ring => "ring",
+            Self::Stamp => "stamp",
         }
     }
 }
+
+/// The key of a table that has one row.
+const ONLY_ROW: &[u8] = b"site";
 
 /// Where the value of `key` is kept.
 #[must_use]
@@ -62,6 +89,14 @@ pub(crate) fn place_of(key: &Key) -> (Table, Vec<u8>) {
         Key::Reservation(mac) => (Table::Reservations, mac.0.into()),
         Key::Declined(ip) => (Table::Declined, ip.octets().into()),
         Key::Event(seq) => (Table::Events, seq.to_be_bytes().into()),
+        Key::EnrolledKey(serial) => (Table::Keys, serial.as_str().into()),
+        Key::Pending(key) => (Table::Pending, key.0.into()),
+        Key::Token(id) => (Table::Tokens, id.as_str().into()),
+        Key::Facts(id) => (Table::Facts, id.as_str().into()),
+        Key::Member(id) => (Table::Members, id.as_str().into()),
+        Key::Command(id) => (Table::Commands, id.0.to_be_bytes().into()),
+        Key::Ring => (Table::Ring, ONLY_ROW.into()),
+        Key::Stamp => (Table::Stamp, ONLY_ROW.into()),
     }
 }
 
@@ -87,6 +122,14 @@ fn to_json(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
         Record::Reservation(r) => json(r),
         Record::Declined(d) => json(d),
         Record::Event(e) => json(e),
+        Record::EnrolledKey(k) => json(k),
+        Record::Pending(p) => json(p),
+        Record::Token(t) => json(t),
+        Record::Facts(f) => json(f),
+        Record::Member(m) => json(m),
+        Record::Command(c) => json(c),
+        Record::Ring(r) => json(r),
+        Record::Stamp(s) => json(s),
     }
 }
 
@@ -106,6 +149,14 @@ pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, S
         Table::Reservations => json(value).map(Record::Reservation),
         Table::Declined => serde_json::from_slice(value).map(Record::Declined),
         Table::Events => json(value).map(Record::Event),
+        Table::Keys => json(value).map(Record::EnrolledKey),
+        Table::Pending => json(value).map(Record::Pending),
+        Table::Tokens => json(value).map(Record::Token),
+        Table::Facts => json(value).map(Record::Facts),
+        Table::Members => json(value).map(Record::Member),
+        Table::Commands => json(value).map(Record::Command),
+        Table::Ring => json(value).map(Record::Ring),
+        Table::Stamp => serde_json::from_slice(value).map(Record::Stamp),
     }
     .map_err(|e| format!("a row of table {}: {e}", table.name()))?;
     if place_of(&record.key()) == (table, key.to_vec()) {

@@ -318,8 +318,58 @@ fn a_file_of_a_newer_version_is_refused_and_not_touched() {
     drop(database);
     let told = refused(&path);
     assert!(
-        told.contains("newer enforcer (schema 9, this one knows 1)"),
+        told.contains("newer enforcer (schema 9, this one knows 2)"),
         "{told}"
+    );
+}
+
+#[test]
+fn a_file_of_an_older_version_is_read_and_then_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("enforcer.redb");
+    drop(Redb::open(&path).unwrap());
+    let write = |schema: u32, row: Option<&[u8]>| {
+        let meta = redb::TableDefinition::<&str, u32>::new("meta");
+        let machines = redb::TableDefinition::<&[u8], &[u8]>::new("machines");
+        let database = redb::Database::open(&path).unwrap();
+        let writing = database.begin_write().unwrap();
+        let before = writing
+            .open_table(meta)
+            .unwrap()
+            .insert("schema", schema)
+            .unwrap()
+            .map(|row| row.value());
+        if let Some(row) = row {
+            let mut table = writing.open_table(machines).unwrap();
+            table.insert(b"0000000000000001".as_slice(), row).unwrap();
+        }
+        writing.commit().unwrap();
+        before
+    };
+    // As version 1 wrote it.
+    let machine = br#"{"id":"0000000000000001","name":"web1","standing":"registered","macs":["02:00:00:00:00:01"],
+        "discovery":{"at":"2026-01-01T00:00:00Z","session":"s"},
+        "first_seen":"2026-01-01T00:00:00Z","last_seen":"2026-01-01T00:00:00Z"}"#;
+    write(1, Some(machine));
+    let store = open(Redb::open(&path).unwrap());
+    let view = store.view();
+    let known = view.machine_by_mac(MAC).unwrap();
+    assert!(known.accepted.is_none() && known.discovery.as_ref().unwrap().secret.is_none());
+    drop(store);
+    drop(view);
+    let redb = loop {
+        // The store's thread lets the file go in its own time.
+        match Redb::open(&path) {
+            Ok(redb) => break redb,
+            Err(BackendError::InUse { .. }) => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    drop(redb);
+    assert_eq!(
+        write(2, None),
+        Some(2),
+        "an older program refuses it from now on"
     );
 }
 

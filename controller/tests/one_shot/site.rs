@@ -249,7 +249,7 @@ fn config(evidence: Evidence) -> BootConfig {
         },
         // An answer file is read after the boot files: only a callback can close such a config.
         answers: match evidence {
-            Evidence::Fetched => BTreeMap::new(),
+            Evidence::Fetched | Evidence::Agent => BTreeMap::new(),
             Evidence::Callback => BTreeMap::from([(
                 "preseed.cfg".to_owned(),
                 "# {{ name }}\nok {{ done }}\nbad {{ failed }}\n".to_owned(),

@@ -46,6 +46,8 @@ words! {
         Seen = "seen",
         /// A person registered its MAC.
         Registered = "registered",
+        /// One of its keys was taken: something may be written to its disk.
+        Accepted = "accepted",
     }
     /// How a machine is sent to its own disk.
     LocalBoot mirrors ipxe::LocalBoot {
@@ -66,6 +68,8 @@ words! {
         Fetched = "fetched",
         /// The booted system called back.
         Callback = "callback",
+        /// The agent in the booted system reported over its link.
+        Agent = "agent",
     }
     /// Whether an activation ends with its first success.
     Kind mirrors activation::Kind {

@@ -104,7 +104,7 @@ fn hostname(view: &View, mac: MacAddr) -> Option<String> {
         let machine = view.machine_by_mac(mac)?;
         match machine.standing {
             Standing::Seen => None,
-            Standing::Registered => Some(machine.name.as_str().to_owned()),
+            Standing::Registered | Standing::Accepted => Some(machine.name.as_str().to_owned()),
         }
     })
 }

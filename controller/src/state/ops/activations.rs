@@ -6,7 +6,7 @@ use crate::state::{
     config::{ConfigName, Evidence},
     event::Draft,
     machine::Standing,
-    ops::MachineRef,
+    ops::{MachineRef, commands::expire_overdue as expire_commands},
 };
 
 /// Closed activations kept per machine, for its history.
@@ -189,7 +189,7 @@ impl Transition for Deactivate {
     }
 }
 
-/// Closes what is past its time limit.
+/// Closes what is past its time limit: activations, and commands that nobody took.
 #[derive(Debug, Clone, Copy)]
 pub struct ExpireOverdue;
 
@@ -207,6 +207,7 @@ impl Transition for ExpireOverdue {
             ));
             changes.write(closed);
         }
+        expire_commands(view, now, &mut changes);
         (changes, ())
     }
 }

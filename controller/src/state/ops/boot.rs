@@ -77,6 +77,7 @@ impl ClaimBoot {
             machine.discovery = Some(DiscoveryBoot {
                 at: now,
                 session: self.session().to_owned(),
+                secret: None,
             });
             changes.write(machine);
         }

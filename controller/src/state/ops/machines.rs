@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use ipxe::{Firmware, LocalBoot, MacAddr};
 
+use super::{enrol::forget_everything_of, ring::want_rotation};
 use crate::state::{
-    Changes, Key, Timestamp, Transition, View,
+    Changes, Timestamp, Transition, View,
     event::Draft,
     machine::{Machine, MachineId, MachineName, Standing},
 };
@@ -107,7 +108,9 @@ impl RegisterMachine {
             check_name(view, name, &machine.id)?;
             machine.name = name.clone();
         }
-        machine.standing = Standing::Registered;
+        if machine.standing == Standing::Seen {
+            machine.standing = Standing::Registered;
+        }
         Ok(machine)
     }
 }
@@ -182,10 +185,15 @@ impl Transition for DeleteMachine {
             );
         };
         let mut changes = Changes::none();
-        for activation in view.activations_of(&machine.id) {
-            changes.write(Key::Activation(activation.id));
+        let knew = view.live_keys_of(&machine.id).next().is_some();
+        if knew {
+            want_rotation(
+                view,
+                format!("{} was forgotten", machine.name),
+                &mut changes,
+            );
         }
-        changes.write(Key::Machine(machine.id.clone()));
+        forget_everything_of(view, &machine.id, &mut changes);
         changes.event(
             Draft::new("machine.deleted", format!("{} was forgotten", machine.name))
                 .machine(&machine.id),
@@ -256,11 +264,11 @@ fn bounded(text: &str) -> String {
         .collect()
 }
 
-fn make_room(view: &View, changes: &mut Changes) {
+pub(super) fn make_room(view: &View, changes: &mut Changes) {
     let seen = || view.machines().filter(|m| m.standing == Standing::Seen);
     if seen().count() >= MAX_SEEN
         && let Some(oldest) = seen().min_by_key(|m| m.last_seen)
     {
-        changes.write(Key::Machine(oldest.id.clone()));
+        forget_everything_of(view, &oldest.id, changes);
     }
 }

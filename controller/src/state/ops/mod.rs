@@ -1,13 +1,33 @@
 //! The transitions: every change Enforcer makes to what it knows, a file per subject.
 
+mod acceptance;
 mod activations;
 mod boot;
+mod commands;
 mod configs;
+mod enrol;
+mod facts;
+mod keys;
 mod machines;
+mod members;
+mod pending;
 mod reservations;
+mod ring;
+mod tokens;
 
+pub use acceptance::{
+    AcceptError, AcceptMachine, Accepted, Keep, RefuseMachine, Refused, ResolveDispute,
+};
 pub use activations::{Activate, ActivateError, Deactivate, ExpireOverdue};
 pub use boot::{BeginFetch, Callback, CallbackAnswer, ClaimBoot, FetchAnswer, FileSent};
+pub use commands::{CommandError, CommandWord, IssueCommand, Settle};
 pub use configs::{ConfigError, DeleteConfig, SetConfig};
+pub use enrol::{Claim, Enrol, EnrolOutcome, Grant};
+pub use facts::RecordFacts;
+pub use keys::{ConfirmClock, RenewKey, RevokeKeys};
 pub use machines::{DeleteMachine, MachineError, MachineRef, RegisterMachine, Saw, UpdateMachine};
+pub use members::{LinkOpened, LinkVerdict, OpenLink, SettleAfterStart};
+pub use pending::Withdraw;
 pub use reservations::{DeleteReservation, ReservationError, SetReservation};
+pub use ring::{DropRetired, RotateRing, UseRing};
+pub use tokens::{CreateToken, MAX_TOKEN_LIFE, RevokeToken, TokenError};

@@ -1,0 +1,268 @@
+//! Commands are issued and settled.
+
+use mesh_proto::message::{command::Command, enrol::Level};
+
+use super::MachineRef;
+use crate::state::{
+    Changes, Key, Timestamp, Transition, View,
+    command::{CommandId, CommandRecord, CommandStage, KEPT, MAX_OPEN},
+    event::Draft,
+    machine::{Machine, Standing},
+    member::Member,
+    trust::admit::needs,
+};
+
+/// Longest word of an agent about a command, characters.
+const MAX_WORDS: usize = 300;
+
+/// Why a command cannot be given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// No such machine.
+    #[error("no machine is called '{0}'; `enforcer machines list` shows the known ones")]
+    NoMachine(String),
+    /// It never had a link.
+    #[error(
+        "{0} is no member: no agent runs on it; start it into the management OS, or install the agent"
+    )]
+    NoMember(String),
+    /// Its link does not speak.
+    #[error("{name} is {state} ({why}); it can be asked when it is back")]
+    NotAlive {
+        /// Which.
+        name: String,
+        /// `unreachable`, `down` or `left`.
+        state: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// Nobody said that it is ours.
+    #[error("{0} is not accepted; accept it first: `enforcer machines accept {0}`")]
+    NotAccepted(String),
+    /// Two claims.
+    #[error(
+        "{0} is disputed; decide first which one it is: `enforcer machines resolve {0} --keep enrolled|newcomer`"
+    )]
+    Disputed(String),
+    /// The key was proved too weakly.
+    #[error(
+        "{0}'s key was not proved well enough for {1}; compare its pairing code: `enforcer machines accept {0} --code ...`"
+    )]
+    LevelTooLow(String, &'static str),
+    /// Too much at once.
+    #[error("{0} has {MAX_OPEN} commands open; wait until one is settled")]
+    TooMany(String),
+}
+
+/// A person gives a machine a command.
+#[derive(Debug, Clone)]
+pub struct IssueCommand {
+    /// Whom.
+    pub machine: MachineRef,
+    /// What.
+    pub command: Command,
+    /// Good for so long after its receipt, milliseconds.
+    pub ttl_ms: u32,
+    /// Who, for people.
+    pub by: String,
+}
+
+impl Transition for IssueCommand {
+    type Outcome = Result<CommandRecord, CommandError>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        let mut changes = Changes::none();
+        let (machine, member) = match self.allowed(view) {
+            Ok(both) => both,
+            Err(error) => return (changes, Err(error)),
+        };
+        let record = CommandRecord {
+            id: view.next_command(),
+            machine: machine.id.clone(),
+            boot_id: member.boot_id.clone(),
+            command: self.command.clone(),
+            ttl_ms: self.ttl_ms,
+            by: self.by.clone(),
+            issued: now,
+            stage: CommandStage::Issued,
+            text: None,
+            settled: None,
+        };
+        forget_oldest(view, &machine, &mut changes);
+        let text = format!(
+            "{} asked {} to {}",
+            self.by,
+            machine.name,
+            self.command.name()
+        );
+        changes.event(about("command.issued", &record, text));
+        changes.write(record.clone());
+        (changes, Ok(record))
+    }
+}
+
+impl IssueCommand {
+    fn allowed(&self, view: &View) -> Result<(Machine, Member), CommandError> {
+        let missing = || CommandError::NoMachine(self.machine.0.clone());
+        let machine = Machine::clone(&*self.machine.find(view).ok_or_else(missing)?);
+        let name = || machine.name.to_string();
+        let no_member = || CommandError::NoMember(name());
+        let member = view.member(&machine.id).ok_or_else(no_member)?;
+        if !member.is_alive() {
+            return Err(CommandError::NotAlive {
+                name: name(),
+                state: member.state.word(),
+                why: member.why.clone(),
+            });
+        }
+        let needs = needs(&self.command);
+        if needs.accepted && machine.disputed.is_some() {
+            return Err(CommandError::Disputed(name()));
+        }
+        if needs.accepted && machine.standing != Standing::Accepted {
+            return Err(CommandError::NotAccepted(name()));
+        }
+        let level = view.key(&member.serial).map_or(Level::T1, |k| k.level);
+        if level < needs.level {
+            return Err(CommandError::LevelTooLow(name(), self.command.name()));
+        }
+        let open = view.commands_of(&machine.id).filter(|c| c.stage.is_open());
+        if open.count() >= MAX_OPEN {
+            return Err(CommandError::TooMany(name()));
+        }
+        let member = Member::clone(member);
+        Ok((machine, member))
+    }
+}
+
+fn forget_oldest(view: &View, machine: &Machine, changes: &mut Changes) {
+    let settled: Vec<_> = view
+        .commands_of(&machine.id)
+        .filter(|c| !c.stage.is_open())
+        .map(|c| c.id)
+        .collect();
+    // The newest number is never given twice, so its record stays.
+    for id in settled.iter().take(settled.len().saturating_sub(KEPT)) {
+        changes.write(Key::Command(*id));
+    }
+}
+
+fn about(kind: &str, command: &CommandRecord, text: String) -> Draft {
+    Draft::new(kind, text)
+        .machine(&command.machine)
+        .field("command", command.id.to_string())
+        .field("do", command.command.name())
+}
+
+/// How far a command is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandWord {
+    /// It goes out now.
+    Sent,
+    /// The agent says how far it is.
+    Progress(String),
+    /// Done, or for a reboot about to be.
+    Done(String),
+    /// It went wrong.
+    Failed(String),
+    /// The agent would not.
+    Refused(String),
+    /// Nobody took it in time.
+    Expired,
+    /// We will not hear how it went.
+    Lost(String),
+}
+
+/// Something became known of a command. What is settled stays as it is.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    /// Which.
+    pub id: CommandId,
+    /// What.
+    pub word: CommandWord,
+}
+
+impl Transition for Settle {
+    /// The command as it is now; `None`: no such command.
+    type Outcome = Option<CommandRecord>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        let mut changes = Changes::none();
+        let Some(known) = view.command(self.id) else {
+            return (changes, None);
+        };
+        if !known.stage.is_open() {
+            return (changes, Some(CommandRecord::clone(known)));
+        }
+        let (stage, text) = match &self.word {
+            CommandWord::Sent => (CommandStage::Sent, None),
+            CommandWord::Progress(text) => (CommandStage::Sent, Some(text)),
+            CommandWord::Done(text) => (CommandStage::Done, Some(text)),
+            CommandWord::Failed(text) => (CommandStage::Failed, Some(text)),
+            CommandWord::Refused(text) => (CommandStage::Refused, Some(text)),
+            CommandWord::Expired => (CommandStage::Expired, None),
+            CommandWord::Lost(text) => (CommandStage::Lost, Some(text)),
+        };
+        let said = text.map(|t| bounded(t));
+        let after = if stage.is_open() {
+            let mut next = CommandRecord::clone(known);
+            next.stage = stage;
+            next.text = said.or(next.text);
+            if next != **known {
+                changes.write(next.clone());
+            }
+            next
+        } else {
+            let text = said.unwrap_or_else(|| "nobody took it in time".to_owned());
+            settle(view, known, stage, text, now, &mut changes)
+        };
+        (changes, Some(after))
+    }
+}
+
+/// Writes a command's end down.
+pub(super) fn settle(
+    view: &View,
+    command: &CommandRecord,
+    stage: CommandStage,
+    text: String,
+    now: Timestamp,
+    changes: &mut Changes,
+) -> CommandRecord {
+    let name = view
+        .machine(&command.machine)
+        .map_or_else(|| command.machine.to_string(), |m| m.name.to_string());
+    let told = format!(
+        "{} on {name}: {}: {text}",
+        command.command.name(),
+        stage.word()
+    );
+    let next = CommandRecord {
+        stage,
+        text: Some(text),
+        settled: Some(now),
+        ..command.clone()
+    };
+    changes.event(about(&format!("command.{}", stage.word()), &next, told));
+    changes.write(next.clone());
+    next
+}
+
+/// Commands that nobody waits for any longer.
+pub(super) fn expire_overdue(view: &View, now: Timestamp, changes: &mut Changes) {
+    for command in view.open_commands().filter(|c| now >= c.overdue_at()) {
+        let (stage, text) = match command.stage {
+            CommandStage::Sent => (CommandStage::Lost, "the agent never said how it went"),
+            _ => (CommandStage::Expired, "nobody took it in time"),
+        };
+        settle(view, command, stage, text.to_owned(), now, changes);
+    }
+}
+
+/// An agent's words, cut and cleaned for people's eyes.
+fn bounded(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_WORDS)
+        .collect()
+}
