@@ -14,10 +14,10 @@ use ipxe::MacAddr;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Backend, BackendError, Clock,
+    Backend, BackendError, Clock, drive,
     job::Asked,
     notes::Notes,
-    writer::{self, Control, Message, Writer},
+    writer::{Control, Message, Writer},
 };
 use crate::state::{Timestamp, Transition, View, event::Draft, policy::Policy};
 
@@ -52,7 +52,8 @@ impl From<BackendError> for StoreError {
 pub struct Options {
     /// Transitions in one commit. Default 256.
     pub batch: usize,
-    /// How long a commit waits for as many askers as the last one had. Default 2 ms; a lone asker never waits.
+    /// How long a commit waits at most for as many askers as the last one had. Default 2 ms; a quarter of what the last
+    /// commit took if that is less, and a lone asker never waits.
     pub gather: Duration,
     /// How long a note may wait for its commit. Default 1 s.
     pub flush_after: Duration,
@@ -135,7 +136,7 @@ impl Store {
         let (queue, inbox) = mpsc::channel(QUEUE);
         thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || writer::drive(writer, inbox, options))
+            .spawn(move || drive::drive(writer, inbox, options))
             .map_err(|e| BackendError::from_io("the store's thread", e))?;
         Ok(Self { shared, queue })
     }

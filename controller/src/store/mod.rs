@@ -8,6 +8,7 @@ pub mod backend;
 mod clock;
 #[cfg(test)]
 mod conformance;
+mod drive;
 #[cfg(any(test, feature = "test-backends"))]
 pub mod fault;
 mod handle;

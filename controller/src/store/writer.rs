@@ -1,5 +1,5 @@
 //! The one writer: runs transitions on a working copy of the view, commits what they write as one transaction, publishes
-//! the view, then answers. [`Writer`] is the whole logic, without threads; [`drive`] is the thread around it.
+//! the view, then answers. [`Writer`] is the whole logic, without threads; `drive` is the thread around it.
 
 use std::{
     collections::BTreeMap,
@@ -7,14 +7,11 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::{Instant, sleep_until, timeout_at},
-};
+use tokio::sync::{oneshot, watch};
 use tracing::{error, info};
 
 use super::{
-    Backend, BackendError, Clock, Options, RawWrite, StoreError,
+    Backend, BackendError, Clock, RawWrite, StoreError,
     handle::{Counts, Shared},
     job::Job,
     notes::{Batch, Notes},
@@ -261,103 +258,4 @@ fn load(backend: &mut dyn Backend, policy: Arc<Policy>) -> Result<View, BackendE
         Ok(())
     })?;
     Ok(view)
-}
-
-/// The writer's thread: until it is told to close, or nobody can ask it any more.
-pub(super) fn drive(writer: Writer, inbox: mpsc::Receiver<Message>, options: Options) {
-    // A runtime of its own, so that waiting for fsync blocks nobody else's tasks.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(serve(writer, inbox, options)),
-        Err(error) => error!(%error, "the store's thread cannot start"),
-    }
-}
-
-async fn serve(mut writer: Writer, mut inbox: mpsc::Receiver<Message>, options: Options) {
-    let (mut last, mut due) = (0, None);
-    loop {
-        let (jobs, control) = match wait(&writer.shared.notes, &mut inbox, &mut due, options).await
-        {
-            Message::Run(job) => gather(job, &mut inbox, last, options).await,
-            Message::Control(control) => (Vec::new(), Some(control)),
-        };
-        last = jobs.len();
-        writer.run(
-            jobs,
-            matches!(control, Some(ref c) if !matches!(c, Control::Policy(..))),
-        );
-        match control {
-            None | Some(Control::FlushDue) => {}
-            Some(Control::Policy(policy, done)) => {
-                writer.set_policy(*policy);
-                let _ = done.send(());
-            }
-            Some(Control::Flush(done)) => {
-                let _ = done.send(());
-            }
-            Some(Control::Close(done)) => {
-                drop(writer);
-                let _ = done.send(());
-                return;
-            }
-            Some(Control::Abandoned) => return,
-        }
-    }
-}
-
-/// The next message, or that notes have waited long enough. `due` outlives the call: a batch that changes nothing leaves
-/// the notes where they are.
-async fn wait(
-    notes: &Notes,
-    inbox: &mut mpsc::Receiver<Message>,
-    due: &mut Option<Instant>,
-    options: Options,
-) -> Message {
-    loop {
-        let flush = async {
-            match *due {
-                Some(at) => sleep_until(at).await,
-                None => notes.filled.notified().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = flush => match due.take() {
-                Some(_) => return Message::Control(Control::FlushDue),
-                None => *due = Some(Instant::now() + options.flush_after),
-            },
-            message = inbox.recv() => {
-                return message.unwrap_or(Message::Control(Control::Abandoned));
-            }
-        }
-    }
-}
-
-/// What is queued behind `first`, up to a batch. A lone asker is served at once; after a commit of many, askers come in a
-/// crowd again, and waiting for as many as last time saves every second fsync.
-async fn gather(
-    first: Box<dyn Job>,
-    inbox: &mut mpsc::Receiver<Message>,
-    last: usize,
-    options: Options,
-) -> (Vec<Box<dyn Job>>, Option<Control>) {
-    let deadline = Instant::now() + options.gather;
-    let mut jobs = vec![first];
-    while jobs.len() < options.batch {
-        let message = match inbox.try_recv() {
-            Ok(message) => message,
-            Err(_) if jobs.len() >= last => break,
-            Err(_) => match timeout_at(deadline, inbox.recv()).await {
-                Ok(message) => message.unwrap_or(Message::Control(Control::Abandoned)),
-                Err(_) => break,
-            },
-        };
-        match message {
-            Message::Run(job) => jobs.push(job),
-            Message::Control(control) => return (jobs, Some(control)),
-        }
-    }
-    (jobs, None)
 }
