@@ -12,7 +12,9 @@ use enforcer_tests::{
 };
 use peers::Peer;
 use std::{
+    fs,
     io::Write,
+    os::unix::fs::symlink,
     time::{Duration, Instant},
 };
 
@@ -29,12 +31,16 @@ const IN_FLIGHT: [u32; 2] = [32, 128];
 /// Clients of a run that is as quick as it can be: our quota remembers 8,192 stations a second and lets newer ones wait for
 /// the next second, which would be measured instead of the leases.
 const QUICK_LEASES: usize = 8000;
-/// Runs of each server; they alternate and the best counts, because what disturbs only ever makes slower.
+/// Runs of each server; they alternate, and the middle one of each counts.
 const ROUNDS: usize = 3;
-/// Bursts are short: more of them, so that one of each meets a quiet moment.
+/// Bursts are short: more of them.
 const BURST_ROUNDS: usize = 7;
-/// The best runs of one server differ by this much from bench to bench: less is no difference.
-const NOISE: f64 = 0.95;
+/// An ACK within this many ms (DESIGN §9), when the state is in memory.
+const ACK_MS: f64 = 5.0;
+/// On a disk it may wait for this many fsyncs more: the one that runs when it is asked for, and its own.
+const FSYNCS: f64 = 2.0;
+/// A folder in memory.
+const MEMORY: &str = "/dev/shm";
 const KEA_LEASES: usize = 4000;
 /// dnsmasq writes its whole file after each change: a few, so that a run ends.
 const DNSMASQ_LEASES: usize = 400;
@@ -47,14 +53,6 @@ fn main() -> Result<()> {
     for caged in [false, true] {
         proxy(&mut table, caged)?;
     }
-    let syncs = fsyncs()?;
-    let syncs = format!("p50 {:.2} ms, p99 {:.2} ms", syncs.p50, syncs.p99);
-    table.note(
-        "one fsync of 4 KiB after the other, by the bench itself",
-        "free",
-        "",
-        &syncs,
-    );
     for caged in [false, true] {
         leases(&mut table, caged)?;
     }
@@ -119,7 +117,7 @@ fn proxy(table: &mut Table, caged: bool) -> Result<()> {
         "",
         ("all, p99 < 100 ms", met),
     );
-    let (a, b) = (best(&bursts), best(&theirs));
+    let (a, b) = (middle(&bursts), middle(&theirs));
     table.judge(
         "proxy: DISCOVER burst, 64 in flight",
         limits,
@@ -129,7 +127,7 @@ fn proxy(table: &mut Table, caged: bool) -> Result<()> {
             said(&b),
             ratio(rate(&a), rate(&b))
         ),
-        ("≥ dnsmasq's (5 % is noise)", rate(&a) >= NOISE * rate(&b)),
+        ("≥ dnsmasq's", rate(&a) >= rate(&b)),
     );
     Ok(())
 }
@@ -148,7 +146,12 @@ fn leases(table: &mut Table, caged: bool) -> Result<()> {
         "br0",
     ];
     bench.space.run("ip", &wide)?;
-    let (closed, open) = our_leases(&bench)?;
+    let Leases {
+        closed,
+        paced,
+        in_memory,
+        syncs,
+    } = our_leases(&bench)?;
     let limits = bench.limits();
     let (kea, dnsmasq) = (
         lease_peer(&bench, Peer::kea, KEA_LEASES)?,
@@ -180,55 +183,109 @@ fn leases(table: &mut Table, caged: bool) -> Result<()> {
         "",
         ("≥ 5,000/s", rate(&many) >= 5000.0),
     );
-    let all = open.ack.count == open.clients;
-    table.judge(
-        "server: 5,000 new leases/s for 4 s, whatever happens",
-        limits,
-        &format!(
-            "{} of {} acknowledged, {:.0}/s; {}",
-            open.ack.count,
-            open.clients,
-            rate(&open),
-            times(&open)
-        ),
-        "",
-        ("all, ACK p99 < 5 ms", all && open.ack.p99 < 5.0),
-    );
+    judge_pace(table, limits, &paced, &in_memory, &syncs);
     Ok(())
 }
 
-/// The best runs: with each number in flight, and at the fixed pace.
-fn our_leases(bench: &Bench) -> Result<([Answered; 2], Answered)> {
-    let (mut closed, mut open) = ([const { Vec::new() }; 2], Vec::new());
-    for round in 0..ROUNDS {
-        for (n, window) in IN_FLIGHT.into_iter().enumerate() {
-            let _server = server(bench, 3 * round + n)?;
-            closed[n].push(dhcp(
-                bench,
-                Dhcp::Lease,
-                QUICK_LEASES,
-                QUICK_LEASES,
-                Pace::AtOnce(window),
-            )?);
-        }
-        let _server = server(bench, 3 * round + 2)?;
-        open.push(dhcp(
-            bench,
-            Dhcp::Lease,
-            LEASES,
-            LEASES,
-            Pace::PerSecond(LEASES_PER_SECOND),
-        )?);
+/// At the fixed pace, beside what the disk takes by itself.
+fn judge_pace(
+    table: &mut Table,
+    limits: &str,
+    paced: &Answered,
+    in_memory: &Answered,
+    syncs: &Spread,
+) {
+    table.note(
+        "one fsync of 4 KiB after the other, by the bench itself, before each run at the fixed pace",
+        limits,
+        "",
+        &format!("p50 {:.2} ms, p99 {:.2} ms", syncs.p50, syncs.p99),
+    );
+    let floor = FSYNCS * syncs.p99;
+    let on_disk = format!(
+        "all, ACK p99 < 5 ms + 2 fsyncs' p99 = {:.1} ms",
+        ACK_MS + floor
+    );
+    for (place, run, figure, most) in [
+        ("in memory", in_memory, "all, ACK p99 < 5 ms", ACK_MS),
+        ("on the disk", paced, on_disk.as_str(), ACK_MS + floor),
+    ] {
+        let all = run.ack.count == run.clients;
+        table.judge(
+            &format!("server: 5,000 new leases/s for 4 s, whatever happens, state {place}"),
+            limits,
+            &format!(
+                "{} of {} acknowledged, {:.0}/s; {}",
+                run.ack.count,
+                run.clients,
+                rate(run),
+                times(run)
+            ),
+            "",
+            (figure, all && run.ack.p99 < most),
+        );
     }
-    // At a fixed pace all runs are equally quick: the calmest one counts.
-    open.sort_by(|a, b| a.ack.p99.total_cmp(&b.ack.p99));
-    Ok((closed.map(|runs| best(&runs)), open[0]))
 }
 
-fn server(bench: &Bench, number: usize) -> Result<Controller> {
-    let plan = ControllerPlan::new()
-        .name(&format!("leases{number}"))
-        .config(SUBNET);
+/// The middle runs.
+struct Leases {
+    /// With each number in flight.
+    closed: [Answered; 2],
+    /// At the fixed pace, the state on the disk.
+    paced: Answered,
+    /// The same with the state in memory.
+    in_memory: Answered,
+    /// What the disk alone takes for one fsync.
+    syncs: Spread,
+}
+
+fn our_leases(bench: &Bench) -> Result<Leases> {
+    let (mut closed, mut syncs) = ([const { Vec::new() }; 2], Vec::new());
+    let (mut paced, mut in_memory) = (Vec::new(), Vec::new());
+    let at_pace = || {
+        let pace = Pace::PerSecond(LEASES_PER_SECOND);
+        dhcp(bench, Dhcp::Lease, LEASES, LEASES, pace)
+    };
+    for round in 0..ROUNDS {
+        for (n, window) in IN_FLIGHT.into_iter().enumerate() {
+            let _server = server(bench, &format!("leases{round}-{n}"))?;
+            let pace = Pace::AtOnce(window);
+            closed[n].push(dhcp(bench, Dhcp::Lease, QUICK_LEASES, QUICK_LEASES, pace)?);
+        }
+        syncs.extend(fsyncs()?);
+        let server_on_disk = server(bench, &format!("paced{round}"))?;
+        paced.push(at_pace()?);
+        drop(server_on_disk);
+        let name = format!("memory{round}");
+        let _folder = state_in_memory(bench, &name)?;
+        let _server = server(bench, &name)?;
+        in_memory.push(at_pace()?);
+    }
+    Ok(Leases {
+        closed: closed.map(|runs| middle(&runs)),
+        paced: calm(paced),
+        in_memory: calm(in_memory),
+        syncs: Spread::of(syncs),
+    })
+}
+
+/// The middle one by the time its ACKs took: at a fixed pace all runs are equally quick.
+fn calm(mut runs: Vec<Answered>) -> Answered {
+    runs.sort_by(|a, b| a.ack.p99.total_cmp(&b.ack.p99));
+    runs[runs.len() / 2]
+}
+
+/// Makes the state folder of the server `name` one in memory; it goes with what is returned.
+fn state_in_memory(bench: &Bench, name: &str) -> Result<tempfile::TempDir> {
+    let folder = bench.space.folder().file(name);
+    fs::create_dir_all(&folder)?;
+    let state = tempfile::tempdir_in(MEMORY)?;
+    symlink(state.path(), folder.join("state"))?;
+    Ok(state)
+}
+
+fn server(bench: &Bench, name: &str) -> Result<Controller> {
+    let plan = ControllerPlan::new().name(name).config(SUBNET);
     let controller = plan.flags(&["--dhcp", "server"]).start(&bench.space)?;
     bench.hold(controller.pid()?)?;
     Ok(controller)
@@ -246,13 +303,13 @@ fn lease_peer(bench: &Bench, start: fn(&Bench) -> Result<Peer>, leases: usize) -
             Pace::AtOnce(IN_FLIGHT[0]),
         )?);
     }
-    Ok(best(&runs))
+    Ok(middle(&runs))
 }
 
-fn best(runs: &[Answered]) -> Answered {
+fn middle(runs: &[Answered]) -> Answered {
     let mut runs = runs.to_vec();
     runs.sort_by(|a, b| rate(b).total_cmp(&rate(a)));
-    runs[0]
+    runs[runs.len() / 2]
 }
 
 fn said(run: &Answered) -> String {
@@ -281,7 +338,7 @@ fn times(run: &Answered) -> String {
 }
 
 /// What the disk below the lab's folders takes: no durable answer is quicker than one of these.
-fn fsyncs() -> Result<Spread> {
+fn fsyncs() -> Result<Vec<Duration>> {
     let mut file = tempfile::tempfile()?;
     let (end, mut times) = (Instant::now() + Duration::from_secs(1), Vec::new());
     while Instant::now() < end {
@@ -290,5 +347,5 @@ fn fsyncs() -> Result<Spread> {
         file.sync_data()?;
         times.push(began.elapsed());
     }
-    Ok(Spread::of(times))
+    Ok(times)
 }
