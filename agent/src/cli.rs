@@ -19,8 +19,9 @@ use crate::{GOSSIP_PORT, keystore};
         \n  1. on the controller's host:  enforcer join-tokens create\
         \n  2. here, as root:             enforcer-agent join TOKEN --controller 192.0.2.1\
         \n  3. here, as root:             systemctl enable --now enforcer-agent\n\
-        \nThe key and the certificate are kept in /var/lib/enforcer-agent. They belong to this board: a disk that is\
-        \nmoved or cloned to another one is enrolled anew there, with a token of its own."
+        \nKey and certificate are kept in /var/lib/enforcer-agent. They belong to this board:\
+        \na disk that is moved or cloned to another one is enrolled anew there, with a token\
+        \nof its own."
 )]
 pub struct Cli {
     /// What to do.
