@@ -4,12 +4,16 @@
 //! checked-in corpora on every toolchain. A new target is: a module here, a row in [`TARGETS`], a file of three lines in
 //! `fuzz/fuzz_targets`, a `[[bin]]` in `fuzz/Cargo.toml`, and a folder with seeds in `fuzz/corpus`.
 
+mod codec;
 mod dhcp;
 mod http;
+mod seal;
 mod tftp;
 
+pub use codec::fuzz_codec;
 pub use dhcp::fuzz_dhcp;
 pub use http::fuzz_http;
+pub use seal::fuzz_seal;
 pub use tftp::fuzz_tftp;
 
 /// A target's name, which is also its corpus' folder, and what it does with its bytes.
@@ -17,7 +21,9 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    ("codec", fuzz_codec),
     ("dhcp", fuzz_dhcp),
     ("http", fuzz_http),
+    ("seal", fuzz_seal),
     ("tftp", fuzz_tftp),
 ];
