@@ -60,6 +60,18 @@ pub struct StateArgs {
     pub state: PathBuf,
 }
 
+/// Where an agent that shares its host with others finds its machine: a hundred of them on one host are how a mesh is
+/// tried out. Nobody else needs these, so no help shows them.
+#[derive(Debug, Args)]
+pub struct LabArgs {
+    /// Folder whose `sys` and `proc` are the machine
+    #[arg(long, value_name = "FOLDER", default_value = "/", hide = true)]
+    pub root: PathBuf,
+    /// The address to speak from, where the host has several
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    pub bind: Option<IpAddr>,
+}
+
 /// For `join`.
 #[derive(Debug, Args)]
 pub struct JoinArgs {
@@ -77,6 +89,9 @@ pub struct JoinArgs {
     /// The folder.
     #[command(flatten)]
     pub state: StateArgs,
+    /// The machine.
+    #[command(flatten)]
+    pub lab: LabArgs,
 }
 
 /// For `daemon`.
@@ -97,6 +112,9 @@ pub struct DaemonArgs {
     /// The folder.
     #[command(flatten)]
     pub state: StateArgs,
+    /// The machine.
+    #[command(flatten)]
+    pub lab: LabArgs,
 }
 
 fn secret(text: &str) -> Result<Secret, String> {

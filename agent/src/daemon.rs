@@ -22,7 +22,8 @@ use crate::fingerprint::Fingerprint;
 use crate::journal::{self, Journal};
 use crate::keystore::{Found, Join, KeyStore, KeyStoreError};
 use crate::mesh::{
-    Agent, Ending, EnrolRound, Enrolment, GossipChoice, Identity, Memory, Power, Setup, enrol_round,
+    Agent, Ending, EnrolRound, Enrolment, GossipChoice, Identity, Memory, Power, Setup,
+    enrol_round, local_address,
 };
 use crate::{boot_id, facts};
 
@@ -97,7 +98,7 @@ impl DaemonError {
 /// # Errors
 /// Why the machine has not joined.
 pub async fn join(args: &JoinArgs) -> Result<(), DaemonError> {
-    let facts = facts::gather(Path::new("/"));
+    let facts = facts::gather(&args.lab.root);
     let store = KeyStore::open(&args.state.state)?;
     let board = Fingerprint::of(&facts);
     if let Found::Own(kept) = store.find(&board)? {
@@ -116,7 +117,8 @@ pub async fn join(args: &JoinArgs) -> Result<(), DaemonError> {
         println!("the daemon will enrol when it starts: systemctl enable --now enforcer-agent");
         return Ok(());
     }
-    let own = enrol_now(&enrolment, &join.controllers, &facts).await?;
+    let from = local_address(args.lab.bind, &join.controllers);
+    let own = enrol_now(from, &enrolment, &join.controllers, &facts).await?;
     println!(
         "this machine is {} ({}) of site {}",
         own.name, own.machine, own.link.own.site
@@ -142,15 +144,12 @@ fn enrolment(token: Option<&Secret>) -> Result<Enrolment, BadToken> {
 }
 
 async fn enrol_now(
+    from: SocketAddr,
     enrolment: &Enrolment,
     controllers: &[SocketAddr],
     facts: &HardwareFacts,
 ) -> Result<Identity, DaemonError> {
-    let any: SocketAddr = match controllers.iter().any(SocketAddr::is_ipv6) {
-        true => ([0u16; 8], 0).into(),
-        false => ([0u8; 4], 0).into(),
-    };
-    let endpoint = AgentEndpoint::bind(any, tls::system_clock())?;
+    let endpoint = AgentEndpoint::bind(from, tls::system_clock())?;
     let key = Arc::new(NodeKey::generate().map_err(TlsError::from)?);
     let boot_id = boot_id();
     let round = EnrolRound {
@@ -175,7 +174,7 @@ async fn enrol_now(
 /// Why the machine cannot be a member.
 pub async fn run(args: &DaemonArgs) -> Result<(), DaemonError> {
     if args.pretend {
-        live(args, Arc::new(Pretence)).await
+        live(args, Arc::new(Pretence::of(&args.lab.root))).await
     } else {
         live(args, Arc::new(Machine::new(Habitat::InstalledOs))).await
     }
@@ -255,6 +254,7 @@ fn setup<E: Effects>(args: &DaemonArgs, effects: Arc<E>) -> Result<Setup<E>, Dae
         } else {
             GossipChoice::Port(args.gossip_port)
         },
+        bind: args.lab.bind,
         clock: tls::system_clock(),
     })
 }

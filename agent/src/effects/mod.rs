@@ -6,7 +6,7 @@ mod power;
 mod wake;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mesh_proto::facts::HardwareFacts;
 use mesh_proto::message::link::Habitat;
@@ -83,13 +83,25 @@ impl Effects for Machine {
     }
 }
 
-/// This machine's facts, but nothing is done to it: for trying out a site with many agents on one host.
-#[derive(Debug, Default)]
-pub struct Pretence;
+/// A machine's facts, but nothing is done to it: for trying out a site with many agents on one host.
+#[derive(Debug)]
+pub struct Pretence {
+    root: PathBuf,
+}
+
+impl Pretence {
+    /// The machine whose `/sys` and `/proc` are below `root`.
+    #[must_use]
+    pub fn of(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+}
 
 impl Effects for Pretence {
     fn facts(&self) -> HardwareFacts {
-        facts::gather(Path::new("/"))
+        facts::gather(&self.root)
     }
 
     fn restart(&self) -> io::Result<()> {

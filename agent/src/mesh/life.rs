@@ -1,6 +1,6 @@
 //! The loop of an agent's life: certify, dial, serve, and again.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,8 +50,20 @@ pub struct Setup<E> {
     pub controllers: Vec<SocketAddr>,
     /// Whether and where to gossip.
     pub gossip: GossipChoice,
+    /// The address to speak from, where it matters; else the routes say.
+    pub bind: Option<IpAddr>,
     /// The time certificates are judged by.
     pub clock: Clock,
+}
+
+/// Where to bind a socket that dials these: anywhere, unless something else is asked for.
+#[must_use]
+pub fn local_address(asked: Option<IpAddr>, controllers: &[SocketAddr]) -> SocketAddr {
+    let any = match controllers.iter().any(SocketAddr::is_ipv6) {
+        true => Ipv6Addr::UNSPECIFIED.into(),
+        false => Ipv4Addr::UNSPECIFIED.into(),
+    };
+    SocketAddr::new(asked.unwrap_or(any), 0)
 }
 
 /// How a life ends.
@@ -86,12 +98,9 @@ impl<E: Effects> Agent<E> {
             .flat_map(|own| own.controllers.clone())
             .collect();
         controllers.extend(setup.controllers);
-        let any: SocketAddr = match controllers.iter().any(SocketAddr::is_ipv6) {
-            true => ([0u16; 8], 0).into(),
-            false => ([0u8; 4], 0).into(),
-        };
+        let from = local_address(setup.bind, &controllers);
         Ok(Self {
-            endpoint: AgentEndpoint::bind(any, setup.clock)?,
+            endpoint: AgentEndpoint::bind(from, setup.clock)?,
             shared: Arc::new(Shared {
                 effects: setup.effects,
                 habitat: setup.habitat,

@@ -16,6 +16,6 @@ mod view;
 pub use enrol::{EnrolRound, Enrolment, enrol_round};
 pub use gossip::GossipChoice;
 pub use identity::{Identity, Memory};
-pub use life::{Agent, Ending, Setup};
+pub use life::{Agent, Ending, Setup, local_address};
 pub use orders::Power;
 pub use view::{Stage, View};
