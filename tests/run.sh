@@ -27,7 +27,16 @@ build() { cargo test --quiet --locked --workspace --no-run; }
 units() { cargo test --locked --workspace --lib --bins --examples $(inner_tests) && cargo test --locked --workspace --doc; }
 # Built before the stories, so that no story's time limit pays for it.
 fixtures() { "${CARGO_TARGET_DIR:-target}"/debug/fixtures; }
-whole_system() { cargo test --locked --workspace $(stories) -- --test-threads="$story_threads"; }
+export STORY_TIMES=
+whole_system() {
+    STORY_TIMES=$(mktemp)
+    local told=0
+    cargo test --locked --workspace $(stories) -- --test-threads="$story_threads" || told=1
+    echo "stories, two at a time, the longest first:"
+    sort -rn "$STORY_TIMES"
+    rm -f "$STORY_TIMES"
+    return $told
+}
 
 report="" failed=""
 part() {

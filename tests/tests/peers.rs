@@ -1,9 +1,12 @@
 //! Peers on the wire: the foreign DHCP server, the relay behind a router, the capture, and each first stage against the reference chain.
 
 use anyhow::Result;
-use enforcer_tests::lab::peers::{Capture, ForeignDhcp, Nginx, ReferencePlan, Relay, Throttle};
-use enforcer_tests::lab::{Firmware, FirstStage, MachinePlan, Nic, Space, wait_until};
+use enforcer_tests::lab::peers::{
+    Capture, Cut, ForeignDhcp, Nginx, ReferencePlan, Relay, Throttle,
+};
+use enforcer_tests::lab::{Firmware, FirstStage, MachinePlan, Namespace, Nic, Space, wait_until};
 use std::fs;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 const SCRIPT: &str = "#!ipxe\necho REFERENCE-SAYS ${platform} ${net0/ip}\nsleep 100\n";
@@ -166,5 +169,29 @@ fn http_requests_from_inside_give_status_and_body() -> Result<()> {
         405
     );
     assert!(space.http_get("http://10.77.0.1:8080/none").is_err());
+    Ok(())
+}
+
+#[test]
+fn a_wire_that_is_cut_in_two_carries_nothing_across_until_it_is_whole_again() -> Result<()> {
+    let space = Space::new("cut")?;
+    let [one, two] = [21, 22].map(|last| Ipv4Addr::new(10, 77, 0, last));
+    let left = space.home().host("left", one)?;
+    let right = space.home().host("right", two)?;
+    space
+        .home()
+        .acquaint(&[(left.clone(), one), (right.clone(), two)])?;
+    let ping = |host: &Namespace, to: Ipv4Addr| {
+        let args = ["ping", "-c1", "-W1", &to.to_string()];
+        host.run("busybox", &args).is_ok()
+    };
+    assert!(ping(&left, two) && ping(&left, Space::CONTROLLER));
+    let cut = Cut::between(space.home(), &[one, Space::CONTROLLER], &[two])?;
+    assert!(!ping(&left, two) && !ping(&right, one) && !ping(&right, Space::CONTROLLER));
+    assert!(ping(&left, Space::CONTROLLER), "one side stays whole");
+    drop(cut);
+    assert!(ping(&left, two));
+    let known = left.run("ip", &["neigh", "show", &two.to_string()])?;
+    assert!(known.contains("PERMANENT"), "{known}");
     Ok(())
 }

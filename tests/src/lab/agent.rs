@@ -52,14 +52,21 @@ impl AgentPlan {
     /// Joins by `token`, once; the key stays in its state folder.
     pub fn join(&self, controller: Ipv4Addr, token: &str) -> Result<()> {
         let mut command = self.command("join")?;
-        command.args(["--controller", &format!("{controller}:4848"), token]);
+        command.args([token, "--controller", &controller.to_string()]);
         process::output(command).map(drop)
     }
 
     /// Starts the daemon.
     pub fn start(&self) -> Result<Service> {
         let name = format!("agent at {}", self.address);
-        Service::start(&name, self.command("daemon")?, &self.log())
+        Service::start(&name, self.daemon()?, &self.log())
+    }
+
+    /// The daemon. It only says what it would do to the machine: this one is ours.
+    pub fn daemon(&self) -> Result<Command> {
+        let mut command = self.command("daemon")?;
+        command.args(["--pretend", "--say-members"]);
+        Ok(command)
     }
 
     /// The id under which everybody knows it, once it has joined.
@@ -71,16 +78,17 @@ impl AgentPlan {
         Ok(node.to_owned())
     }
 
-    /// `enforcer-agent VERB` with this agent's folders, on its host.
-    pub fn command(&self, verb: &str) -> Result<Command> {
+    /// `enforcer-agent VERB` with this agent's folders and address, on its host.
+    fn command(&self, verb: &str) -> Result<Command> {
         let mut command = self.host.command(agent_binary()?);
         command
             .arg(verb)
             .arg("--state")
             .arg(self.folder.join("state"))
-            .env("ENFORCER_FACTS_ROOT", self.board.root())
-            .env("ENFORCER_BIND", self.address.to_string())
-            .env("ENFORCER_LOG", "debug")
+            .arg("--root")
+            .arg(self.board.root())
+            .arg("--bind")
+            .arg(self.address.to_string())
             .env("NO_COLOR", "1");
         Ok(command)
     }

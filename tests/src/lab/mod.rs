@@ -58,16 +58,34 @@ pub use space::{Namespace, Segment, Space, machine_ip, machine_mac, machine_uuid
 pub use usage::Usage;
 
 use anyhow::{Context, Result};
+use std::env;
+use std::fs::File;
+use std::io::Write;
+use std::time::{Duration, Instant};
 
-/// Tells a story in a lab of its own. When it ends in an error, the lab's folder is kept and the error says where it is.
+/// Tells a story in a lab of its own. When it ends in an error, the lab's folder is kept and the error says where it is. How long it took
+/// goes into the file that `STORY_TIMES` names, if any.
 pub fn story(name: &str, tell: impl FnOnce(&Space) -> Result<()>) -> Result<()> {
+    let started = Instant::now();
     let space = Space::new(name)?;
     let folder = space.folder().clone();
-    tell(&space).with_context(|| {
+    let told = tell(&space).with_context(|| {
         folder.keep();
         format!(
             "the story {name:?} failed; logs: {}",
             folder.path().display()
         )
-    })
+    });
+    note_time(name, started.elapsed());
+    told
+}
+
+/// For whoever reads what the stories cost; nothing depends on it.
+fn note_time(name: &str, took: Duration) {
+    let Some(file) = env::var_os("STORY_TIMES") else {
+        return;
+    };
+    let line = format!("{:7.1} s  {name}\n", took.as_secs_f64());
+    let file = File::options().create(true).append(true).open(file);
+    let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
 }
