@@ -128,6 +128,7 @@ impl Start {
             }),
             controllers: vec![controller],
             gossip: GossipChoice::Leaf,
+            bind: None,
             clock: at(NOW),
         })
         .unwrap();
