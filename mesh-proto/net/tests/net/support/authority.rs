@@ -2,12 +2,12 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use mesh_net::{
     Csr, EnrolAnswer, EnrolAsk, EnrolOutcome, LinkEnd, LinkHandle, MeshAuthority, MeshNote,
-    PeerCert, Refused,
+    PeerCert, Refused, SwapDesk,
 };
 use mesh_proto::{
     identity::NodeId,
@@ -43,6 +43,7 @@ pub(crate) struct Court {
     pub(crate) ca: Arc<Ca>,
     seen: UnboundedSender<Seen>,
     revoked: Mutex<Vec<String>>,
+    swaps: OnceLock<SwapDesk>,
 }
 
 impl Court {
@@ -52,12 +53,18 @@ impl Court {
             ca: Arc::clone(ca),
             seen,
             revoked: Mutex::default(),
+            swaps: OnceLock::new(),
         };
         (Arc::new(court), record)
     }
 
     pub(crate) fn revoke(&self, serial: &str) {
         self.revoked.lock().unwrap().push(serial.to_owned());
+    }
+
+    /// Answers state swaps from here on.
+    pub(crate) fn swap_with(&self, desk: SwapDesk) {
+        assert!(self.swaps.set(desk).is_ok());
     }
 
     fn tell(&self, seen: Seen) {
@@ -135,6 +142,9 @@ impl MeshAuthority for Court {
     }
 
     async fn request(&self, _link: &LinkHandle, ask: FromAgent) -> ControllerReply {
+        if let (FromAgent::Swap(swap), Some(desk)) = (&ask, self.swaps.get()) {
+            return ControllerReply::Swap(desk.answer(swap.clone()).await.unwrap());
+        }
         self.tell(Seen::Request(ask));
         ControllerReply::Ok
     }
