@@ -1,0 +1,188 @@
+//! `docs/PROTOCOL.md` against the types: every sample in it is a message as we write it, and there is one of each kind.
+
+use std::{collections::BTreeSet, fmt::Debug, fs};
+
+use mesh_proto::{
+    message::{
+        MessageError, decode, encode,
+        enrol::{FromEnroller, ToEnroller},
+        link::{AgentReply, ControllerReply, FromAgent, ToAgent},
+    },
+    pairing::{Transcript, boot_proof, code, commitment},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+/// The fenced blocks of one family: what stands behind "```json".
+fn samples(family: &str) -> Vec<Value> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/PROTOCOL.md");
+    let text = fs::read_to_string(path).expect("the document");
+    let open = format!("```json {family}\n");
+    let blocks = text
+        .split(&open)
+        .skip(1)
+        .map(|rest| rest.split("```").next().expect("text"));
+    blocks
+        .map(|block| serde_json::from_str(block).expect(block))
+        .collect()
+}
+
+/// Puts a field of a later release into every object.
+fn of_a_later_release(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(of_a_later_release);
+            fields.insert("of a later release".into(), json!({"x": [1]}));
+        }
+        Value::Array(items) => items.iter_mut().for_each(of_a_later_release),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// `kinds` names all variants: its `match` has no `_`, so a new one has to be added there, and then here is no sample.
+fn check<T>(family: &str, all: &[&str], kind: impl Fn(&T) -> &'static str)
+where
+    T: Serialize + DeserializeOwned + PartialEq + Debug,
+{
+    let mut seen = BTreeSet::new();
+    for sample in samples(family) {
+        let bytes = sample.to_string().into_bytes();
+        let message: T = decode(&bytes).expect("a sample is a message");
+        seen.insert(kind(&message));
+        let again: Value = serde_json::from_slice(&encode(&message).expect("JSON")).expect("JSON");
+        assert_eq!(again, sample, "written as it was read");
+
+        let mut later = sample.clone();
+        of_a_later_release(&mut later);
+        let read: T = decode(later.to_string().as_bytes()).expect("unknown fields are ignored");
+        assert_eq!(read, message);
+
+        let mut major = sample;
+        major["v"] = 2.into();
+        let refused = decode::<T>(major.to_string().as_bytes());
+        assert!(
+            matches!(refused, Err(MessageError::Version(2))),
+            "{refused:?}"
+        );
+        major["v"] = 1.into();
+        major["kind"] = "of-a-later-release".into();
+        let refused = decode::<T>(major.to_string().as_bytes());
+        assert!(
+            matches!(refused, Err(MessageError::Malformed(_))),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(
+        seen,
+        all.iter().copied().collect(),
+        "one sample of each kind"
+    );
+}
+
+#[test]
+fn enrolment_is_as_documented() {
+    check::<ToEnroller>(
+        "to-enroller",
+        &["enrol", "reveal"],
+        |message| match message {
+            ToEnroller::Enrol(_) => "enrol",
+            ToEnroller::Reveal { .. } => "reveal",
+        },
+    );
+    let all = ["challenge", "issued", "pending", "refused"];
+    check::<FromEnroller>("from-enroller", &all, |message| match message {
+        FromEnroller::Challenge { .. } => "challenge",
+        FromEnroller::Issued(_) => "issued",
+        FromEnroller::Pending { .. } => "pending",
+        FromEnroller::Refused(_) => "refused",
+    });
+}
+
+#[test]
+fn what_agents_ask_is_as_documented() {
+    let all = [
+        "hello", "facts", "swap", "renew", "report", "log", "status", "bye",
+    ];
+    check::<FromAgent>("from-agent", &all, |message| match message {
+        FromAgent::Hello(_) => "hello",
+        FromAgent::Facts(_) => "facts",
+        FromAgent::Swap(_) => "swap",
+        FromAgent::Renew { .. } => "renew",
+        FromAgent::Report(_) => "report",
+        FromAgent::Log(_) => "log",
+        FromAgent::Status(_) => "status",
+        FromAgent::Bye { .. } => "bye",
+    });
+    let all = ["welcome", "ok", "swap", "renewed", "refused"];
+    check::<ControllerReply>("controller-reply", &all, |message| match message {
+        ControllerReply::Welcome(_) => "welcome",
+        ControllerReply::Ok => "ok",
+        ControllerReply::Swap(_) => "swap",
+        ControllerReply::Renewed { .. } => "renewed",
+        ControllerReply::Refused(_) => "refused",
+    });
+}
+
+#[test]
+fn what_controllers_ask_is_as_documented() {
+    check::<ToAgent>(
+        "to-agent",
+        &["command", "facts", "verdicts", "ring"],
+        |message| match message {
+            ToAgent::Command(_) => "command",
+            ToAgent::Facts => "facts",
+            ToAgent::Verdicts { .. } => "verdicts",
+            ToAgent::Ring(_) => "ring",
+        },
+    );
+    let all = ["progress", "done", "facts", "ok", "refused"];
+    check::<AgentReply>("agent-reply", &all, |message| match message {
+        AgentReply::Progress { .. } => "progress",
+        AgentReply::Done { .. } => "done",
+        AgentReply::Facts(_) => "facts",
+        AgentReply::Ok => "ok",
+        AgentReply::Refused(_) => "refused",
+    });
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn unhex<const N: usize>(text: &str) -> [u8; N] {
+    let bytes: Vec<_> = text
+        .as_bytes()
+        .chunks(2)
+        .map(|two| std::str::from_utf8(two).expect("digits"))
+        .collect();
+    let bytes: Vec<_> = bytes
+        .iter()
+        .map(|two| u8::from_str_radix(two, 16).expect("digits"))
+        .collect();
+    bytes.try_into().expect("as many digits")
+}
+
+#[test]
+fn the_documented_vector_of_codes_and_proofs_holds() {
+    let vectors = samples("vector");
+    let [vector] = vectors.as_slice() else {
+        panic!("one vector")
+    };
+    let text = |name: &str| vector[name].as_str().expect(name);
+    let spki: [u8; 91] = unhex(text("agent_spki"));
+    let nonce = unhex(text("agent_nonce"));
+    assert_eq!(hex(&commitment(&nonce, &spki)), text("commit"));
+    let transcript = Transcript {
+        agent_spki: &spki,
+        ca_sha256: &unhex(text("ca_sha256")),
+        agent: &nonce,
+        controller: &unhex(text("controller_nonce")),
+    };
+    assert_eq!(code(&transcript).to_string(), text("code"));
+    let proof = boot_proof(
+        text("secret"),
+        &unhex(text("exporter")),
+        &unhex(text("csr_sha256")),
+    );
+    assert_eq!(hex(&proof), text("hmac"));
+}
