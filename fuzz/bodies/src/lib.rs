@@ -4,15 +4,19 @@
 //! checked-in corpora on every toolchain. A new target is: a module here, a row in [`TARGETS`], a file of three lines in
 //! `fuzz/fuzz_targets`, a `[[bin]]` in `fuzz/Cargo.toml`, and a folder with seeds in `fuzz/corpus`.
 
+mod certificates;
 mod codec;
 mod dhcp;
 mod http;
+mod link;
 mod seal;
 mod tftp;
 
+pub use certificates::fuzz_certificates;
 pub use codec::fuzz_codec;
 pub use dhcp::fuzz_dhcp;
 pub use http::fuzz_http;
+pub use link::fuzz_link;
 pub use seal::fuzz_seal;
 pub use tftp::fuzz_tftp;
 
@@ -21,9 +25,11 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    ("certificates", fuzz_certificates),
     ("codec", fuzz_codec),
     ("dhcp", fuzz_dhcp),
     ("http", fuzz_http),
+    ("link", fuzz_link),
     ("seal", fuzz_seal),
     ("tftp", fuzz_tftp),
 ];

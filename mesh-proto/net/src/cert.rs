@@ -104,7 +104,7 @@ impl PeerCert {
     }
 }
 
-/// Notes the times between which a certificate is good, Unix seconds.
+/// The times between which a certificate is good, Unix seconds.
 ///
 /// # Errors
 /// When it is no certificate.
@@ -176,4 +176,47 @@ pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
         *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
     }
     Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_names_a_node_of_a_site_and_nothing_more() {
+        let uri = node_uri("home", Role::Agent, NodeId(0xa1));
+        assert_eq!(uri, "spiffe://home/agent/00000000000000a1");
+        let read = parse_uri(&uri);
+        assert_eq!(read, Some(("home".to_owned(), Role::Agent, NodeId(0xa1))));
+        for bad in [
+            "spiffe://home/agent",
+            "spiffe://home/agent/00000000000000a1/",
+            "spiffe://home/agent/00000000000000a1/x",
+            "spiffe://home/root/00000000000000a1",
+            "spiffe://home/agent/a1",
+            "spiffe:///agent/00000000000000a1",
+            "spiffe://Home/agent/00000000000000a1",
+            "https://home/agent/00000000000000a1",
+        ] {
+            assert_eq!(parse_uri(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_site_is_one_label_of_a_host_name() {
+        for good in ["home", "lab-2", "x", &"a".repeat(63)] {
+            assert!(is_site_name(good), "{good}");
+        }
+        for bad in ["", "-a", "a-", "a.b", "A", "a_b", "ä", &"a".repeat(64)] {
+            assert!(!is_site_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hex_reads_back() {
+        assert_eq!(unhex(&hex(&[0, 1, 0xfe])), Some([0, 1, 0xfe]));
+        for bad in ["0", "000", "+1+1", "0g00", "ää"] {
+            assert_eq!(unhex::<2>(bad), None, "{bad}");
+        }
+    }
 }

@@ -11,8 +11,8 @@ use rustls::pki_types::{
 use sha2::{Digest as _, Sha256};
 use x509_parser::{certification_request::X509CertificationRequest, prelude::FromDer as _};
 
-/// Longest text taken as a certificate request: a P-256 one is about 400 bytes, PEM about 600.
-const MAX_CSR_BYTES: usize = 8 << 10;
+/// Longest certificate request: for a P-256 key it has 200 to 400 bytes. (PEM comes in a frame, which has a limit too.)
+const MAX_CSR_BYTES: usize = 4 << 10;
 
 /// Why a key, a request or a certificate in PEM cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -110,15 +110,19 @@ impl Csr {
     /// # Errors
     /// When it is malformed, larger than any honest one, not signed by the key in it, or that key is not P-256.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        if pem.len() > MAX_CSR_BYTES {
-            return Err(KeyError::Csr("is too long"));
-        }
         let der = CertificateSigningRequestDer::from_pem_slice(pem.as_bytes())
             .map_err(|_| KeyError::Pem("a certificate request"))?;
         Self::from_der(&der)
     }
 
-    fn from_der(der: &[u8]) -> Result<Self, KeyError> {
+    /// The same from DER.
+    ///
+    /// # Errors
+    /// As [`from_pem`](Self::from_pem).
+    pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
+        if der.len() > MAX_CSR_BYTES {
+            return Err(KeyError::Csr("is too long"));
+        }
         let Ok(([], csr)) = X509CertificationRequest::from_der(der) else {
             return Err(KeyError::Csr("is malformed"));
         };
@@ -152,4 +156,44 @@ fn is_p256(spki: &[u8]) -> bool {
 /// When it is something else.
 pub fn certificate_der(pem: &str) -> Result<CertificateDer<'static>, KeyError> {
     CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::Pem("a certificate"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn der(pem: &str) -> Vec<u8> {
+        let der = CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).unwrap();
+        der.to_vec()
+    }
+
+    #[test]
+    fn a_request_gives_the_key_that_signed_it() {
+        let key = NodeKey::generate().unwrap();
+        let csr = Csr::from_pem(&key.csr_pem().unwrap()).unwrap();
+        assert_eq!(csr.spki, key.spki());
+        let kept = NodeKey::from_pem(key.to_pem().expose()).unwrap();
+        assert_eq!(kept.spki(), key.spki());
+        assert_eq!(
+            format!("{key:?} {:?}", key.to_pem()),
+            "NodeKey(..) Secret(..)"
+        );
+    }
+
+    #[test]
+    fn a_request_that_is_forged_cut_long_or_for_another_kind_of_key_is_refused() {
+        let good = der(&NodeKey::generate().unwrap().csr_pem().unwrap());
+        let mut forged = good.clone();
+        *forged.last_mut().unwrap() ^= 1;
+        let long = [good.clone(), vec![0; MAX_CSR_BYTES]].concat();
+        let tail = [good.clone(), vec![0]].concat();
+        let other = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+        let other = CertificateParams::default()
+            .serialize_request(&other)
+            .unwrap();
+        for bad in [&forged[..], &good[..50], &long, &tail, other.der()] {
+            assert!(matches!(Csr::from_der(bad), Err(KeyError::Csr(_))));
+        }
+        assert!(matches!(Csr::from_pem("hello"), Err(KeyError::Pem(_))));
+    }
 }
