@@ -230,6 +230,13 @@ fn who_leaves_is_gone_and_can_come_back() {
         assert_eq!(net.state(2, at), Some(MemberState::Down));
     }
     assert!(!net.events(2).contains(&Event::Expelled));
+    // What the others say about it does not bring it back, nor does its own habit of asking the seeds.
+    let (now, told) = (net.now, net.nodes[1].state(net.now));
+    net.nodes[2].merge(now, &told);
+    net.nodes[2].join(now, &[identity(0)]);
+    net.run(30 * SECOND);
+    assert_eq!(net.state(2, 4), Some(MemberState::Down));
+    assert_eq!(net.nodes[2].identity(), &identity(2));
     let now = net.now;
     net.nodes[2].set_generation(now, 2).expect("newer");
     net.run(5 * SECOND);

@@ -103,6 +103,10 @@ impl Membership {
     /// # Errors
     /// When it is not taken. It is counted; nothing else needs to be done.
     pub fn handle_datagram(&mut self, now: Instant, packet: &[u8]) -> Result<(), Refused> {
+        if self.left {
+            // The others say now that we are gone. foca would contradict them.
+            return Ok(());
+        }
         let taken = self.admit(packet).and_then(|packet| {
             let speaker = codec::header(&packet).map_err(|_malformed| Refused::Malformed)?;
             self.hear(&speaker.src);

@@ -29,6 +29,9 @@ impl Membership {
     }
 
     pub(super) fn ask_seeds(&mut self, now: Instant) {
+        if self.left {
+            return;
+        }
         for seed in self.seeds.clone() {
             if !self.is_active(&seed) {
                 let announced = self.foca.announce(seed, &mut self.effects);

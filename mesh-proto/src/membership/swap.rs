@@ -77,7 +77,7 @@ impl Membership {
         let mut room = self.room();
         let members = self.foca.iter_membership_state();
         let known: HashMap<_, _> = members.map(|member| (member.id().node, member)).collect();
-        let ours = *self.identity();
+        let (ours, left) = (*self.identity(), self.left);
         let mut dropped = 0;
         let mut news: Vec<Member<Identity>> = Vec::new();
         for entry in entries {
@@ -86,7 +86,8 @@ impl Membership {
                 // We know best who we are, but not that others think we are gone.
                 _ if entry.node == ours.node => {
                     news.extend(
-                        (*told.id() == ours && told.state() != State::Alive).then_some(told),
+                        (!left && *told.id() == ours && told.state() != State::Alive)
+                            .then_some(told),
                     );
                 }
                 Some(known) if is_news(known, &told) => news.push(told),

@@ -1,17 +1,19 @@
 //! Virtual time, hosts and the network between them. Everything random comes from one seed, so a run can be told again.
 
+mod controller;
+mod network;
+
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
     time::{Duration, Instant},
 };
 
-use mesh_proto::message::link::Verdict;
 use rand_gossip::{RngExt, SeedableRng, rngs::SmallRng};
 
 use crate::{
-    links::{self, Found, Frame, LOOK, Links},
-    node::{Change, Kind, Node, identity, index},
+    links::{Frame, LOOK, Links},
+    node::{Change, Kind, Node, identity},
 };
 
 /// Datagrams a socket keeps for a process that is stopped.
@@ -239,186 +241,5 @@ impl World {
             self.run(Duration::from_millis(100));
         }
         None
-    }
-
-    fn put(&mut self, at: Instant, what: What) {
-        self.queued += 1;
-        self.queue.push(Reverse((at, self.queued, what)));
-    }
-
-    fn frame(&mut self, to: usize, at: Instant, frame: Frame) {
-        let number = self.queued;
-        self.frames.insert(number, frame);
-        self.put(at, What::Frame(to, number));
-    }
-
-    fn happen(&mut self, what: What) {
-        match what {
-            What::Datagram(to, bytes) => {
-                let host = &mut self.hosts[to];
-                match host.condition {
-                    Condition::Running => host.node.datagram(self.now, &bytes),
-                    Condition::Paused if host.inbox.len() < SOCKET => host.inbox.push(bytes),
-                    Condition::Paused | Condition::Off | Condition::Dead => return,
-                }
-                self.drain(to);
-            }
-            What::Wake(at) => {
-                let host = &mut self.hosts[at];
-                if host.wake == Some(self.now) && host.condition == Condition::Running {
-                    host.node.timeout(self.now);
-                    self.drain(at);
-                }
-            }
-            What::Frame(to, number) => {
-                let frame = self.frames.remove(&number).unwrap();
-                match self.hosts[to].condition {
-                    Condition::Running if self.hosts[to].side == self.hosts[0].side => {
-                        self.handle_frame(to, frame);
-                        self.drain(to);
-                    }
-                    Condition::Paused => self.hosts[to].frames.push(frame),
-                    // What is lost with the link: the next hello begins anew.
-                    Condition::Running | Condition::Off | Condition::Dead => {}
-                }
-            }
-            What::Look => self.look(),
-        }
-    }
-
-    /// Sends what a node wants sent, notes what it noticed, and sets its next time.
-    fn drain(&mut self, at: usize) {
-        while let Some((to, bytes)) = self.hosts[at].node.transmit() {
-            self.datagrams += 1;
-            self.bytes += bytes.len() as u64;
-            let to = index(to);
-            let delay = Duration::from_micros(self.rng.random_range(200..3_000));
-            let lost =
-                self.rng.random_bool(self.loss) || self.hosts[to].side != self.hosts[at].side;
-            self.tell_story(&[at as u64, to as u64, bytes.len() as u64]);
-            if !lost {
-                self.put(self.now + delay, What::Datagram(to, bytes));
-            }
-        }
-        while let Some(change) = self.hosts[at].node.change() {
-            let (kind, id) = match change {
-                Change::Up(id) => (1, id),
-                Change::Down(id) => (2, id),
-                Change::Renewed(id) => (3, id),
-            };
-            self.tell_story(&[kind, at as u64, id.node.0, id.generation.into()]);
-            self.noticed.push(change);
-        }
-        let next = self.hosts[at].node.next();
-        if next != self.hosts[at].wake {
-            self.hosts[at].wake = next;
-            if let Some(next) = next {
-                self.put(next, What::Wake(at));
-            }
-        }
-    }
-
-    fn tell_story(&mut self, words: &[u64]) {
-        let time = self.time().as_micros() as u64;
-        for word in words.iter().chain([&time]) {
-            self.story = (self.story ^ word)
-                .wrapping_mul(0x0100_0000_01b3)
-                .rotate_left(7);
-        }
-    }
-
-    /// The controller looks at its links.
-    fn look(&mut self) {
-        self.put(self.now + LOOK, What::Look);
-        let Some(mut links) = self.links.take() else {
-            return;
-        };
-        if self.hosts[0].condition == Condition::Running {
-            for at in 1..self.hosts.len() {
-                let host = &self.hosts[at];
-                let reachable =
-                    host.condition == Condition::Running && host.side == self.hosts[0].side;
-                match links.look(self.now, at, reachable, self.loss, &mut self.rng) {
-                    Found::Nothing => {}
-                    Found::Greeted(generation) => self.send_frame(at, Frame::Welcome(generation)),
-                    Found::Gone(verdict) => self.pass_verdict(&links, &verdict),
-                }
-            }
-        }
-        self.links = Some(links);
-    }
-
-    fn pass_verdict(&mut self, links: &Links, verdict: &Verdict) {
-        if let Some(controller) = self.hosts[0].node.ours() {
-            controller.apply_verdict(self.now, verdict);
-            self.drain(0);
-        }
-        for at in (1..self.hosts.len()).filter(|at| links.is_up(*at)) {
-            self.send_frame(at, Frame::Verdict(verdict.clone()));
-        }
-    }
-
-    fn send_frame(&mut self, to: usize, frame: Frame) {
-        let late = links::lateness(self.loss, &mut self.rng);
-        self.frame(to, self.now + late, frame);
-    }
-
-    fn handle_frame(&mut self, at: usize, frame: Frame) {
-        let now = self.now;
-        let Some(member) = self.hosts[at].node.ours() else {
-            return;
-        };
-        match frame {
-            Frame::Welcome(generation) => {
-                let _overtaken = member.set_generation(now, generation);
-                member.join(now, &[identity(0, 1)]);
-                self.swap(at, generation);
-            }
-            Frame::Verdict(verdict) => {
-                member.apply_verdict(now, &verdict);
-            }
-            Frame::Swap(link) => self.swap(at, link),
-        }
-    }
-
-    /// The member's turn to compare views: digests first, both lists only when they differ.
-    fn swap(&mut self, at: usize, link: u32) {
-        let (now, Some(mut links)) = (self.now, self.links.take()) else {
-            return;
-        };
-        let current = links.is_up(at) && links.all[at].generation == link;
-        if current && self.hosts[0].condition == Condition::Running {
-            let verdict = self.compare(at, &mut links);
-            let late = links::lateness(self.loss, &mut self.rng);
-            if let Some(clock) = &mut links.all[at].swaps {
-                match verdict {
-                    Ok(()) => clock.done(now),
-                    Err(after) => clock.later(now, after),
-                }
-                let due = clock.next() + late;
-                self.frame(at, due, Frame::Swap(link));
-            }
-        }
-        self.links = Some(links);
-    }
-
-    fn compare(&mut self, at: usize, links: &mut Links) -> Result<(), Duration> {
-        let now = self.now;
-        let [controller, member] = self.hosts.get_disjoint_mut([0, at]).unwrap();
-        let (controller, member) = (controller.node.ours().unwrap(), member.node.ours().unwrap());
-        if controller.state_digest() == member.state_digest() {
-            links.all[at].swapped = true;
-            return Ok(());
-        }
-        match links.all[at].swapped {
-            true => links.budget.admit(now)?,
-            false => links.budget.admit_joining(now)?,
-        }
-        links.all[at].swapped = true;
-        links.full_swaps += 1;
-        member.merge(now, &controller.state(now));
-        controller.merge(now, &member.state(now));
-        self.drain(0);
-        Ok(())
     }
 }
