@@ -30,6 +30,8 @@ struct Net {
     now: Instant,
     nodes: Vec<Membership>,
     cut: Vec<bool>,
+    /// Their packets are lost; they hear the others.
+    mute: Vec<bool>,
 }
 
 impl Net {
@@ -40,6 +42,7 @@ impl Net {
             now,
             nodes: (0..count).map(node).collect(),
             cut: vec![false; count as usize],
+            mute: vec![false; count as usize],
         };
         for node in &mut net.nodes {
             node.join(now, &[identity(0)]);
@@ -52,6 +55,7 @@ impl Net {
         while let Some((from, to, packet)) = self.next_packet() {
             if let Some(at) = self.nodes.iter().position(|n| n.identity().addr == to)
                 && !self.cut[from]
+                && !self.mute[from]
                 && !self.cut[at]
             {
                 self.nodes[at]
@@ -360,6 +364,22 @@ fn whoever_was_stopped_does_not_blame_the_others() {
     net.nodes[1].handle_timeout(now);
     assert_eq!(net.nodes[1].counters().pauses, 1);
     assert_eq!(net.nodes[1].active(), 5, "nobody was declared down");
+}
+
+#[test]
+fn who_is_heard_is_not_declared_down() {
+    let mut net = Net::new(4);
+    net.run(3 * SECOND);
+    // Nobody answers node 1, because nobody hears it: it suspects all, and none learns of it and could object.
+    net.mute[1] = true;
+    net.run(25 * SECOND);
+    let down = |event: &Event| matches!(event, Event::Down(_));
+    assert!(!net.events(1).iter().any(down));
+    assert_eq!(net.nodes[1].active(), 3);
+    assert!(
+        net.events(2).iter().any(down),
+        "but whom nobody hears is down"
+    );
 }
 
 #[test]
