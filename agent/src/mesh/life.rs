@@ -211,7 +211,7 @@ impl<E: Effects> Agent<E> {
                 .complain(&format!("controller {controller}: {error}"));
         };
         dialer
-            .link(&own.link, &hello, self.shared.gossip.knock(), failed)
+            .link(&own.link, &hello, &self.shared.gossip.hints().knock, failed)
             .await
     }
 
@@ -227,9 +227,15 @@ impl<E: Effects> Agent<E> {
         own.last_generation = welcome.generation;
         own.controllers = dialer.controllers().to_vec();
         self.keep(&own);
-        self.shared
+        let digest = self.shared.facts().digest();
+        if let Err(error) = self
+            .shared
             .gossip
-            .start(own.machine, &welcome, &self.shared.facts().digest());
+            .begin(own.machine, &welcome, &digest)
+            .await
+        {
+            self.shared.journal.say(&format!("no gossip: {error}"));
+        }
         let controller = link.link.controller();
         self.shared.journal.say(&format!(
             "member {} of {} in generation {}, controller {controller}",
@@ -254,7 +260,7 @@ impl<E: Effects> Agent<E> {
             SessionEnd::Stopped => return Err(Ending::Stopped),
             SessionEnd::Power(power) => return Err(Ending::Power(power)),
             SessionEnd::Slept => self.shared.journal.say("the machine slept: dialling anew"),
-            SessionEnd::Knocked => self.shared.journal.say("dialling anew"),
+            SessionEnd::Anew(why) => self.shared.journal.say(&format!("dialling anew: {why}")),
             SessionEnd::Lost(end) => {
                 self.shared.complain(&format!("the link has ended: {end}"));
                 if is_superseded(&end) && stoppable(stop, sleep(SUPERSEDED)).await.is_none() {

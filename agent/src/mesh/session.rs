@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mesh_net::{AgentLink, Incoming, Link, LinkEnd};
 use mesh_proto::message::link::{AgentReply, FromAgent, ToAgent};
+use mesh_proto::message::{Refusal, RefusalCode};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,8 @@ pub(super) enum Outcome {
     Power(Power),
     /// A new certificate, already kept.
     Identity(Box<Identity>),
+    /// The controller did not answer when it was asked for a sign of life.
+    Silent,
 }
 
 /// How a link came to its end.
@@ -34,8 +37,8 @@ pub(super) enum Outcome {
 pub(super) enum SessionEnd {
     /// It broke, or the controller closed it.
     Lost(LinkEnd),
-    /// The controller does not hear us, as it says by a knock: we begin anew at once.
-    Knocked,
+    /// A new link is better than this one: the controller does not hear us, we lack a key, or have a new one.
+    Anew(&'static str),
     /// The machine slept.
     Slept,
     /// The process stops.
@@ -54,6 +57,7 @@ pub(super) async fn serve<E: Effects>(
     let handle = link.link.clone();
     let mut tasks = JoinSet::new();
     start_upkeep(shared, identity, &link, &mut tasks);
+    let hints = shared.gossip.hints();
     let slept = lookout::slept();
     tokio::pin!(slept);
     let end = loop {
@@ -68,15 +72,19 @@ pub(super) async fn serve<E: Effects>(
                     let rekeyed = renewed.link.own.spki_sha256 != identity.link.own.spki_sha256;
                     *identity = Arc::from(renewed);
                     if rekeyed {
-                        break SessionEnd::Knocked;
+                        break SessionEnd::Anew("the key is a new one");
                     }
                     restart_renewal(shared, identity, &link, &mut tasks);
                 }
+                Ok(Outcome::Silent) => break SessionEnd::Anew("the controller does not hear this machine"),
                 Ok(Outcome::Nothing) => {}
                 // A panic in one task is a mistake of ours; the machine stays reachable.
                 Err(error) => shared.journal.say(&format!("a task failed: {error}")),
             },
-            () = shared.gossip.knocked() => break SessionEnd::Knocked,
+            () = hints.knock.notified() => {
+                tasks.spawn(upkeep::sign_of_life(Arc::clone(shared), handle.clone()));
+            }
+            () = hints.stale.notified() => break SessionEnd::Anew("the gossip has a key this machine lacks"),
             () = &mut slept => break SessionEnd::Slept,
             () = stop.cancelled() => break SessionEnd::Stopped,
         }
@@ -128,45 +136,48 @@ fn receive<E: Effects>(
 ) {
     let Incoming { ask, responder } = incoming;
     let shared = Arc::clone(shared);
-    let reply = match ask {
-        ToAgent::Command(order) => {
-            tasks.spawn(obey(
-                shared,
-                link.clone(),
-                Arc::clone(identity),
-                order,
-                responder,
-            ));
-            return;
-        }
-        ToAgent::Facts => AgentReply::Facts(shared.facts_report()),
-        ToAgent::Verdicts { verdicts } => {
-            shared.gossip.apply(verdicts);
-            AgentReply::Ok
-        }
-        ToAgent::Ring(ring) => match shared.gossip.set_ring(&ring) {
-            Ok(()) => AgentReply::Ok,
-            Err(refusal) => AgentReply::Refused(refusal),
-        },
-    };
+    if let ToAgent::Command(order) = ask {
+        let identity = Arc::clone(identity);
+        tasks.spawn(obey(shared, link.clone(), identity, order, responder));
+        return;
+    }
     tasks.spawn(async move {
+        let reply = answer(&shared, ask).await;
         // The controller sees for itself when it does not get its answer.
         let _gone = responder.finish(&reply).await;
         Outcome::Nothing
     });
 }
 
+async fn answer<E: Effects>(shared: &Shared<E>, ask: ToAgent) -> AgentReply {
+    match ask {
+        ToAgent::Facts => AgentReply::Facts(shared.facts_report()),
+        ToAgent::Verdicts { verdicts } => {
+            shared.gossip.apply(verdicts).await;
+            AgentReply::Ok
+        }
+        ToAgent::Ring(ring) => match shared.gossip.set_ring(&ring).await {
+            Ok(()) => AgentReply::Ok,
+            Err(refusal) => AgentReply::Refused(refusal),
+        },
+        ToAgent::Command(_) => AgentReply::Refused(Refusal::new(
+            RefusalCode::Protocol,
+            "an order is no question",
+        )),
+    }
+}
+
 /// Who goes on purpose says so, or it would be taken for a failure.
 async fn goodbye<E: Effects>(shared: &Shared<E>, link: &AgentLink, end: &SessionEnd) {
     let reason = match end {
         SessionEnd::Lost(_) => return,
-        SessionEnd::Knocked | SessionEnd::Slept => return link.close("dialling anew"),
+        SessionEnd::Anew(_) | SessionEnd::Slept => return link.close("dialling anew"),
         SessionEnd::Stopped => "the agent stops",
         SessionEnd::Power(Power::Restart) => "restarting",
         SessionEnd::Power(Power::Off) => "powering off",
     };
     shared.show(|view| view.stage = Stage::GoingDown);
-    shared.gossip.leave();
+    shared.gossip.leave().await;
     let bye = FromAgent::Bye {
         reason: reason.to_owned(),
     };

@@ -77,7 +77,7 @@ impl<E: Effects> Shared<E> {
         let before = std::mem::replace(&mut *lock(&self.facts), Arc::new(facts));
         let changed = before.digest() != digest;
         if changed {
-            self.gossip.announce(&digest);
+            self.gossip.announce(&digest).await;
         }
         changed
     }

@@ -16,6 +16,8 @@ use crate::effects::Effects;
 
 /// Time for an answer.
 const ANSWER: Duration = Duration::from_secs(10);
+/// Time for an answer when it is doubted that there will be one: the controller counts down from 4.5 s.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// Lines that come together travel together.
 const GATHER: Duration = Duration::from_millis(100);
 /// After the controller refused, or did not answer in time.
@@ -45,6 +47,15 @@ pub(super) async fn ship_logs<E: Effects>(shared: Arc<Shared<E>>, link: AgentLin
             // The lines stay; should nobody ever want them, the buffer drops the oldest.
             Err(_) => sleep(REST).await,
         }
+    }
+}
+
+/// Somebody says that the controller does not hear us: anybody in the mesh can, so the link itself is asked.
+pub(super) async fn sign_of_life<E: Effects>(shared: Arc<Shared<E>>, link: AgentLink) -> Outcome {
+    let status = shared.view.borrow().status();
+    match link.call(&FromAgent::Status(status), SIGN_OF_LIFE).await {
+        Err(CallError::TimedOut) => Outcome::Silent,
+        _ => Outcome::Nothing,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use enforcer_agent::fingerprint::Fingerprint;
 use enforcer_agent::keystore::{Found, KeyStore};
-use enforcer_agent::mesh::{Ending, Identity, Memory, Stage};
+use enforcer_agent::mesh::{Ending, GossipChoice, Identity, Memory, Stage};
 use mesh_net::{CaTrust, EnrolProof};
 use mesh_proto::message::enrol::{KeyKind, Level};
 use mesh_proto::message::link::Habitat;
@@ -119,6 +119,7 @@ async fn an_installed_agent_enrols_once_by_its_token_and_remembers() {
             board: board.clone(),
         },
         identity,
+        gossip: GossipChoice::Leaf,
     };
     let mut agent = start(None).live(server.addr);
     agent.member().await;

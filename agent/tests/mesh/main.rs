@@ -13,6 +13,7 @@ macro_rules! next {
     };
 }
 
+mod gossip;
 mod join;
 mod link;
 mod orders;

@@ -80,6 +80,7 @@ pub(crate) struct Start {
     pub(crate) trust: CaTrust,
     pub(crate) memory: Memory,
     pub(crate) identity: Option<Identity>,
+    pub(crate) gossip: GossipChoice,
 }
 
 impl Start {
@@ -93,6 +94,7 @@ impl Start {
             trust: CaTrust::Sha256(site.ca_sha256()),
             memory: Memory::Ram,
             identity: None,
+            gossip: GossipChoice::Leaf,
         }
     }
 
@@ -127,8 +129,8 @@ impl Start {
                 trust: self.trust,
             }),
             controllers: vec![controller],
-            gossip: GossipChoice::Leaf,
             bind: None,
+            gossip: self.gossip,
             clock: at(NOW),
         })
         .unwrap();

@@ -7,11 +7,12 @@ use mesh_net::cert::{ca_sha256, controller_name, node_uri};
 use mesh_net::keys::certificate_der;
 use mesh_net::{
     Clock, Csr, EnrolAnswer, EnrolAsk, EnrolOutcome, LinkEnd, LinkHandle, MeshAuthority, MeshNote,
-    MeshServer, NodeKey, PeerCert, ServerConfig, ServerLimits, SiteIdentity,
+    MeshServer, NodeKey, PeerCert, ServerConfig, ServerLimits, SiteIdentity, SwapDesk,
 };
 use mesh_proto::identity::{NodeId, Role};
 use mesh_proto::message::enrol::{Issued, Level, Proof};
-use mesh_proto::message::link::{ControllerReply, FromAgent, Hello, Welcome};
+use mesh_proto::message::link::{ControllerReply, Entry, FromAgent, Hello, Welcome};
+use mesh_proto::message::ring::Ring;
 use mesh_proto::message::{Refusal, RefusalCode};
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
@@ -40,7 +41,7 @@ pub(crate) enum Seen {
     Hello(LinkHandle, Hello),
     Request(FromAgent),
     Renew(PeerCert, Csr),
-    Closed(LinkEnd),
+    Closed,
 }
 
 /// How the controller answers.
@@ -54,6 +55,10 @@ pub(crate) struct Rules {
     pub(crate) revoked: Vec<String>,
     /// Log chunks are passed to the test as well.
     pub(crate) shows_logs: bool,
+    /// The gossip key ring of a welcome.
+    pub(crate) ring: Option<Ring>,
+    /// Where controllers gossip.
+    pub(crate) seeds: Vec<Entry>,
 }
 
 pub(crate) struct Site {
@@ -61,6 +66,8 @@ pub(crate) struct Site {
     ca_pem: String,
     seen: mpsc::UnboundedSender<Seen>,
     pub(crate) rules: Mutex<Rules>,
+    /// Answers swaps, when this controller gossips.
+    pub(crate) desk: Mutex<Option<Arc<SwapDesk>>>,
 }
 
 impl Site {
@@ -74,11 +81,14 @@ impl Site {
             ca: Issuer::new(params, key),
             ca_pem,
             seen,
+            desk: Mutex::new(None),
             rules: Mutex::new(Rules {
                 years: (2026, 2027),
                 now: NOW,
                 revoked: Vec::new(),
                 shows_logs: false,
+                ring: None,
+                seeds: Vec::new(),
             }),
         };
         (Arc::new(site), record)
@@ -176,8 +186,8 @@ impl MeshAuthority for Site {
             accepted: true,
             generation: hello.last_generation + 1,
             seen_as: link.remote(),
-            ring: None,
-            seeds: Vec::new(),
+            ring: self.rules().ring.filter(|_| hello.gossip_port.is_some()),
+            seeds: self.rules().seeds,
             controllers: Vec::new(),
             now_unix_s: self.rules().now,
         };
@@ -186,6 +196,11 @@ impl MeshAuthority for Site {
     }
 
     async fn request(&self, _link: &LinkHandle, ask: FromAgent) -> ControllerReply {
+        let desk = self.desk.lock().unwrap().clone();
+        if let (FromAgent::Swap(swap), Some(desk)) = (&ask, desk) {
+            let answer = desk.answer(swap.clone()).await.unwrap();
+            return ControllerReply::Swap(answer);
+        }
         if !matches!(ask, FromAgent::Log(_)) || self.rules().shows_logs {
             self.tell(Seen::Request(ask));
         }
@@ -198,8 +213,8 @@ impl MeshAuthority for Site {
         Ok(certificate)
     }
 
-    fn closed(&self, _link: &LinkHandle, end: LinkEnd) {
-        self.tell(Seen::Closed(end));
+    fn closed(&self, _link: &LinkHandle, _end: LinkEnd) {
+        self.tell(Seen::Closed);
     }
 
     fn note(&self, _note: MeshNote) {}
