@@ -4,7 +4,7 @@
 //! to dial anew, now and then.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -54,6 +54,7 @@ pub(super) struct Hints {
 /// The agent's gossip.
 pub(super) struct Gossip {
     choice: GossipChoice,
+    from: IpAddr,
     port: Option<u16>,
     bound: Mutex<Option<GossipSocket>>,
     alive: Mutex<Option<Alive>>,
@@ -78,15 +79,16 @@ struct Start {
 
 impl Gossip {
     /// Binds the port, so that the first hello can name it.
-    pub(super) fn bind(choice: GossipChoice) -> io::Result<Self> {
+    pub(super) fn bind(choice: GossipChoice, from: IpAddr) -> io::Result<Self> {
         let (starts, inbox) = mpsc::channel(STARTS);
         let bound = match choice {
             GossipChoice::Leaf => None,
-            GossipChoice::Port(port) => Some(socket(port)?),
+            GossipChoice::Port(port) => Some(socket(from, port)?),
         };
         let port = bound.as_ref().map(GossipSocket::local_addr).transpose()?;
         Ok(Self {
             choice,
+            from,
             port: port.map(|addr| addr.port()),
             bound: Mutex::new(bound),
             alive: Mutex::new(None),
@@ -167,7 +169,7 @@ impl Gossip {
         let bound = lock(&self.bound).take();
         let socket = match (bound, self.choice) {
             (Some(socket), _) => socket,
-            (None, GossipChoice::Port(_)) => socket(self.port.unwrap_or(0))?,
+            (None, GossipChoice::Port(_)) => socket(self.from, self.port.unwrap_or(0))?,
             (None, GossipChoice::Leaf) => return Err(io::Error::other("a leaf has no socket")),
         };
         let (task, handle, events) = socket.start(who);
@@ -225,8 +227,8 @@ impl Gossip {
 }
 
 /// The port; when somebody else has it, any: the hello tells the others which.
-fn socket(port: u16) -> io::Result<GossipSocket> {
-    let at = |port| GossipSocket::bind(([0u8; 4], port).into());
+fn socket(from: IpAddr, port: u16) -> io::Result<GossipSocket> {
+    let at = |port| GossipSocket::bind(SocketAddr::new(from, port));
     at(port).or_else(|error| match error.kind() {
         io::ErrorKind::AddrInUse => at(0),
         _ => Err(error),
@@ -276,11 +278,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_taken_port_does_not_keep_a_machine_out_of_the_mesh() {
-        let first = Gossip::bind(GossipChoice::Port(0)).unwrap();
+        let bind = |choice| Gossip::bind(choice, IpAddr::from([127, 0, 0, 1])).unwrap();
+        let first = bind(GossipChoice::Port(0));
         let port = first.port().unwrap();
-        let second = Gossip::bind(GossipChoice::Port(port)).unwrap();
+        let second = bind(GossipChoice::Port(port));
         assert!(second.port().is_some_and(|other| other != port));
-        assert_eq!(Gossip::bind(GossipChoice::Leaf).unwrap().port(), None);
+        assert_eq!(bind(GossipChoice::Leaf).port(), None);
     }
 
     #[tokio::test(start_paused = true)]

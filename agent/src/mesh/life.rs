@@ -112,7 +112,7 @@ impl<E: Effects> Agent<E> {
                 boot_id: setup.boot_id,
                 journal: setup.journal,
                 memory: setup.memory,
-                gossip: Gossip::bind(setup.gossip)?,
+                gossip: Gossip::bind(setup.gossip, from.ip())?,
                 view: watch::Sender::default(),
                 active: watch::Sender::new(Instant::now()),
                 identify: watch::Sender::new(None),
