@@ -5,7 +5,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use mesh_proto::identity::NodeId;
 use mesh_proto::message::Secret;
 
 /// An idle management OS gives the machine back to its disk after this time (DESIGN §4: `idle_wait`).
@@ -32,8 +31,8 @@ pub struct BootWords {
     pub secret: Option<Secret>,
     /// The boot session, as the controller's audit names it.
     pub session: Option<String>,
-    /// Which machine the controller thinks this is.
-    pub machine: Option<NodeId>,
+    /// What the controller calls the machine it thinks this is.
+    pub machine: Option<String>,
     /// The boot card's hardware address, lower-case with colons.
     pub boot_mac: Option<String>,
     /// When to give the machine back.
@@ -104,7 +103,7 @@ impl BootWords {
             }
             "enforcer.ca" => set(&mut self.ca, digits(value), "64 hex digits"),
             SECRET_WORD => set(&mut self.secret, secret(value), "32 hex digits"),
-            "enforcer.machine" => set(&mut self.machine, value.parse().ok(), "16 hex digits"),
+            "enforcer.machine" => set(&mut self.machine, name(value), "a machine's name"),
             "enforcer.idle" => match idle(value) {
                 Some(idle) => {
                     self.idle = idle;
@@ -252,7 +251,7 @@ mod tests {
         let ca = "ab".repeat(32);
         let words = parse(&format!(
             "enforcer.site=home enforcer.ca={ca} enforcer.secret=00112233445566778899aabbccddeeff \
-             enforcer.session=7f enforcer.machine=0123456789abcdef"
+             enforcer.session=7f enforcer.machine=web1"
         ));
         assert_eq!(
             (words.site.as_deref(), words.ca),
@@ -262,7 +261,7 @@ mod tests {
             words.secret.unwrap().expose(),
             "00112233445566778899aabbccddeeff"
         );
-        assert_eq!(words.machine, Some(NodeId(0x0123_4567_89ab_cdef)));
+        assert_eq!(words.machine.as_deref(), Some("web1"));
         assert_eq!(
             (words.session.as_deref(), words.complaints.len()),
             (Some("7f"), 0)

@@ -41,6 +41,7 @@ pub(super) async fn stay(
     journal: &Journal,
 ) -> Power {
     let shown = Shown {
+        name: words.machine.clone(),
         address: format!("{}/{}", lease.address, lease.prefix),
         hardware: super::status::hardware(&facts),
     };

@@ -23,6 +23,8 @@ const HYPHEN: [&str; 5] = ["   ", "   ", "###", "   ", "   "];
 /// What the machine knows about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Machine {
+    /// What the boot script called it.
+    pub(super) name: Option<String>,
     /// Address with prefix length.
     pub(super) address: String,
     /// Vendor, product, serial number.
@@ -35,8 +37,9 @@ pub(super) fn render(machine: &Machine, view: &View) -> Vec<String> {
     if view.identify {
         lines.push("  >>>>>>>>>>   THIS ONE   <<<<<<<<<<".to_owned());
     }
+    let name = view.name.as_deref().or(machine.name.as_deref());
     let mut row = |label: &str, value: &dyn Display| lines.push(format!("  {label:<11}{value}"));
-    row("machine", &view.name.as_deref().unwrap_or("not named yet"));
+    row("machine", &name.unwrap_or("not named yet"));
     row("hardware", &machine.hardware);
     row("address", &machine.address);
     if let Some(controller) = view.controller {
@@ -111,6 +114,7 @@ mod tests {
 
     fn machine() -> Machine {
         Machine {
+            name: Some("web1".into()),
             address: "10.77.0.101/24".into(),
             hardware: "LabCo Box, serial 7".into(),
         }
@@ -129,6 +133,7 @@ mod tests {
     fn a_person_sees_address_stage_error_and_a_large_code() {
         let text = render(&machine(), &view()).join("\n");
         for part in [
+            "web1",
             "10.77.0.101/24",
             "waiting for a person: enforcer machines accept",
             "the secret was spent",

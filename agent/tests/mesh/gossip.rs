@@ -102,7 +102,7 @@ async fn a_member_is_known_with_its_generation_and_the_digest_of_its_facts() {
 #[tokio::test]
 async fn a_rotated_ring_is_installed_when_it_is_acknowledged() {
     let mut room = room().await;
-    next!(room.events, GossipEvent::Member(Event::Up(_)) => {});
+    next!(room.events, GossipEvent::Member(Event::Up(_)));
     let rotate = |epochs| ToAgent::Ring(ring(epochs));
     assert_eq!(
         room.link.ask(&rotate(1..3), PATIENCE).await,
@@ -139,9 +139,9 @@ async fn a_knock_is_checked_before_a_good_link_is_given_up() {
     let mut room = room().await;
     let up = next!(room.events, GossipEvent::Member(Event::Up(identity)) => identity);
     // The first status is that of a new member; a second one, with nothing new in it, is the sign of life.
-    next!(room.record, Seen::Request(FromAgent::Status(_)) => {});
+    next!(room.record, Seen::Request(FromAgent::Status(_)));
     room.gossip.knock(up.addr).await.unwrap();
-    next!(room.record, Seen::Request(FromAgent::Status(_)) => {});
+    next!(room.record, Seen::Request(FromAgent::Status(_)));
     assert!(matches!(
         room.link.ask(&ToAgent::Facts, PATIENCE).await,
         Ok(AgentReply::Facts(_))

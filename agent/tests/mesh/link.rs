@@ -138,7 +138,7 @@ async fn a_machine_that_was_off_until_its_certificate_expired_has_it_renewed_and
     let addr = server.addr;
     let mut agent = Start::boot(&site).live(addr);
     agent.member().await;
-    next!(record, Seen::Hello(..) => {});
+    next!(record, Seen::Hello(..));
     server.stop().await;
     site.rule(|rules| rules.years = (2027, 2029));
     let _server = Running::start_at(&site, addr, NOW + 400 * DAY);
