@@ -109,6 +109,9 @@ pub struct DaemonArgs {
     /// Only say what would be done to the machine (restart, power off, lamp, wake): for trying out
     #[arg(long)]
     pub pretend: bool,
+    /// Say on standard error which members come and go, as this agent hears it: for measuring a mesh
+    #[arg(long, hide = true)]
+    pub say_members: bool,
     /// The folder.
     #[command(flatten)]
     pub state: StateArgs,

@@ -10,6 +10,8 @@ use mesh_net::{
     AgentEndpoint, BadToken, CaTrust, EnrolError, EnrolEvent, EnrolProof, NodeKey, TlsError, tls,
 };
 use mesh_proto::facts::HardwareFacts;
+use mesh_proto::identity::Role;
+use mesh_proto::membership::Event;
 use mesh_proto::message::Secret;
 use mesh_proto::message::enrol::KeyKind;
 use mesh_proto::message::link::{FromAgent, Habitat, Hello};
@@ -22,8 +24,8 @@ use crate::fingerprint::Fingerprint;
 use crate::journal::{self, Journal};
 use crate::keystore::{Found, Join, KeyStore, KeyStoreError};
 use crate::mesh::{
-    Agent, Ending, EnrolRound, Enrolment, GossipChoice, Identity, Memory, Power, Setup,
-    enrol_round, local_address,
+    Agent, Ending, EnrolRound, Enrolment, GossipChoice, Identity, MemberWatch, Memory, Power,
+    Setup, enrol_round, local_address,
 };
 use crate::{boot_id, facts};
 
@@ -254,8 +256,22 @@ fn setup<E: Effects>(args: &DaemonArgs, effects: Arc<E>) -> Result<Setup<E>, Dae
         } else {
             GossipChoice::Port(args.gossip_port)
         },
+        watch: watch(args.say_members),
         bind: args.lab.bind,
         clock: tls::system_clock(),
+    })
+}
+
+/// Says on standard error what the gossip tells of other agents, when somebody wants to measure it.
+fn watch(wanted: bool) -> MemberWatch {
+    if !wanted {
+        return Arc::new(|_| {});
+    }
+    Arc::new(|event| match event {
+        Event::Up(who) if who.role == Role::Agent => eprintln!("member {} is up", who.node),
+        Event::Down(who) if who.role == Role::Agent => eprintln!("member {} is down", who.node),
+        Event::Facts(note) => eprintln!("member {} has other facts", note.node),
+        _ => {}
     })
 }
 

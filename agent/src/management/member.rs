@@ -91,6 +91,7 @@ fn setup(
         enrolment: Some(enrolment(words)),
         controllers: words.controllers.clone(),
         gossip: GossipChoice::Port(GOSSIP_PORT),
+        watch: Arc::new(|_| {}),
         bind: None,
         // Certificates tell a clock of 1970 that it is late.
         clock: tls::system_clock(),

@@ -42,6 +42,9 @@ pub enum GossipChoice {
     Port(u16),
 }
 
+/// Is told of members that come and go, as this agent hears it.
+pub type MemberWatch = Arc<dyn Fn(&Event) + Send + Sync>;
+
 /// Reasons to look after the link, as gossip brings them.
 #[derive(Debug, Default)]
 pub(super) struct Hints {
@@ -61,6 +64,7 @@ pub(super) struct Gossip {
     starts: mpsc::Sender<Start>,
     inbox: Mutex<Option<mpsc::Receiver<Start>>>,
     hints: Arc<Hints>,
+    watch: MemberWatch,
 }
 
 /// The task of one node id.
@@ -79,7 +83,7 @@ struct Start {
 
 impl Gossip {
     /// Binds the port, so that the first hello can name it.
-    pub(super) fn bind(choice: GossipChoice, from: IpAddr) -> io::Result<Self> {
+    pub(super) fn bind(choice: GossipChoice, from: IpAddr, watch: MemberWatch) -> io::Result<Self> {
         let (starts, inbox) = mpsc::channel(STARTS);
         let bound = match choice {
             GossipChoice::Leaf => None,
@@ -95,6 +99,7 @@ impl Gossip {
             starts,
             inbox: Mutex::new(Some(inbox)),
             hints: Arc::default(),
+            watch,
         })
     }
 
@@ -108,7 +113,8 @@ impl Gossip {
             tokio::select! {
                 Some(start) = inbox.recv() => {
                     tasks.spawn(start.task.run(start.stop));
-                    tasks.spawn(listen(start.events, Arc::clone(&self.hints)));
+                    let (hints, watch) = (Arc::clone(&self.hints), Arc::clone(&self.watch));
+                    tasks.spawn(listen(start.events, hints, watch));
                 }
                 Some(_ended) = tasks.join_next() => {}
             }
@@ -236,9 +242,12 @@ fn socket(from: IpAddr, port: u16) -> io::Result<GossipSocket> {
 }
 
 /// Turns what gossip brings into hints; members come and go without our doing.
-async fn listen(mut events: GossipEvents, hints: Arc<Hints>) {
+async fn listen(mut events: GossipEvents, hints: Arc<Hints>, watch: MemberWatch) {
     let mut rested: Option<Instant> = None;
     while let Some(event) = events.recv().await {
+        if let GossipEvent::Member(event) = &event {
+            watch(event);
+        }
         match event {
             GossipEvent::Knocked { .. } => hints.knock.notify_one(),
             GossipEvent::KeyMissed { .. } | GossipEvent::Member(Event::Expelled) => {
@@ -278,7 +287,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_taken_port_does_not_keep_a_machine_out_of_the_mesh() {
-        let bind = |choice| Gossip::bind(choice, IpAddr::from([127, 0, 0, 1])).unwrap();
+        let bind =
+            |choice| Gossip::bind(choice, IpAddr::from([127, 0, 0, 1]), Arc::new(|_| {})).unwrap();
         let first = bind(GossipChoice::Port(0));
         let port = first.port().unwrap();
         let second = bind(GossipChoice::Port(port));
@@ -290,7 +300,7 @@ mod tests {
     async fn a_key_that_is_named_again_and_again_makes_us_dial_once_a_minute() {
         let (tell, events) = mpsc::channel(100);
         let hints = Arc::new(Hints::default());
-        let listening = tokio::spawn(listen(events, Arc::clone(&hints)));
+        let listening = tokio::spawn(listen(events, Arc::clone(&hints), Arc::new(|_| {})));
         let mut dialled = 0;
         for epoch in 0..15 {
             tell.send(GossipEvent::KeyMissed { epoch }).await.unwrap();

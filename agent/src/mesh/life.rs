@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cure::{LinkCure, after_dial};
 use super::enrol::{Enrolment, until_certified};
-use super::gossip::{Gossip, GossipChoice};
+use super::gossip::{Gossip, GossipChoice, MemberWatch};
 use super::identity::{Identity, Memory};
 use super::orders::{Power, blink};
 use super::session::{SessionEnd, serve};
@@ -50,6 +50,8 @@ pub struct Setup<E> {
     pub controllers: Vec<SocketAddr>,
     /// Whether and where to gossip.
     pub gossip: GossipChoice,
+    /// Hears of the other members.
+    pub watch: MemberWatch,
     /// The address to speak from, where it matters; else the routes say.
     pub bind: Option<IpAddr>,
     /// The time certificates are judged by.
@@ -112,7 +114,7 @@ impl<E: Effects> Agent<E> {
                 boot_id: setup.boot_id,
                 journal: setup.journal,
                 memory: setup.memory,
-                gossip: Gossip::bind(setup.gossip, from.ip())?,
+                gossip: Gossip::bind(setup.gossip, from.ip(), setup.watch)?,
                 view: watch::Sender::default(),
                 active: watch::Sender::new(Instant::now()),
                 identify: watch::Sender::new(None),

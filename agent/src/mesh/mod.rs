@@ -14,7 +14,7 @@ mod upkeep;
 mod view;
 
 pub use enrol::{EnrolRound, Enrolment, enrol_round};
-pub use gossip::GossipChoice;
+pub use gossip::{GossipChoice, MemberWatch};
 pub use identity::{Identity, Memory};
 pub use life::{Agent, Ending, Setup, local_address};
 pub use orders::Power;

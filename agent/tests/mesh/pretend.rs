@@ -129,6 +129,7 @@ impl Start {
                 trust: self.trust,
             }),
             controllers: vec![controller],
+            watch: Arc::new(|_| {}),
             bind: None,
             gossip: self.gossip,
             clock: at(NOW),
