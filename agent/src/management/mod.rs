@@ -41,6 +41,9 @@ const COLDPLUG_LIMIT: Duration = Duration::from_secs(30);
 /// An NVMe controller shows its namespaces within a second; one without any must not hold us up.
 const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 
+/// A console gets so much time for what was said last.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Runs until the machine is given back; returns only when it cannot do its work here.
 ///
 /// # Errors
@@ -85,6 +88,7 @@ async fn story(machine: &Arc<Machine>) -> Power {
         }
     };
     kernel.abort();
+    consoles.flush(LAST_WORDS);
     power
 }
 
