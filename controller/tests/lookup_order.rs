@@ -246,6 +246,7 @@ fn a_seen_machine_is_never_served_a_config_whatever_the_store_holds() {
             session: Some("a".into()),
             after_management: false,
             base: "http://192.0.2.1:4880".into(),
+            known_address: None,
         };
         let decision = decide(&request, &view, now);
         assert!(

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipxe::{BootPlan, PxeClient};
+use ipxe::{BootPlan, MacAddr, PxeClient};
 use ipxe_net::{
     BootAuthority, BootFile, BootNote, BootOffer, LeaseAnswer, LeaseAsk, ScriptAsk, TftpEnd,
 };
@@ -12,8 +12,9 @@ use crate::{
     config::Rechain,
     metrics::Counter,
     state::{
-        boot::BootRequest,
+        boot::{BootRequest, Decision},
         ops::{ClaimBoot, Saw},
+        trust::secret::BootSecret,
     },
 };
 
@@ -25,6 +26,7 @@ impl BootAuthority for Desk {
             session: None,
             after_management: false,
             base: String::new(),
+            known_address: None,
         };
         if self.peek(&request).plan == BootPlan::Silent {
             return BootOffer::Silent;
@@ -70,6 +72,7 @@ impl BootAuthority for Desk {
             session: Some(session.clone()),
             after_management: ask.after_management,
             base: base.clone(),
+            known_address: self.known_address(ask.mac, ask.from.ip()),
         };
         self.saw(&ask);
         let peeked = self.peek(&request);
@@ -81,6 +84,7 @@ impl BootAuthority for Desk {
                 .apply(ClaimBoot {
                     request,
                     fresh_id: fresh_machine_id(),
+                    fresh_secret: BootSecret::fresh(rand::random()),
                 })
                 .await
             {
@@ -99,6 +103,9 @@ impl BootAuthority for Desk {
             },
         };
         self.timeline.told(ask.mac, &decision, &session);
+        if self.is_without_secret(&decision) {
+            self.timeline.without_secret(ask.mac, ask.from.ip());
+        }
         script_of(&decision, &self.store.view(), ask.mac, &base)
     }
 
@@ -106,9 +113,8 @@ impl BootAuthority for Desk {
         match note {
             BootNote::Asked { client, offer } => self.asked(&client, &offer),
             BootNote::AddressRequested { mac, ip } => {
-                lock(&self.addresses).learn(ip.into(), mac, self.store.now());
+                lock(&self.addresses).requested(mac, ip.into(), self.store.now());
             }
-
             BootNote::ForeignServer { server, boots } => self.timeline.foreign(server, boots),
             BootNote::Tftp {
                 from, name, end, ..
@@ -120,6 +126,38 @@ impl BootAuthority for Desk {
 }
 
 impl Desk {
+    /// The address, if it is the one that DHCP knows for this station.
+    fn known_address(&self, mac: MacAddr, ip: IpAddr) -> Option<IpAddr> {
+        let (ip, now) = (ip.to_canonical(), self.store.now());
+        let view = self.store.view();
+        let leased = view
+            .lease(mac)
+            .is_some_and(|l| IpAddr::V4(l.ip) == ip && now < l.expires);
+        let known = leased || lock(&self.addresses).is_requested(mac, ip, now);
+        known.then_some(ip)
+    }
+
+    /// The station that DHCP knows at an address: leased, or requested in the last five minutes.
+    #[must_use]
+    pub fn station_at(&self, ip: IpAddr) -> Option<MacAddr> {
+        let (ip, now) = (ip.to_canonical(), self.store.now());
+        let view = self.store.view();
+        let leased = match ip {
+            IpAddr::V4(v4) => view.lease_on(v4).filter(|l| now < l.expires).map(|l| l.mac),
+            IpAddr::V6(_) => None,
+        };
+        leased.or_else(|| {
+            let addresses = lock(&self.addresses);
+            let mac = addresses.mac(ip, now)?;
+            addresses.is_requested(mac, ip, now).then_some(mac)
+        })
+    }
+
+    fn is_without_secret(&self, decision: &Decision) -> bool {
+        let management = matches!(decision.plan, BootPlan::Management(_));
+        management && decision.secret.is_none() && self.store.view().policy.mesh.is_some()
+    }
+
     fn saw(&self, ask: &ScriptAsk) {
         let saw = Saw {
             mac: ask.mac,

@@ -84,6 +84,7 @@ impl HttpAuthority for Desk {
             session: None,
             after_management: false,
             base: base.clone(),
+            known_address: None,
         };
         let answer = match self.peek(&request).plan {
             BootPlan::Config(ConfigBoot::Kernel(kernel)) | BootPlan::Management(kernel) => {
@@ -136,8 +137,10 @@ impl Desk {
         let Some(machine) = view.machine(&activation.machine) else {
             return NonceReply::Unknown;
         };
+        let facts = view.facts(&machine.id);
         let scope = Scope {
             machine,
+            facts: facts.map(|f| &f.facts),
             base: &base_url(at),
             nonce: &activation.nonce,
         };

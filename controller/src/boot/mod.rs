@@ -12,14 +12,14 @@ mod stage;
 mod timeline;
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use addresses::Addresses;
 use arc_swap::ArcSwap;
-use ipxe::{Arch, MacAddr, Surroundings};
+use ipxe::{Arch, BootPlan, MacAddr, Surroundings};
 use rand::RngCore as _;
 use received::Received;
 use stage::Stages;
@@ -81,17 +81,6 @@ impl Desk {
         self.firmware.store(Arc::new(firmware));
     }
 
-    /// The station that has a lease on this address now.
-    #[must_use]
-    pub fn station_at(&self, ip: IpAddr) -> Option<MacAddr> {
-        let IpAddr::V4(ip) = ip.to_canonical() else {
-            return None;
-        };
-        let view = self.store.view();
-        let lease = view.lease_on(ip)?;
-        (lease.expires > self.store.now()).then_some(lease.mac)
-    }
-
     /// What a machine would boot now, and why; changes nothing.
     #[must_use]
     pub fn peek(&self, request: &BootRequest) -> Decision {
@@ -105,13 +94,26 @@ pub fn script_of(decision: &Decision, view: &View, mac: MacAddr, base: &str) -> 
     let machine = decision.machine.as_ref().and_then(|id| view.machine(id));
     let name = machine.map_or_else(|| mac.to_string(), |m| m.name.to_string());
     ipxe::render(
-        &decision.plan,
+        &with_secret(decision),
         Surroundings {
             base,
             machine: &name,
             local: decision.local,
         },
     )
+}
+
+/// The plan with the boot's secret in it, where there is one. It is kept apart until here so that no log can show it.
+fn with_secret(decision: &Decision) -> BootPlan {
+    match (&decision.plan, &decision.secret) {
+        (BootPlan::Management(kernel), Some(secret)) => {
+            let mut kernel = kernel.clone();
+            kernel.cmdline.push_str(" enforcer.secret=");
+            kernel.cmdline.push_str(secret.expose());
+            BootPlan::Management(kernel)
+        }
+        (plan, _) => plan.clone(),
+    }
 }
 
 /// `http://host:port` of our boot HTTP as a machine reaches it.

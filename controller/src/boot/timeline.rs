@@ -1,6 +1,10 @@
 //! What the boot sockets tell, as events a person can follow: the boot timeline.
 
-use std::{collections::HashMap, net::Ipv4Addr, sync::Mutex};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Mutex,
+};
 
 use ipxe::{BootPlan, MacAddr, PxeClient};
 use ipxe_net::BootOffer;
@@ -88,6 +92,17 @@ impl Timeline {
             draft
                 .field("plan", decision.plan.kind())
                 .field("session", session),
+        );
+    }
+
+    /// A machine was sent the management OS without a secret to enrol with.
+    pub(super) fn without_secret(&self, mac: MacAddr, from: IpAddr) {
+        let text = format!(
+            "its script went to {from} without a boot secret: DHCP does not know that address for {mac}, or the secret was used; a person will have to accept its key"
+        );
+        self.tell(
+            mac,
+            Draft::new("boot.without-secret", text).field("from", from.to_string()),
         );
     }
 

@@ -6,11 +6,11 @@ use ipxe_net::dhcp::own_addresses;
 use crate::{
     config::Config,
     management_os,
-    state::policy::{ManagementOs, MeshPolicy, Policy},
+    state::policy::{Accept, ManagementOs, Policy},
 };
 
 /// The policy as of now.
-pub(super) fn of(config: &Config, mesh: Option<MeshPolicy>) -> Policy {
+pub(super) fn of(config: &Config) -> Policy {
     let mut management: Vec<ManagementOs> = management_os::list(&config.state)
         .into_iter()
         .filter_map(|(folder, manifest)| {
@@ -29,8 +29,8 @@ pub(super) fn of(config: &Config, mesh: Option<MeshPolicy>) -> Policy {
     management.sort_by_key(|os| os.flavour != config.flavour);
     Policy {
         discovery: config.discovery,
-        accept: config.accept,
-        mesh,
+        accept: Accept::default(),
+        mesh: None,
         management,
         management_cmdline: config.management_cmdline.clone(),
         idle_wait_s: config.idle_wait_s,

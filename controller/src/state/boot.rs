@@ -3,20 +3,26 @@
 //! DHCP, HTTP, a peer's question, a helper and `explain` all call it. It only looks; what must be written down before a
 //! script leaves is named in [`Decision::claim`] and done by [`ops::ClaimBoot`](super::ops::ClaimBoot).
 
+mod management;
+mod next;
+
+use std::net::IpAddr;
+
 use ipxe::{Arch, BootPlan, ConfigBoot, FileRef, KernelBoot, LocalBoot, MacAddr, check_text};
+use mesh_proto::{facts::HardwareFacts, message::Secret};
 use serde::Serialize;
+
+use management::management;
+pub use next::next_boot_wanted;
 
 use super::{
     Timestamp, View,
     activation::{Activation, ActivationId, Stage},
     config::{LOADED, Program},
     machine::{Machine, MachineId, Standing},
-    policy::{Discovery, ManagementOs},
-    template::Scope,
+    policy::{Accept, Discovery},
+    template::{Scope, TemplateError},
 };
-
-/// An unaccepted machine gets one discovery boot in this time, so that a forgotten one is not a heater.
-const DISCOVERY_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 
 /// A question for [`decide`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +37,8 @@ pub struct BootRequest {
     pub after_management: bool,
     /// `http://host:port` as the machine reaches us; part of what it is told.
     pub base: String,
+    /// The asker's address, when it is the one that DHCP knows for this station: leased, or seen requested lately.
+    pub known_address: Option<IpAddr>,
 }
 
 /// One rule that was looked at.
@@ -66,6 +74,8 @@ pub struct Decision {
     pub machine: Option<MachineId>,
     /// What serving this plan must write down first.
     pub claim: Option<Claim>,
+    /// The boot's secret, for the script that is served; never in one that is only looked at.
+    pub secret: Option<Secret>,
 }
 
 /// Says what the machine boots (DESIGN §4.3).
@@ -79,20 +89,20 @@ pub fn decide(request: &BootRequest, view: &View, now: Timestamp) -> Decision {
         local
     };
     let mut why = Vec::new();
+    let due = machine.and_then(|m| view.activations_of(&m.id).find(|a| a.is_due(now)));
+    let mut case = Case {
+        request,
+        view,
+        machine,
+        due: due.map(AsRef::as_ref),
+        waits: None,
+        now,
+    };
+    case.waits = what_is_missing(&case);
     let steps = [config_due, management, peers];
     let (plan, claim) = steps
         .iter()
-        .find_map(|step| {
-            step(
-                &Case {
-                    request,
-                    view,
-                    machine,
-                    now,
-                },
-                &mut why,
-            )
-        })
+        .find_map(|step| step(&case, &mut why))
         .unwrap_or_else(|| (last_resort(machine, view, local, &mut why), None));
     Decision {
         plan,
@@ -100,6 +110,7 @@ pub fn decide(request: &BootRequest, view: &View, now: Timestamp) -> Decision {
         why,
         machine: machine.map(|m| m.id.clone()),
         claim,
+        secret: None,
     }
 }
 
@@ -108,7 +119,53 @@ struct Case<'a> {
     request: &'a BootRequest,
     view: &'a View,
     machine: Option<&'a Machine>,
+    /// What was activated and is not over.
+    due: Option<&'a Activation>,
+    /// Why it has to wait for the management OS.
+    waits: Option<String>,
     now: Timestamp,
+}
+
+impl Case<'_> {
+    fn facts(&self) -> Option<&HardwareFacts> {
+        Some(&self.view.facts(&self.machine?.id)?.facts)
+    }
+}
+
+/// What the management OS has to find out before what is due can be served: then it comes first, and goes on by itself.
+fn what_is_missing(case: &Case<'_>) -> Option<String> {
+    let (machine, due) = (case.machine?, case.due?);
+    match (machine.standing, case.view.policy.accept) {
+        (Standing::Seen, _) => return None,
+        (Standing::Registered, Accept::Manual) => {
+            return Some(format!(
+                "a person has to accept {} first (accept = \"manual\")",
+                machine.name
+            ));
+        }
+        (Standing::Registered, Accept::Registered) | (Standing::Accepted, _) => {}
+    }
+    let lacks = case.facts().is_none() && needs_facts(due, machine, &case.request.base);
+    lacks.then(|| "its template needs the machine's facts".to_owned())
+}
+
+/// Whether a template of this config fails without facts.
+fn needs_facts(due: &Activation, machine: &Machine, base: &str) -> bool {
+    let scope = Scope {
+        machine,
+        facts: None,
+        base,
+        nonce: &due.nonce,
+    };
+    let main = match &due.config.program {
+        Program::Kernel { cmdline, .. } => cmdline,
+        Program::Ipxe { script, .. } => script,
+    };
+    let templates = std::iter::once(main).chain(due.config.answers.values());
+    templates
+        // Most say nothing of facts, and need not be filled in to see it.
+        .filter(|t| t.contains("facts"))
+        .any(|t| matches!(scope.render(t), Err(TemplateError::Facts(_))))
 }
 
 type Found = Option<(BootPlan, Option<Claim>)>;
@@ -146,14 +203,17 @@ fn config_due(case: &Case<'_>, why: &mut Vec<Why>) -> Found {
             ),
         );
     }
-    let Some(due) = case
-        .view
-        .activations_of(&machine.id)
-        .find(|a| a.is_due(case.now))
-    else {
+    let Some(due) = case.due else {
         return passed(why, RULE, last_activation(case, machine));
     };
-    match config_boot(due, machine, &case.request.base) {
+    if let Some(missing) = &case.waits {
+        return passed(
+            why,
+            RULE,
+            format!("{} is due, but {missing}", due.config.name),
+        );
+    }
+    match config_boot(due, machine, case.facts(), &case.request.base) {
         Ok(boot) => {
             decided(why, RULE, describe_due(due));
             Some((BootPlan::Config(boot), Some(Claim::Activation(due.id))))
@@ -196,10 +256,12 @@ fn last_activation(case: &Case<'_>, machine: &Machine) -> String {
 pub fn config_boot(
     activation: &Activation,
     machine: &Machine,
+    facts: Option<&HardwareFacts>,
     base: &str,
 ) -> Result<ConfigBoot, String> {
     let scope = Scope {
         machine,
+        facts,
         base,
         nonce: &activation.nonce,
     };
@@ -224,83 +286,6 @@ pub fn config_boot(
             }))
         }
         Program::Ipxe { script, .. } => Ok(ConfigBoot::Script(render(script)?)),
-    }
-}
-
-/// Step 2: the management OS, when discovery wants it.
-fn management(case: &Case<'_>, why: &mut Vec<Why>) -> Found {
-    const RULE: &str = "management-os";
-    let policy = &case.view.policy;
-    if case.request.after_management {
-        return passed(why, RULE, "could not be loaded in this boot");
-    }
-    let standing = case.machine.map_or(Standing::Seen, |m| m.standing);
-    match (policy.discovery, standing) {
-        (Discovery::Off, _) => return passed(why, RULE, "discovery is off"),
-        (Discovery::Registered, Standing::Seen) => {
-            return passed(
-                why,
-                RULE,
-                "discovery is for registered machines only (discovery = \"registered\")",
-            );
-        }
-        (Discovery::Registered, Standing::Registered | Standing::Accepted)
-        | (Discovery::All, _) => {}
-    }
-    if let Some(found) = discovered_lately(case) {
-        return passed(why, RULE, found);
-    }
-    let arch = case.request.arch.unwrap_or(Arch::X64);
-    let Some(os) = policy.management.iter().find(|os| os.arch == arch) else {
-        return passed(
-            why,
-            RULE,
-            "none is installed for this processor: run `enforcer management-os build`",
-        );
-    };
-    decided(
-        why,
-        RULE,
-        format!(
-            "discovery wants to know its hardware ({} {})",
-            os.flavour, os.version
-        ),
-    );
-    Some((
-        BootPlan::Management(management_boot(os, case)),
-        Some(Claim::Discovery),
-    ))
-}
-
-/// Why the machine gets no discovery boot now, if so.
-fn discovered_lately(case: &Case<'_>) -> Option<String> {
-    let last = case.machine?.discovery.as_ref()?;
-    let retry = case.request.session.as_ref() == Some(&last.session);
-    let rested = case.now.duration_since(last.at) >= DISCOVERY_EVERY;
-    (!retry && !rested).then(|| "it had its discovery boot of the day".to_owned())
-}
-
-fn management_boot(os: &ManagementOs, case: &Case<'_>) -> KernelBoot {
-    let file = |name: &str| FileRef {
-        name: name.to_owned(),
-        path: format!("{}/{name}", os.path),
-    };
-    let idle = case
-        .view
-        .policy
-        .idle_wait_s
-        .map_or("forever".to_owned(), |s| s.to_string());
-    let cmdline = format!(
-        "{} BOOTIF=01-{} enforcer.url={} enforcer.idle={idle}",
-        case.view.policy.management_cmdline,
-        case.request.mac.hyphens(),
-        case.request.base
-    );
-    KernelBoot {
-        loaded: None,
-        kernel: file("vmlinuz"),
-        initrds: vec![file("initrd.img")],
-        cmdline: cmdline.trim().to_owned(),
     }
 }
 

@@ -257,6 +257,9 @@ pub struct Machine {
     /// The management OS boot it had last.
     #[serde(default)]
     pub discovery: Option<DiscoveryBoot>,
+    /// When a person asked that its next boot be the management OS; over once its agent came from there.
+    #[serde(default)]
+    pub inspect: Option<Timestamp>,
     /// When it was first heard of.
     pub first_seen: Timestamp,
     /// When it asked last.
@@ -279,6 +282,7 @@ impl Machine {
             firmware: None,
             local_boot: LocalBoot::Auto,
             discovery: None,
+            inspect: None,
             first_seen: now,
             last_seen: now,
         }

@@ -1,12 +1,23 @@
 //! Templates in boot configs: strict, bounded, with the machine and its URLs to fill in.
 //!
-//! Variables: `name`, `id`, `mac`, `mac_hyphens`, `uuid`, `serial`, `server` (`http://host:port`), `done` and `failed`
-//! (the callbacks), and two functions: `file("x")`, the URL of a boot file as an iPXE line needs it, and `answer("x")`,
-//! the URL of an answer file.
+//! Variables: `name`, `id`, `mac`, `mac_hyphens`, `uuid`, `serial`, `server` (`http://host:port`), `nonce` (for an agent's
+//! report), `done` and `failed` (the callbacks), `machine.facts` (what the machine is made of, as its agent read it), and
+//! two functions: `file("x")`, the URL of a boot file as an iPXE line needs it, and `answer("x")`, the URL of an answer file.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use minijinja::{Environment, UndefinedBehavior, context, syntax::SyntaxConfig};
+use mesh_proto::facts::HardwareFacts;
+use minijinja::{
+    Environment, ErrorKind, UndefinedBehavior, Value, context,
+    syntax::SyntaxConfig,
+    value::{Object, Serde},
+};
 
 use super::{activation::Nonce, machine::Machine};
 
@@ -17,14 +28,22 @@ pub const MAX_RENDERED: usize = 256 * 1024;
 
 /// A template that cannot be filled in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the template does not work: {0}")]
-pub struct TemplateError(String);
+pub enum TemplateError {
+    /// It cannot work.
+    #[error("the template does not work: {0}")]
+    Broken(String),
+    /// It asks for a fact that is not known.
+    #[error("the template asks for what is not known of the machine: {0}")]
+    Facts(String),
+}
 
 /// What a template sees.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'a> {
     /// Whose boot it is.
     pub machine: &'a Machine,
+    /// What it is made of, when that is known.
+    pub facts: Option<&'a HardwareFacts>,
     /// `http://host:port` of the boot HTTP server as this machine reaches it.
     pub base: &'a str,
     /// The activation's nonce.
@@ -64,20 +83,33 @@ impl Scope<'_> {
             format!("{files}/{name}?s=${{session}}")
         });
         env.add_function("answer", move |name: String| format!("{answers}/{name}"));
-        let text = env
-            .render_str(template, self.variables())
-            .map_err(explain)?;
+        let asked = Arc::new(AtomicBool::new(false));
+        // Facts are large: they are only looked at for a template that names the machine.
+        let facts = self.facts.filter(|_| template.contains("machine"));
+        let machine = Value::from_object(MachineValue {
+            facts: facts.map(|f| Value::from(Serde(f))),
+            asked: Arc::clone(&asked),
+        });
+        let text =
+            env.render_str(template, self.variables(machine))
+                .map_err(|error| match error.kind() {
+                    ErrorKind::UndefinedError if asked.load(Ordering::Relaxed) => {
+                        TemplateError::Facts(in_words(&error))
+                    }
+                    _ => explain(error),
+                })?;
         if text.len() > MAX_RENDERED {
-            return Err(TemplateError(format!(
-                "it produces more than {MAX_RENDERED} bytes"
-            )));
+            let text = format!("it produces more than {MAX_RENDERED} bytes");
+            return Err(TemplateError::Broken(text));
         }
         Ok(text)
     }
 
-    fn variables(&self) -> minijinja::Value {
+    fn variables(&self, machine: Value) -> Value {
         let mac = self.machine.main_mac();
         context! {
+            machine,
+            nonce => self.nonce.to_string(),
             name => self.machine.name.as_str(),
             id => self.machine.id.as_str(),
             mac => mac.map(|m| m.to_string()),
@@ -91,18 +123,39 @@ impl Scope<'_> {
     }
 }
 
+/// `machine` in a template; remembers whether its facts were asked for.
+#[derive(Debug)]
+struct MachineValue {
+    facts: Option<Value>,
+    asked: Arc<AtomicBool>,
+}
+
+impl Object for MachineValue {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        if key.as_str() != Some("facts") {
+            return None;
+        }
+        self.asked.store(true, Ordering::Relaxed);
+        self.facts.clone()
+    }
+}
+
 #[expect(
     clippy::needless_pass_by_value,
     reason = "it is the function of a map_err"
 )]
 fn explain(error: minijinja::Error) -> TemplateError {
+    TemplateError::Broken(in_words(&error))
+}
+
+fn in_words(error: &minijinja::Error) -> String {
     let place = error
         .line()
         .map_or(String::new(), |line| format!("line {line}: "));
     let detail = error
         .detail()
         .map_or_else(|| error.kind().to_string(), str::to_owned);
-    TemplateError(format!("{place}{}", Plain(&detail)))
+    format!("{place}{}", Plain(&detail))
 }
 
 /// Text on one line.
@@ -125,6 +178,10 @@ mod tests {
     use crate::state::machine::MachineId;
 
     fn render(template: &str) -> Result<String, TemplateError> {
+        render_with(template, None)
+    }
+
+    fn render_with(template: &str, facts: Option<&HardwareFacts>) -> Result<String, TemplateError> {
         let machine = Machine::seen(
             MachineId::from_random(7),
             ipxe::MacAddr([0x52, 0x54, 0, 0, 0, 1]),
@@ -133,6 +190,7 @@ mod tests {
         let nonce = Nonce::from_random(1);
         Scope {
             machine: &machine,
+            facts,
             base: "http://10.0.0.1:4880",
             nonce: &nonce,
         }
@@ -156,6 +214,19 @@ mod tests {
                 "http://10.0.0.1:4880/boot/n/{nonce}/p http://10.0.0.1:4880/boot/n/{nonce}/done\n"
             )
         );
+    }
+
+    #[test]
+    fn a_template_sees_facts_and_says_when_it_lacks_them() {
+        let template =
+            "{{ machine.facts.disks[0].serial }} {{ machine.facts.memory.bytes // 1024 ** 3 }}";
+        let facts = crate::state::matching::examples::facts(1);
+        assert_eq!(render_with(template, Some(&facts)).unwrap(), "DISK-1 8");
+        assert!(matches!(render(template), Err(TemplateError::Facts(_))));
+        let careful = "{% if machine.facts is defined %}known{% else %}unknown{% endif %}";
+        assert_eq!(render(careful).unwrap(), "unknown");
+        let misspelt = "{{ machine.fact }}";
+        assert!(matches!(render(misspelt), Err(TemplateError::Broken(_))));
     }
 
     #[test]

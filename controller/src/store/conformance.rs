@@ -8,12 +8,13 @@ use std::{sync::Arc, time::Duration};
 use ipxe::MacAddr;
 use tokio::task::JoinSet;
 
-use super::{Backend, ManualClock, Redb, Store, fault::Disk, memory::Memory};
+use super::{Backend, ManualClock, Redb, Store, Table, fault::Disk, memory::Memory, records};
 use crate::state::{
     Changes, Key, Timestamp, Transition, View, Write,
     event::Draft,
     lease::{Declined, LeaseRecord, Reservation},
     machine::{Machine, MachineId, Standing},
+    matching::Mark,
     policy::Policy,
     view::MAX_EVENTS,
 };
@@ -85,6 +86,7 @@ macro_rules! claims {
 claims! {
     what_was_acknowledged_is_there_after_reopening,
     a_view_is_the_same_after_reopening,
+    each_of_the_meshs_records_is_kept_and_deleted,
     concurrent_changes_of_one_record_lose_no_update,
     an_acknowledged_change_is_in_the_next_view,
     a_deleted_record_stays_deleted,
@@ -207,6 +209,8 @@ async fn a_view_is_the_same_after_reopening<P: Place>() {
         Declined { ip, until: soon }.into(),
         registered.into(),
     ];
+    let mesh = records::all(&id(3), start()).into_iter().map(Write::Put);
+    let writes = writes.into_iter().chain(mesh).collect();
     let event = Draft::new("test.said", "a sentence")
         .mac(mac1)
         .field("a", "b");
@@ -218,7 +222,42 @@ async fn a_view_is_the_same_after_reopening<P: Place>() {
         before.machine_by_mac(mac(3)).is_none(),
         "it moved to another NIC"
     );
+    let board = Mark::Board("BOARD-7".to_owned());
+    assert_eq!(after.machines_with(&board).collect::<Vec<_>>(), [&id(3)]);
     assert_eq!(*before, *after);
+}
+
+async fn each_of_the_meshs_records_is_kept_and_deleted<P: Place>() {
+    let place = P::empty();
+    let store = open(&place);
+    store.apply(Make(1)).await.unwrap();
+    let empty = store.view();
+    let all = records::all(&id(1), start());
+    let keys: Vec<Write> = all.iter().map(|r| r.key().into()).collect();
+    assert_eq!(
+        keys.len(),
+        Table::ALL.len() - 7,
+        "one of each of the mesh's tables"
+    );
+    let put = all.into_iter().map(Write::Put).collect();
+    store.apply(Raw(put, vec![])).await.unwrap();
+    store.close().await;
+    let store = open(&place);
+    let view = store.view();
+    assert!(view.key(&view.keys().next().unwrap().serial).is_some());
+    assert_eq!(
+        (view.pending_of(&id(1)).count(), view.tokens().count()),
+        (1, 1)
+    );
+    assert!(view.facts(&id(1)).is_some() && view.member(&id(1)).is_some());
+    assert_eq!(
+        (view.open_commands().count(), view.ring().keys.len()),
+        (1, 1)
+    );
+    assert!(view.stamp().is_some());
+    store.apply(Raw(keys, vec![])).await.unwrap();
+    store.close().await;
+    assert_eq!(*open(&place).view(), *empty, "nothing is left, in no index");
 }
 
 async fn concurrent_changes_of_one_record_lose_no_update<P: Place>() {

@@ -10,13 +10,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use ipxe::MacAddr;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     Backend, BackendError, Clock, drive,
     job::Asked,
-    notes::Notes,
+    notes::{Notes, Subject},
     writer::{Control, Message, Writer},
 };
 use crate::state::{Timestamp, Transition, View, event::Draft, policy::Policy};
@@ -184,9 +183,9 @@ impl Store {
     }
 
     /// Applies a small change without waiting for its commit, on the same terms. A later change of the same type about
-    /// the same station replaces an earlier one that is still waiting.
-    pub fn note_change<T: Transition<Outcome = ()>>(&self, about: MacAddr, change: T) {
-        self.shared.notes.change(about, change);
+    /// the same station or machine replaces an earlier one that is still waiting.
+    pub fn note_change<T: Transition<Outcome = ()>>(&self, about: impl Into<Subject>, change: T) {
+        self.shared.notes.change(about.into(), change);
     }
 
     /// The number of the newest event, and a wake-up at each newer one; see [`View::events_after`].

@@ -18,6 +18,8 @@ pub mod memory;
 mod notes;
 #[cfg(test)]
 mod power_cuts;
+#[cfg(test)]
+mod records;
 mod redb;
 mod tables;
 #[cfg(test)]
@@ -27,5 +29,6 @@ mod writer;
 pub use backend::{Backend, BackendError, RawWrite};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use handle::{Options, Stats, Store, StoreError};
+pub use notes::Subject;
 pub use redb::Redb;
 pub use tables::Table;

@@ -11,21 +11,42 @@ use ipxe::MacAddr;
 use tokio::sync::Notify;
 
 use super::job::{Job, Noted};
-use crate::state::{Timestamp, Transition, event::Draft};
+use crate::state::{Timestamp, Transition, event::Draft, machine::MachineId};
 
 /// Events waiting for the next commit. A full room of 1,000 machines makes some 10 each within a second at the very most.
 const MAX_DRAFTS: usize = 10_000;
-/// Changes waiting, one per kind and station: as many stations as may be pending (DESIGN §8).
+/// Changes waiting, one per kind and subject: as many stations as may be pending (DESIGN §8).
 const MAX_CHANGES: usize = 4_096;
 
+/// What a change is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A station on the network.
+    Station(MacAddr),
+    /// A machine.
+    Machine(MachineId),
+}
+
+impl From<MacAddr> for Subject {
+    fn from(mac: MacAddr) -> Self {
+        Self::Station(mac)
+    }
+}
+
+impl From<&MachineId> for Subject {
+    fn from(id: &MachineId) -> Self {
+        Self::Machine(id.clone())
+    }
+}
+
 /// A change's name in the buffer: a later one of the same name replaces it.
-type Subject = (MacAddr, TypeId);
+type Name = (Subject, TypeId);
 
 /// What waits.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) drafts: Vec<(Timestamp, Draft)>,
-    pub(super) changes: BTreeMap<Subject, Box<dyn Job>>,
+    pub(super) changes: BTreeMap<Name, Box<dyn Job>>,
 }
 
 /// The buffer; filled by anyone, without waiting, emptied by the writer.
@@ -58,15 +79,15 @@ impl Notes {
         self.filled.notify_one();
     }
 
-    pub(super) fn change<T: Transition<Outcome = ()>>(&self, about: MacAddr, change: T) {
+    pub(super) fn change<T: Transition<Outcome = ()>>(&self, about: Subject, change: T) {
         let mut state = self.lock();
-        let subject = (about, TypeId::of::<T>());
-        let known = state.batch.changes.contains_key(&subject);
+        let name = (about, TypeId::of::<T>());
+        let known = state.batch.changes.contains_key(&name);
         if !known && state.batch.changes.len() >= MAX_CHANGES {
             state.dropped += 1;
             return;
         }
-        state.batch.changes.insert(subject, Box::new(Noted(change)));
+        state.batch.changes.insert(name, Box::new(Noted(change)));
         self.filled.notify_one();
     }
 

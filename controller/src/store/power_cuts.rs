@@ -11,6 +11,7 @@ use super::{
     Redb, StoreError, SystemClock,
     fault::{Disk, Faults},
     job::{Asked, Job},
+    records,
     writer::Writer,
 };
 use crate::state::{
@@ -27,14 +28,14 @@ const KEYS: u8 = 5;
 /// Writes and syncs until the power goes, at most: a dozen commits, or the whole making of a database.
 const LONGEST: u32 = 150;
 
-/// Adds one to a number, in two tables.
+/// Adds one to a number, in four tables.
 struct Count(u8);
 
 impl Transition for Count {
     type Outcome = u32;
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, u32) {
-        let next = read(view, self.0).map_or(0, |both| both.0) + 1;
+        let next = read(view, self.0)[0] + 1;
         let mac = MacAddr([2, 0, 0, 0, 0, self.0]);
         let mut machine = Machine::seen(MachineId::from_random(self.0.into()), mac, now);
         machine.serial = Some(next.to_string());
@@ -45,20 +46,32 @@ impl Transition for Count {
         let mut changes = Changes::none();
         changes.write(machine);
         changes.write(Reservation { mac, ip, hostname });
+        let id = MachineId::from_random(self.0.into());
+        changes.write(records::member(&id, next, now));
+        changes.write(records::key(
+            &id,
+            u128::from(self.0),
+            &next.to_string(),
+            now,
+        ));
         (changes, next)
     }
 }
 
-/// The number as each of the two tables has it.
-fn read(view: &View, key: u8) -> Option<(u32, u32)> {
+/// The number as each of the four tables has it; zero when it has none.
+fn read(view: &View, key: u8) -> [u32; 4] {
     let mac = MacAddr([2, 0, 0, 0, 0, key]);
-    let number = |text: &Option<String>| text.as_ref().map_or(0, |t| t.parse().unwrap());
-    let machine = view.machine_by_mac(mac).map(|m| number(&m.serial));
-    let reservation = view.reservation(mac).map(|r| number(&r.hostname));
-    match (machine, reservation) {
-        (None, None) => None,
-        (a, b) => Some((a.unwrap_or(0), b.unwrap_or(0))),
-    }
+    let id = MachineId::from_random(key.into());
+    let number = |text: &String| text.parse().unwrap();
+    let machine = view.machine_by_mac(mac).and_then(|m| m.serial.as_ref());
+    let reservation = view.reservation(mac).and_then(|r| r.hostname.as_ref());
+    let enrolled = view.keys_of(&id).next().map(|k| &k.boot_id);
+    [
+        machine.map_or(0, number),
+        reservation.map_or(0, number),
+        view.member(&id).map_or(0, |m| m.generation),
+        enrolled.map_or(0, number),
+    ]
 }
 
 /// What was told to askers, and what was asked at most.
@@ -68,17 +81,16 @@ struct Told([(u32, u32); KEYS as usize]);
 impl Told {
     fn check(&mut self, view: &View) -> Result<(), String> {
         for (key, (acknowledged, asked)) in (0..).zip(&mut self.0) {
-            let (machine, reservation) = read(view, key).unwrap_or_default();
-            if machine != reservation {
-                return Err(format!(
-                    "half of a transaction: {machine} and {reservation}"
-                ));
+            let all = read(view, key);
+            let found = all[0];
+            if all != [found; 4] {
+                return Err(format!("part of a transaction: {all:?}"));
             }
-            if !(*acknowledged..=*asked).contains(&machine) {
-                return Err(format!("{acknowledged} acknowledged, {machine} found"));
+            if !(*acknowledged..=*asked).contains(&found) {
+                return Err(format!("{acknowledged} acknowledged, {found} found"));
             }
             // One that was not acknowledged may have been kept.
-            (*acknowledged, *asked) = (machine, machine);
+            (*acknowledged, *asked) = (found, found);
         }
         Ok(())
     }

@@ -178,6 +178,7 @@ impl Site {
             session: session.map(Into::into),
             after_management,
             base: format!("http://{}", self.http),
+            known_address: None,
         })
     }
 

@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(
     group = clap::ArgGroup::new("program").required(true).args(["kernel", "ipxe"]),
-    after_help = "Command line, script and answer files are templates: {{ name }}, {{ mac }}, {{ uuid }}, {{ serial }}, {{ server }},\n{{ file('x') }} and {{ answer('x') }} (URLs), {{ done }} and {{ failed }} (the callbacks).\n\nExamples:\n  enforcer boot-configs set live --kernel vmlinuz --initrd initrd.img --cmdline 'console=ttyS0 boot=live'\n  enforcer boot-configs set debian --kernel linux --initrd initrd.gz --answer preseed.cfg=web.preseed \\\n      --cmdline \"auto url={{ answer('preseed.cfg') }}\" --evidence callback\n  enforcer boot-configs set memtest --ipxe memtest.ipxe --file memtest.bin=/srv/mt86plus.bin"
+    after_help = "Command line, script and answer files are templates: {{ name }}, {{ mac }}, {{ uuid }}, {{ serial }}, {{ server }},\n{{ file('x') }} and {{ answer('x') }} (URLs), {{ done }} and {{ failed }} (the callbacks),\n{{ machine.facts.disks[0].serial }} and other facts; the management OS reads them first when they are not known.\n\nExamples:\n  enforcer boot-configs set live --kernel vmlinuz --initrd initrd.img --cmdline 'console=ttyS0 boot=live'\n  enforcer boot-configs set debian --kernel linux --initrd initrd.gz --answer preseed.cfg=web.preseed \\\n      --cmdline \"auto url={{ answer('preseed.cfg') }}\" --evidence callback\n  enforcer boot-configs set memtest --ipxe memtest.ipxe --file memtest.bin=/srv/mt86plus.bin"
 )]
 pub struct SetArgs {
     /// Its name; an existing one is replaced
@@ -44,7 +44,8 @@ pub struct SetArgs {
     ///
     /// `fetched`: all its boot files arrived. An iPXE script of your own says so before its `boot` with
     /// `imgfetch {{ file('loaded') }} ||`, since the end of its last file may never be acknowledged. `callback`: the booted system
-    /// asked for {{ done }} or {{ failed }}.
+    /// asked for {{ done }} or {{ failed }}. `agent`: the agent in the booted system reported {{ nonce }} over its own link, which
+    /// nobody else can.
     #[arg(long)]
     evidence: Option<Evidence>,
 }

@@ -126,6 +126,7 @@ fn request(query: &ExplainQuery, view: &View, api: &Api) -> Result<BootRequest, 
         session: None,
         after_management: query.after_management,
         base: api.boot_base.to_string(),
+        known_address: None,
     })
 }
 

@@ -17,6 +17,7 @@ use crate::state::{
         Activate, ActivateError, BeginFetch, Callback, ClaimBoot, Deactivate, ExpireOverdue,
         FetchAnswer, FileSent, MachineRef, RegisterMachine, SetConfig,
     },
+    trust::secret::BootSecret,
 };
 
 const MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0x77, 0, 1]);
@@ -105,6 +106,7 @@ impl World {
             session: Some(format!("s{session}")),
             after_management: false,
             base: "http://192.0.2.1:4880".into(),
+            known_address: None,
         }
     }
 
@@ -115,7 +117,11 @@ impl World {
             Happens::Script(session) => {
                 let request = self.request(session);
                 let fresh_id = MachineId::from_random(2);
-                let decision = self.does(&ClaimBoot { request, fresh_id });
+                let decision = self.does(&ClaimBoot {
+                    request,
+                    fresh_id,
+                    fresh_secret: BootSecret::fresh(1),
+                });
                 matches!(decision.plan, BootPlan::Config(_))
             }
             Happens::Fetch(session, file) => {

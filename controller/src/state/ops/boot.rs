@@ -1,16 +1,16 @@
 //! What a booting machine does to the store: claims, file fetches, evidence. Each is durable before its effect shows.
 
+use mesh_proto::message::Secret;
+
 use crate::state::{
     Changes, Timestamp, Transition, View, Write,
-    activation::{Activation, Kind, Nonce, Stage, Step},
+    activation::{Activation, Nonce, Stage, Step},
     boot::{BootRequest, Claim, Decision, decide},
     config::{Asset, LOADED},
     machine::{DiscoveryBoot, Machine, MachineId},
     ops::activations::about,
+    trust::secret::BootSecret,
 };
-
-/// Longest reason a booted system may give for its failure, characters.
-const MAX_WORDS: usize = 300;
 
 /// The first boot of a client that knows no session.
 const DIRECT: &str = "direct";
@@ -22,6 +22,8 @@ pub struct ClaimBoot {
     pub request: BootRequest,
     /// Its id, should it be new.
     pub fresh_id: MachineId,
+    /// Fresh random: the boot's secret, should it get one.
+    pub fresh_secret: Secret,
 }
 
 impl Transition for ClaimBoot {
@@ -31,7 +33,10 @@ impl Transition for ClaimBoot {
         let decision = decide(&self.request, view, now);
         match decision.claim {
             None => (Changes::none(), decision),
-            Some(Claim::Discovery) => (self.claim_discovery(view, now), decision),
+            Some(Claim::Discovery) => {
+                let (changes, secret) = self.claim_discovery(view, now);
+                (changes, Decision { secret, ..decision })
+            }
             Some(Claim::Activation(id)) => {
                 let step = view
                     .activation(id)
@@ -62,31 +67,52 @@ impl ClaimBoot {
         decide(&self.request, &after, now)
     }
 
-    fn claim_discovery(&self, view: &View, now: Timestamp) -> Changes {
+    /// The management OS goes out. With a mesh it gets a secret, if the asker's address is known to be this station's;
+    /// anyone else gets the script without, and what the station was given stays good.
+    fn claim_discovery(&self, view: &View, now: Timestamp) -> (Changes, Option<Secret>) {
+        let mut changes = Changes::none();
+        let meshed = view.policy.mesh.is_some();
+        if meshed && self.request.known_address.is_none() {
+            return (changes, None);
+        }
         let known = view
             .machine_by_mac(self.request.mac)
             .map(|m| Machine::clone(m));
         let mut machine =
             known.unwrap_or_else(|| Machine::seen(self.fresh_id.clone(), self.request.mac, now));
-        let mut changes = Changes::none();
-        let served = machine
-            .discovery
-            .as_ref()
-            .is_some_and(|d| d.session == self.session());
-        if !served {
-            machine.discovery = Some(DiscoveryBoot {
-                at: now,
-                session: self.session().to_owned(),
-                secret: None,
-            });
-            changes.write(machine);
+        if let Some(served) = machine.discovery.as_ref()
+            && served.session == self.session()
+        {
+            return (changes, self.same_secret(served, now));
         }
-        changes
+        let secret = meshed.then(|| BootSecret {
+            secret: self.fresh_secret.clone(),
+            mac: self.request.mac,
+            address: self.request.known_address,
+            made_at: now,
+            used: false,
+        });
+        let told = secret.as_ref().map(|s| s.secret.clone());
+        machine.discovery = Some(DiscoveryBoot {
+            at: now,
+            session: self.session().to_owned(),
+            secret,
+        });
+        changes.write(machine);
+        (changes, told)
+    }
+
+    /// A retry of the same boot, from the same address, gets the same secret until it was used.
+    fn same_secret(&self, served: &DiscoveryBoot, now: Timestamp) -> Option<Secret> {
+        let made = served.secret.as_ref()?;
+        let good =
+            !made.used && !made.is_expired(now) && made.address == self.request.known_address;
+        good.then(|| made.secret.clone())
     }
 }
 
 /// Writes a step's result down, with the event that tells it.
-fn record(step: Step, view: &View, changes: &mut Changes) {
+pub(super) fn record(step: Step, view: &View, changes: &mut Changes) {
     let (Step::Next(activation) | Step::Over(activation)) = step else {
         return;
     };
@@ -251,49 +277,5 @@ impl Transition for FileSent {
             );
         }
         (changes, ())
-    }
-}
-
-/// The booted system calls back.
-#[derive(Debug, Clone)]
-pub struct Callback {
-    /// Which activation.
-    pub nonce: Nonce,
-    /// `None`: success; else its words about the failure.
-    pub failure: Option<String>,
-}
-
-/// What the booted system is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CallbackAnswer {
-    /// Written down.
-    Closed,
-    /// It was closed before, or is a standing activation, which callbacks do not close.
-    Ignored,
-    /// No such nonce.
-    Unknown,
-}
-
-impl Transition for Callback {
-    type Outcome = CallbackAnswer;
-
-    fn run(&self, view: &View, now: Timestamp) -> (Changes, CallbackAnswer) {
-        let mut changes = Changes::none();
-        let Some(activation) = view.activation_by_nonce(&self.nonce) else {
-            return (changes, CallbackAnswer::Unknown);
-        };
-        let words = self.failure.as_deref().map(|w| {
-            w.chars()
-                .filter(|c| !c.is_control())
-                .take(MAX_WORDS)
-                .collect()
-        });
-        let step = activation.callback(words, now);
-        let answer = match (&step, activation.kind) {
-            (Step::Over(_), Kind::OneShot) => CallbackAnswer::Closed,
-            _ => CallbackAnswer::Ignored,
-        };
-        record(step, view, &mut changes);
-        (changes, answer)
     }
 }

@@ -6,7 +6,7 @@ use crate::state::{
     config::{BootConfig, ConfigName, LOADED, Program, is_plain_name},
     event::Draft,
     machine::{Machine, MachineId},
-    template::Scope,
+    template::{Scope, TemplateError},
 };
 
 /// Longest template, bytes.
@@ -101,6 +101,7 @@ fn check(config: &BootConfig) -> Result<(), String> {
     );
     let scope = Scope {
         machine: &machine,
+        facts: None,
         base: "http://192.0.2.1:4880",
         nonce: &Nonce::from_random(0),
     };
@@ -109,7 +110,7 @@ fn check(config: &BootConfig) -> Result<(), String> {
         Program::Ipxe { script, .. } => ("the script", script),
     };
     let rendered = render(&scope, what, main)?;
-    if let Program::Kernel { .. } = &config.program {
+    if let (Program::Kernel { .. }, Some(rendered)) = (&config.program, rendered) {
         ipxe::check_text(&rendered).map_err(|e| format!("the command line {e}"))?;
     }
     for (name, template) in &config.answers {
@@ -118,11 +119,16 @@ fn check(config: &BootConfig) -> Result<(), String> {
     Ok(())
 }
 
-fn render(scope: &Scope<'_>, what: &str, template: &str) -> Result<String, String> {
+/// The text; `None` when it depends on facts, which only a machine has.
+fn render(scope: &Scope<'_>, what: &str, template: &str) -> Result<Option<String>, String> {
     if template.len() > MAX_TEMPLATE {
         return Err(format!("{what} is longer than {MAX_TEMPLATE} bytes"));
     }
-    scope.render(template).map_err(|e| format!("{what}: {e}"))
+    match scope.render(template) {
+        Ok(text) => Ok(Some(text)),
+        Err(TemplateError::Facts(_)) => Ok(None),
+        Err(error @ TemplateError::Broken(_)) => Err(format!("{what}: {error}")),
+    }
 }
 
 /// A person deletes a config that no open activation uses.

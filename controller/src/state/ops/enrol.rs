@@ -307,6 +307,3 @@ pub(super) fn accept(machine: &mut Machine, how: AcceptedBy, now: Timestamp) {
     machine.standing = Standing::Accepted;
     machine.accepted = Some(Acceptance { how, at: now });
 }
-
-#[cfg(test)]
-mod tests;

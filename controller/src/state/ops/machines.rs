@@ -170,6 +170,27 @@ impl UpdateMachine {
     }
 }
 
+/// A person wants a machine's next boot to be the management OS, once.
+#[derive(Debug, Clone)]
+pub struct InspectMachine(pub MachineRef);
+
+impl Transition for InspectMachine {
+    type Outcome = Result<Machine, MachineError>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        let mut changes = Changes::none();
+        let Some(found) = self.0.find(view) else {
+            return (changes, Err(MachineError::NotFound(self.0.0.clone())));
+        };
+        let mut machine = Machine::clone(&found);
+        machine.inspect = Some(now);
+        let text = format!("{} boots the management OS next time", machine.name);
+        changes.event(Draft::new("machine.inspect", text).machine(&machine.id));
+        changes.write(machine.clone());
+        (changes, Ok(machine))
+    }
+}
+
 /// A person forgets a machine and all its activations.
 #[derive(Debug, Clone)]
 pub struct DeleteMachine(pub MachineRef);

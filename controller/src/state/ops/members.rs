@@ -75,11 +75,15 @@ impl Transition for OpenLink {
         self.settle_earlier_boots(view, &machine.id, now, &mut changes);
         tell_coming(before.map(AsRef::as_ref), &member, machine, &mut changes);
         changes.write(member.clone());
+        let mut machine = machine.clone();
+        if self.habitat == Habitat::ManagementOs && machine.inspect.take().is_some() {
+            changes.write(machine.clone());
+        }
         let facts = view.facts(&machine.id);
         let opened = LinkOpened {
-            machine: machine.clone(),
             accepted: machine.standing == Standing::Accepted && machine.disputed.is_none(),
             facts_wanted: facts.is_none_or(|f| f.digest != self.facts_digest),
+            machine,
             member,
             superseded,
         };

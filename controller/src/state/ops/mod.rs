@@ -6,6 +6,7 @@ mod boot;
 mod commands;
 mod configs;
 mod enrol;
+mod evidence;
 mod facts;
 mod keys;
 mod machines;
@@ -19,15 +20,21 @@ pub use acceptance::{
     AcceptError, AcceptMachine, Accepted, Keep, RefuseMachine, Refused, ResolveDispute,
 };
 pub use activations::{Activate, ActivateError, Deactivate, ExpireOverdue};
-pub use boot::{BeginFetch, Callback, CallbackAnswer, ClaimBoot, FetchAnswer, FileSent};
+pub use boot::{BeginFetch, ClaimBoot, FetchAnswer, FileSent};
 pub use commands::{CommandError, CommandWord, IssueCommand, Settle};
 pub use configs::{ConfigError, DeleteConfig, SetConfig};
 pub use enrol::{Claim, Enrol, EnrolOutcome, Grant};
+pub use evidence::{Callback, CallbackAnswer, ReportBoot};
 pub use facts::RecordFacts;
 pub use keys::{ConfirmClock, RenewKey, RevokeKeys};
-pub use machines::{DeleteMachine, MachineError, MachineRef, RegisterMachine, Saw, UpdateMachine};
+pub use machines::{
+    DeleteMachine, InspectMachine, MachineError, MachineRef, RegisterMachine, Saw, UpdateMachine,
+};
 pub use members::{LinkOpened, LinkVerdict, OpenLink, SettleAfterStart};
 pub use pending::Withdraw;
 pub use reservations::{DeleteReservation, ReservationError, SetReservation};
 pub use ring::{DropRetired, RotateRing, UseRing};
 pub use tokens::{CreateToken, MAX_TOKEN_LIFE, RevokeToken, TokenError};
+
+#[cfg(test)]
+mod tests;

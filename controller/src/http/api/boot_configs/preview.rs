@@ -38,17 +38,20 @@ pub(super) fn preview(
 ) -> Result<PreviewDoc, Problem> {
     let invalid = |words: String| Problem::new(Code::ConfigInvalid, words);
     let activation = activation(config, machine, view);
-    let boot = config_boot(&activation, machine, base).map_err(invalid)?;
+    let facts = view.facts(&machine.id).map(|f| &f.facts);
+    let boot = config_boot(&activation, machine, facts, base).map_err(invalid)?;
     let decision = Decision {
         plan: BootPlan::Config(boot),
         local: local(machine, view),
         why: Vec::new(),
         machine: Some(machine.id.clone()),
         claim: None,
+        secret: None,
     };
     let mac = machine.main_mac().unwrap_or(MacAddr([0; 6]));
     let scope = Scope {
         machine,
+        facts,
         base,
         nonce: &activation.nonce,
     };

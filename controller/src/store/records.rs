@@ -1,0 +1,157 @@
+//! One record of each of the mesh's tables, for the store's own tests.
+
+use mesh_proto::{
+    facts::{Cpu, FACTS_VERSION, FirmwareMode, HardwareFacts, Memory, Smbios},
+    message::{
+        Secret,
+        command::Command,
+        enrol::{KeyKind, Level},
+        link::Habitat,
+    },
+};
+
+use crate::state::{
+    Record, Timestamp,
+    command::{CommandId, CommandRecord, CommandStage},
+    facts::FactsRecord,
+    machine::MachineId,
+    member::{Member, MemberState},
+    trust::{
+        Digest,
+        key::{EnrolledKey, KeyState, ProvedBy, Serial},
+        pending::Pending,
+        ring::{GroupKey, KeyRing},
+        stamp::Stamp,
+        token::{JoinToken, TokenId, TokenScope},
+    },
+};
+
+pub(super) fn key(machine: &MachineId, n: u128, boot_id: &str, now: Timestamp) -> EnrolledKey {
+    EnrolledKey {
+        serial: Serial::new(&format!("{n:032x}")),
+        key: Digest::of(&n.to_be_bytes()),
+        machine: machine.clone(),
+        kind: KeyKind::Boot,
+        level: Level::T1,
+        proved: ProvedBy::BootSecret,
+        boot_id: boot_id.to_owned(),
+        code: None,
+        issued: now,
+        expires: now,
+        state: KeyState::Live,
+    }
+}
+
+pub(super) fn member(machine: &MachineId, generation: u32, now: Timestamp) -> Member {
+    Member {
+        machine: machine.clone(),
+        generation,
+        serial: Serial::new("01"),
+        kind: KeyKind::Boot,
+        level: Level::T1,
+        boot_id: "boot".to_owned(),
+        address: ([10, 0, 0, 9], 40_000).into(),
+        gossip_port: Some(4849),
+        agent: "0.1.0".to_owned(),
+        habitat: Habitat::ManagementOs,
+        facts_digest: "d".to_owned(),
+        joined: now,
+        state: MemberState::Alive,
+        since: now,
+        why: "its link speaks".to_owned(),
+    }
+}
+
+fn facts() -> HardwareFacts {
+    HardwareFacts {
+        v: FACTS_VERSION,
+        arch: "x86_64".to_owned(),
+        firmware: FirmwareMode::Bios,
+        secure_boot: None,
+        tpm: None,
+        smbios: Smbios {
+            board_serial: Some("BOARD-7".to_owned()),
+            ..Smbios::default()
+        },
+        cpu: Cpu::default(),
+        memory: Memory::default(),
+        nics: Vec::new(),
+        disks: Vec::new(),
+        pci: Vec::new(),
+        kernel: None,
+    }
+}
+
+/// One of each, about this machine.
+pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
+    let pending = Pending {
+        key: Digest::of(b"pending"),
+        serial: Serial::new("02"),
+        kind: KeyKind::Installed,
+        machine: machine.clone(),
+        boot_id: "boot".to_owned(),
+        agent: "0.1.0".to_owned(),
+        from: [10, 0, 0, 9].into(),
+        code: "1234-5678".to_owned(),
+        facts: facts(),
+        why: "nobody registered it".to_owned(),
+        since: now,
+        heard: now,
+    };
+    let token = JoinToken {
+        id: TokenId::from_random(7),
+        secret_sha256: Digest::of(b"secret"),
+        scope: TokenScope::Machine {
+            machine: machine.clone(),
+        },
+        by: "ann".to_owned(),
+        created: now,
+        expires: now,
+        used_by: None,
+        revoked: None,
+    };
+    let read = FactsRecord {
+        machine: machine.clone(),
+        facts: facts(),
+        digest: facts().digest(),
+        boot_id: "boot".to_owned(),
+        at: now,
+        history: Vec::new(),
+    };
+    let command = CommandRecord {
+        id: CommandId(300),
+        machine: machine.clone(),
+        boot_id: "boot".to_owned(),
+        command: Command::Identify { seconds: 5 },
+        ttl_ms: 1_000,
+        by: "ann".to_owned(),
+        issued: now,
+        stage: CommandStage::Sent,
+        text: Some("on its way".to_owned()),
+        settled: None,
+    };
+    let ring = KeyRing {
+        current: 1,
+        keys: vec![GroupKey {
+            epoch: 1,
+            key: Secret::new("ab"),
+            made: now,
+            retired: Some(now),
+        }],
+        wanted: Some("a test".to_owned()),
+    };
+    let stamp = Stamp {
+        newest: now,
+        unconfirmed: Some(now),
+    };
+    vec![
+        Record::EnrolledKey(key(machine, 7, "boot", now).into()),
+        Record::Pending(pending.into()),
+        Record::Token(token.into()),
+        Record::Facts(read.into()),
+        Record::Member(member(machine, 3, now).into()),
+        Record::Command(command.into()),
+        Record::Ring(ring.into()),
+        Record::Stamp(stamp),
+    ]
+}
