@@ -159,7 +159,11 @@ fn a_member_that_is_falsely_down_comes_back_by_itself() {
     };
     let now = net.now;
     net.nodes[1].apply_verdict(now, &verdict);
-    net.run(10 * SECOND);
+    net.run(3 * SECOND);
+    assert_eq!(net.state(2, 1), Some(MemberState::Alive));
+    let late = net.nodes[1].apply_verdict(net.now, &verdict);
+    assert_eq!(late, Applied::NotMeant, "it has shown that it lives");
+    net.run(7 * SECOND);
     assert_eq!(net.state(2, 1), Some(MemberState::Alive));
     assert_eq!(net.nodes[2].identity().renewals, 1);
     assert!(
