@@ -28,17 +28,26 @@ pub enum Counter {
     BootOffers,
     /// DHCP lease questions, by answer.
     LeaseAnswers,
+    /// Requests for certificates, by what became of them.
+    Enrolments,
+    /// Connections and requests of agents that were refused, by reason.
+    MeshRefusals,
+    /// Commands that were settled, by outcome.
+    Commands,
 }
 
 impl Counter {
     /// Every counter, in the order of `/metrics`.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Dropped,
         Self::TftpTransfers,
         Self::ApiRequests,
         Self::BootRequests,
         Self::BootOffers,
         Self::LeaseAnswers,
+        Self::Enrolments,
+        Self::MeshRefusals,
+        Self::Commands,
     ];
 
     /// Name, label and help line, as Prometheus shows them.
@@ -65,6 +74,21 @@ impl Counter {
                 "enforcer_lease_answers_total",
                 "answer",
                 "Answers to DHCP lease questions.",
+            ),
+            Self::Enrolments => (
+                "enforcer_enrolments_total",
+                "result",
+                "Requests of agents for certificates.",
+            ),
+            Self::MeshRefusals => (
+                "enforcer_mesh_refusals_total",
+                "reason",
+                "Connections and requests of agents that were refused.",
+            ),
+            Self::Commands => (
+                "enforcer_commands_total",
+                "outcome",
+                "Commands that were settled.",
             ),
         }
     }

@@ -1,5 +1,6 @@
 //! `enforcer serve`: everything bound before anything is answered, every task awaited when it stops.
 
+mod mesh;
 mod policy;
 mod run;
 mod watch;
@@ -24,10 +25,12 @@ use tracing::{info, warn};
 use crate::{
     assets::{AssetError, AssetFolder},
     boot::Desk,
+    ca::{Ca, CaError},
     config::{Config, DhcpRole},
     disk,
     firmware::{self, FirmwareSet},
     http::{self, Api, local},
+    mesh::MeshStartError,
     metrics::Metrics,
     store::{Redb, Store, StoreError, SystemClock},
 };
@@ -66,6 +69,12 @@ pub enum StartError {
     /// DHCP.
     #[error(transparent)]
     Dhcp(#[from] DhcpBindError),
+    /// The site's authority.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The mesh.
+    #[error(transparent)]
+    Mesh(MeshStartError),
     /// A port.
     #[error("cannot open {what} on {at}: {}", port_cure(.source))]
     Port {
@@ -93,6 +102,7 @@ pub struct Controller {
     tasks: JoinSet<()>,
     store: Store,
     http: SocketAddr,
+    links: Option<SocketAddr>,
 }
 
 impl Controller {
@@ -101,7 +111,9 @@ impl Controller {
     /// # Errors
     /// A sentence that names the cure; nothing was answered yet.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        let store = open_store(config)?;
+        make_state(config)?;
+        let ca = mesh::open_ca(config)?;
+        let store = open_store(config, ca.as_ref())?;
         let firmware = open_firmware(&config.state)?;
         let metrics = Arc::new(Metrics::default());
         let folder = config.state.join("assets");
@@ -114,6 +126,7 @@ impl Controller {
         ));
         let assets = AssetFolder::open(&config.state)?;
         let bound = Bound::bind(config)?;
+        let mesh = ca.map(|ca| mesh::bind(config, ca, &store)).transpose()?;
         let http = bound.http.local_addr().map_err(|source| StartError::Port {
             what: "boot HTTP",
             at: bound.http_at,
@@ -121,14 +134,20 @@ impl Controller {
         })?;
         let stop = CancellationToken::new();
         let socket = local::listen(&config.api_socket)?;
+        let mut tasks = JoinSet::new();
+        let links = mesh.as_ref().map(crate::mesh::Bound::link_addr);
+        let mesh = mesh.map(|bound| {
+            let known_as = mesh::known_as(&desk);
+            bound.start(&store, Arc::clone(&metrics), known_as, &mut tasks, &stop)
+        });
         let api = Api::new(
             store.clone(),
             assets,
             metrics,
             &boot_base(config, http),
             stop.clone(),
-        );
-        let mut tasks = JoinSet::new();
+        )
+        .with_mesh(mesh);
         tasks.spawn(local::serve(
             socket,
             http::router(api),
@@ -149,7 +168,14 @@ impl Controller {
             tasks,
             store,
             http,
+            links,
         })
+    }
+
+    /// Where agents' links come in; `None` without a mesh.
+    #[must_use]
+    pub fn link_addr(&self) -> Option<SocketAddr> {
+        self.links
     }
 
     /// Where boot HTTP listens.
@@ -180,13 +206,17 @@ fn boot_base(config: &Config, http: SocketAddr) -> String {
     format!("http://{ip}:{}", http.port())
 }
 
-fn open_store(config: &Config) -> Result<Store, StartError> {
+fn make_state(config: &Config) -> Result<(), StartError> {
     std::fs::create_dir_all(&config.state).map_err(|source| StartError::State {
         path: config.state.clone(),
         source,
-    })?;
+    })
+}
+
+fn open_store(config: &Config, ca: Option<&Ca>) -> Result<Store, StartError> {
+    let policy = policy::of(config, ca.map(|ca| mesh::policy(config, ca)));
     let backend = Redb::open(config.state.join("enforcer.redb")).map_err(StoreError::from)?;
-    Ok(Store::open(backend, policy::of(config), SystemClock)?)
+    Ok(Store::open(backend, policy, SystemClock)?)
 }
 
 fn open_firmware(state: &Path) -> Result<FirmwareSet, StartError> {

@@ -26,7 +26,7 @@ fn script(port: u16, session: &str) -> String {
 /// A controller on the room's disk that opens nothing but boot HTTP.
 fn start(room: &Room, port: u16) -> Running {
     let config = format!(
-        "listen = \"127.0.0.1\"\nhttp_port = {port}\ntftp = false\n[dhcp]\nmode = \"off\"\n"
+        "listen = \"127.0.0.1\"\nhttp_port = {port}\ntftp = false\nmesh = false\n[dhcp]\nmode = \"off\"\n"
     );
     let config = room.file("c.toml", &config);
     let mut serve = room.serve("s", &["--config"]);

@@ -7,7 +7,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use room::{ENFORCER, Room, Running, is_root, tell};
 
 /// What makes a controller open no port but boot HTTP's.
-const QUIET: &str = "tftp = false\n[dhcp]\nmode = \"off\"\n";
+const QUIET: &str = "mesh = false\ntftp = false\n[dhcp]\nmode = \"off\"\n";
 
 /// Starts on `state` quietly; it must fail.
 #[track_caller]
@@ -78,6 +78,15 @@ fn a_taken_port_is_named_with_its_cure() {
     let mut proxy = room.serve("b", &elsewhere);
     proxy.arg("--config").arg(&no_tftp);
     tell(proxy).one_sentence(1, &["UDP port 4011 is taken", "stop its PXE service"]);
+    let mut member = room.serve("b", &[&elsewhere[..], &["--dhcp", "off"]].concat());
+    member.arg("--config").arg(&no_tftp);
+    tell(member).one_sentence(
+        1,
+        &[
+            "links of agents on 0.0.0.0:4848",
+            "another program has this port",
+        ],
+    );
     first.kill();
     let pools = "tftp = false\n[dhcp]\nmode = \"server\"\n[[dhcp.subnet]]\nnetwork = \"10.9.0.0/24\"\npool = \"10.9.0.50-10.9.0.99\"\n";
     let pools = room.file("p.toml", pools);

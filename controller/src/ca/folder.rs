@@ -20,6 +20,9 @@ const CERTIFICATE: &str = "ca.crt";
 /// Who we are. Written last: with it the folder is complete.
 const SITE: &str = "site.json";
 
+/// How often this controller has started.
+const STARTS: &str = "starts";
+
 /// What stays the same for good.
 #[derive(Debug, Serialize, Deserialize)]
 struct SiteFile {
@@ -62,7 +65,16 @@ fn load(folder: PathBuf, site: &str) -> Result<Ca, CaError> {
     if !issue::belongs(&certificate, &key) {
         return Err(damaged(CERTIFICATE));
     }
-    Ca::new(site, known.controller, certificate, key).map_err(|_| damaged(CERTIFICATE))
+    let starts = count_start(&folder)?;
+    Ca::new(site, known.controller, starts, certificate, key).map_err(|_| damaged(CERTIFICATE))
+}
+
+/// One start more. A count that cannot be read begins anew: the members then hear of us when they call.
+fn count_start(folder: &Path) -> Result<u32, CaError> {
+    let before = fs::read_to_string(folder.join(STARTS)).unwrap_or_default();
+    let starts = before.trim().parse::<u32>().unwrap_or(0).saturating_add(1);
+    write(folder, STARTS, 0o644, starts.to_string().as_bytes())?;
+    Ok(starts)
 }
 
 fn make(folder: &Path, site: &str) -> Result<(), CaError> {

@@ -71,6 +71,7 @@ pub const CONTROLLER_LIVES_S: i64 = 90 * 24 * 3600;
 pub struct Ca {
     site: String,
     node: NodeId,
+    generation: u32,
     pem: String,
     sha256: [u8; 32],
     issuer: Issuer<'static, KeyPair>,
@@ -107,6 +108,12 @@ impl Ca {
         self.node
     }
 
+    /// Counts this controller's starts: its generation in the gossip.
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
     /// What this controller shows and believes on its links, good from `now_unix_s` on.
     ///
     /// The key lives in memory and each start makes a new one: agents believe the site's CA and the name, not the key.
@@ -125,11 +132,18 @@ impl Ca {
         Ok(SiteIdentity::from_pem(&self.pem, &leaf, &key)?)
     }
 
-    fn new(site: &str, node: NodeId, pem: String, key: KeyPair) -> Result<Self, CaError> {
+    fn new(
+        site: &str,
+        node: NodeId,
+        generation: u32,
+        pem: String,
+        key: KeyPair,
+    ) -> Result<Self, CaError> {
         let der = mesh_net::keys::certificate_der(&pem)?;
         Ok(Self {
             site: site.to_owned(),
             node,
+            generation,
             sha256: cert::ca_sha256(&der),
             issuer: Issuer::from_ca_cert_der(&der, key)?,
             pem,

@@ -179,6 +179,7 @@ fn the_authority_is_the_same_after_a_restart_and_only_its_owner_reads_its_key() 
     let folder = tempfile::tempdir().unwrap();
     let (first, again) = (open(folder.path()), open(folder.path()));
     assert_eq!((first.pem(), first.node()), (again.pem(), again.node()));
+    assert!(again.generation() > first.generation());
     let mode = |name: &str| {
         fs::metadata(folder.path().join(name))
             .unwrap()

@@ -87,7 +87,20 @@ impl Client {
 
     /// Opens a live stream at `path`.
     pub(super) async fn stream(&self, path: &str) -> Result<Incoming, Failure> {
-        let request = self.request(Method::GET, path).body(empty());
+        self.stream_from(path, None).await
+    }
+
+    /// Opens a live stream at `path`, behind what was `seen` of it.
+    pub(super) async fn stream_from(
+        &self,
+        path: &str,
+        seen: Option<u64>,
+    ) -> Result<Incoming, Failure> {
+        let mut request = self.request(Method::GET, path);
+        if let Some(seen) = seen {
+            request = request.header("last-event-id", seen);
+        }
+        let request = request.body(empty());
         let late = || self.unreachable(io::ErrorKind::TimedOut.into());
         let response = timeout(ANSWER_TIMEOUT, self.open(request))
             .await

@@ -18,7 +18,10 @@ use ipxe::LocalBoot;
 pub use section::Mistake;
 pub use values::local_boot;
 
-use crate::state::{lease::Subnet, policy::Discovery};
+use crate::state::{
+    lease::Subnet,
+    policy::{Accept, Discovery},
+};
 
 /// How DHCP is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,6 +60,8 @@ pub struct Config {
     pub http_port: u16,
     /// The site's name (`site`): a host-name label, part of every certificate. Default `home`.
     pub site: String,
+    /// What makes a registered machine an accepted one (`accept`). Default `registered`.
+    pub accept: Accept,
     /// Whether agents are answered (`mesh`). Default true.
     pub mesh: bool,
     /// Port of the agents' links, UDP (`mesh_port`). Default 4848; 0 takes a free one, which no agent finds again.
@@ -94,6 +99,7 @@ impl Default for Config {
             listen: Ipv4Addr::UNSPECIFIED,
             http_port: 4880,
             site: "home".to_owned(),
+            accept: Accept::default(),
             mesh: true,
             mesh_port: 4848,
             gossip_port: 4849,

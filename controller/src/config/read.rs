@@ -22,6 +22,7 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
     set(&mut c.listen, top.take_text("listen", values::address));
     set(&mut c.http_port, top.take("http_port"));
     set(&mut c.site, top.take_text("site", values::site));
+    set(&mut c.accept, top.take_text("accept", values::accept));
     set(&mut c.mesh, top.take("mesh"));
     set(&mut c.mesh_port, top.take("mesh_port"));
     set(&mut c.gossip_port, top.take("gossip_port"));

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipxe::LocalBoot;
 
 use super::{DhcpRole, Rechain};
-use crate::state::policy::Discovery;
+use crate::state::policy::{Accept, Discovery};
 
 /// Reads one of a few words.
 fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
@@ -37,6 +37,14 @@ pub(super) fn discovery(text: &str) -> Result<Discovery, String> {
             ("all", Discovery::All),
         ],
     )
+}
+
+pub(super) fn accept(text: &str) -> Result<Accept, String> {
+    let words = [
+        ("registered", Accept::Registered),
+        ("manual", Accept::Manual),
+    ];
+    word(text, &words)
 }
 
 pub(super) fn rechain(text: &str) -> Result<Rechain, String> {

@@ -92,6 +92,36 @@ codes! {
     ReservationNotFound = "reservation-not-found", NOT_FOUND, "No such reservation";
     /// The address is reserved for another station.
     AddressTaken = "address-taken", CONFLICT, "The address is taken";
+    /// No mesh on this controller.
+    MeshOff = "mesh-off", CONFLICT, "The mesh is off";
+    /// No member of this name or id.
+    MemberNotFound = "member-not-found", NOT_FOUND, "No such member";
+    /// Its agent's link does not speak.
+    MemberNotAlive = "member-not-alive", CONFLICT, "The machine's agent does not answer";
+    /// Nobody accepted the machine.
+    MachineNotAccepted = "machine-not-accepted", CONFLICT, "The machine is not accepted";
+    /// Two claims to be one machine.
+    MachineDisputed = "machine-disputed", CONFLICT, "Two claim to be the machine";
+    /// There is nothing to decide.
+    NotDisputed = "not-disputed", CONFLICT, "Nobody else claims to be the machine";
+    /// The key was proved too weakly for this.
+    LevelTooLow = "level-too-low", CONFLICT, "The machine's key is not proved well enough";
+    /// The machine's screen shows another code.
+    PairingCodeWrong = "pairing-code-wrong", CONFLICT, "The pairing code is another one";
+    /// Several keys wait for one machine.
+    PairingCodeNeeded = "pairing-code-needed", CONFLICT, "The pairing code is needed";
+    /// Too many commands are open.
+    TooManyCommands = "too-many-commands", CONFLICT, "Too many commands are open";
+    /// No command of this number.
+    CommandNotFound = "command-not-found", NOT_FOUND, "No such command";
+    /// The machine told nothing about itself.
+    FactsNotFound = "facts-not-found", NOT_FOUND, "The machine has not told what it is made of";
+    /// No log of this boot.
+    BootNotFound = "boot-not-found", NOT_FOUND, "No log of this boot";
+    /// No join token of this name.
+    JoinTokenNotFound = "join-token-not-found", NOT_FOUND, "No such join token";
+    /// Too many join tokens are good.
+    JoinTokensFull = "join-tokens-full", CONFLICT, "Too many join tokens";
     /// The store did not commit.
     StoreUnavailable = "store-unavailable", SERVICE_UNAVAILABLE, "The store cannot write";
     /// A fault of ours.

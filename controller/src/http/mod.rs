@@ -27,6 +27,7 @@ use self::{
 };
 use crate::{
     assets::AssetFolder,
+    mesh::Mesh,
     metrics::{Counter, Metrics},
     store::Store,
 };
@@ -42,6 +43,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// Where machines reach the boot HTTP server, such as `http://192.0.2.1:4880`; previews name files by it.
     pub boot_base: Arc<str>,
+    /// The mesh, unless it is off.
+    mesh: Option<Mesh>,
     /// Ends the live streams when the controller stops.
     pub stop: CancellationToken,
     /// Held while a config that names files is set, and while a file is deleted. A lock held across a commit, against the
@@ -64,9 +67,24 @@ impl Api {
             assets,
             metrics,
             boot_base: boot_base.into(),
+            mesh: None,
             stop,
             files: Arc::default(),
         }
+    }
+
+    /// The same, with a mesh.
+    #[must_use]
+    pub fn with_mesh(self, mesh: Option<Mesh>) -> Self {
+        Self { mesh, ..self }
+    }
+
+    /// The mesh, or the problem that there is none.
+    pub(crate) fn mesh(&self) -> Result<&Mesh, Problem> {
+        let off = "the mesh is off on this controller; set `mesh = true` in its configuration";
+        self.mesh
+            .as_ref()
+            .ok_or_else(|| Problem::new(Code::MeshOff, off))
     }
 }
 

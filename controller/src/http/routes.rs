@@ -10,7 +10,8 @@ use utoipa_axum::{
 use super::{
     Api,
     api::{
-        activations, boot_configs, events, explain, files, leases, machines, meta, reservations,
+        activations, boot_configs, commands, events, explain, facts, files, join_tokens, leases,
+        logs, machines, members, meta, reservations, trust,
     },
     auth::{
         Access::{self, Anyone, Least},
@@ -74,6 +75,23 @@ fn v1() -> Routes {
         .at(Least(Operator), routes!(machines::register))
         .at(Least(Viewer), routes!(machines::show))
         .at(Least(Operator), routes!(machines::update, machines::delete))
+        .at(Least(Operator), routes!(trust::accept))
+        .at(Least(Operator), routes!(trust::refuse))
+        .at(Least(Operator), routes!(trust::resolve))
+        .at(Least(Operator), routes!(trust::revoke))
+        .at(Least(Viewer), routes!(facts::show))
+        .at(Least(Viewer), routes!(logs::list))
+        .at(Least(Viewer), routes!(logs::stream))
+        .at(Least(Operator), routes!(commands::issue))
+        .at(Least(Operator), routes!(commands::wake))
+        .at(Least(Viewer), routes!(commands::list))
+        .at(Least(Viewer), routes!(commands::show))
+        .at(Least(Viewer), routes!(members::list))
+        .at(Least(Viewer), routes!(members::show))
+        .at(Least(Viewer), routes!(join_tokens::list))
+        // Who has a token can make a machine ours.
+        .at(Least(Operator), routes!(join_tokens::create))
+        .at(Least(Operator), routes!(join_tokens::delete))
         .at(Least(Viewer), routes!(boot_configs::list))
         // Answer files and command lines may hold passwords or their hashes: not for viewers.
         .at(

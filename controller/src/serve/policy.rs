@@ -6,11 +6,11 @@ use ipxe_net::dhcp::own_addresses;
 use crate::{
     config::Config,
     management_os,
-    state::policy::{Accept, ManagementOs, Policy},
+    state::policy::{ManagementOs, MeshPolicy, Policy},
 };
 
 /// The policy as of now.
-pub(super) fn of(config: &Config) -> Policy {
+pub(super) fn of(config: &Config, mesh: Option<MeshPolicy>) -> Policy {
     let mut management: Vec<ManagementOs> = management_os::list(&config.state)
         .into_iter()
         .filter_map(|(folder, manifest)| {
@@ -29,8 +29,8 @@ pub(super) fn of(config: &Config) -> Policy {
     management.sort_by_key(|os| os.flavour != config.flavour);
     Policy {
         discovery: config.discovery,
-        accept: Accept::default(),
-        mesh: None,
+        accept: config.accept,
+        mesh,
         management,
         management_cmdline: config.management_cmdline.clone(),
         idle_wait_s: config.idle_wait_s,

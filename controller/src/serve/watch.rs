@@ -26,7 +26,12 @@ pub(super) async fn assets(store: Store, desk: Arc<Desk>, config: Config, stop: 
     let mut before = (changed(&systems), changed(&firmware));
     while tick(&stop).await {
         let now = (changed(&systems), changed(&firmware));
-        if now.0 != before.0 && store.set_policy(policy::of(&config)).await.is_ok() {
+        if now.0 != before.0
+            && store
+                .set_policy(policy::of(&config, store.view().policy.mesh.clone()))
+                .await
+                .is_ok()
+        {
             info!("the installed management OSes were read again");
         }
         if now.1 != before.1 {
@@ -52,14 +57,14 @@ fn changed(path: &Path) -> Option<SystemTime> {
     path.metadata().and_then(|m| m.modified()).ok()
 }
 
-/// Closes activations whose time limit has passed.
+/// Closes activations and commands whose time is over.
 pub(super) async fn overdue(store: Store, stop: CancellationToken) {
     while tick(&stop).await {
         let (view, now) = (store.view(), store.now());
-        if view.activations().any(|a| a.is_open() && !a.is_due(now))
-            && let Err(error) = store.apply(ExpireOverdue).await
-        {
-            warn!(%error, "an overdue activation could not be closed");
+        let overdue = view.activations().any(|a| a.is_open() && !a.is_due(now))
+            || view.open_commands().any(|c| now >= c.overdue_at());
+        if overdue && let Err(error) = store.apply(ExpireOverdue).await {
+            warn!(%error, "what is overdue could not be closed");
         }
     }
 }

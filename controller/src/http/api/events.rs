@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 pub use self::stream::{EVENT, RESET, ResetDoc};
+pub(super) use self::stream::{KEEP_ALIVE, last_seen};
 use super::{Page, machines, page::page_limit};
 use crate::{
     http::{

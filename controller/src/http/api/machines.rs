@@ -2,12 +2,13 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use ipxe::MacAddr;
+use mesh_proto::facts::HardwareFacts;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Page, PageQuery,
-    words::{Kind, LocalBoot, Stage, Standing},
+    words::{Habitat, KeyKind, Kind, Level, LocalBoot, MemberState, Stage, Standing},
 };
 use crate::{
     http::{
@@ -18,7 +19,9 @@ use crate::{
     state::{
         Timestamp, View,
         machine::{Machine, MachineId},
+        member::Member,
         ops::{DeleteMachine, MachineError, MachineRef, RegisterMachine, UpdateMachine},
+        trust::pending::Pending,
     },
 };
 
@@ -30,8 +33,20 @@ pub struct MachineDoc {
     pub id: String,
     /// Its name; unique.
     pub name: String,
-    /// Seen or registered.
+    /// Seen, registered or accepted.
     pub standing: Standing,
+    /// How well its key that counts was proved; absent: it has none.
+    pub level: Option<Level>,
+    /// The controller's verdict on its agent; absent: it never had a link.
+    pub member: Option<MemberWord>,
+    /// Keys that wait for a person.
+    pub pending: Vec<PendingDoc>,
+    /// The pairing code of its enrolled key, to be compared with its screen; only when one machine is shown.
+    pub code: Option<String>,
+    /// Why two claim to be it, and nothing is written to it.
+    pub disputed: Option<String>,
+    /// What it is made of, in a line.
+    pub hardware: Option<String>,
     /// Addresses of its NICs, lowest first.
     #[schema(value_type = Vec<String>, example = json!(["52:54:00:77:00:01"]))]
     pub macs: Vec<MacAddr>,
@@ -65,13 +80,98 @@ pub struct ActiveDoc {
     pub stage: Stage,
 }
 
+/// The verdict on a machine's agent, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemberWord {
+    /// The verdict.
+    pub state: MemberState,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub why: String,
+    /// What the agent runs in.
+    pub habitat: Habitat,
+}
+
+/// A key that waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Pending)]
+pub struct PendingDoc {
+    /// Why it waits.
+    pub why: String,
+    /// Where it asked from.
+    pub from: String,
+    /// When it asked first.
+    pub since: Timestamp,
+    /// Which kind of key.
+    pub key: KeyKind,
+    /// The pairing code as an honest machine shows it, to be compared with its screen; only when one machine is shown.
+    pub code: Option<String>,
+}
+
+impl PendingDoc {
+    fn of(pending: &Pending) -> Self {
+        Self {
+            why: pending.why.clone(),
+            from: pending.from.to_string(),
+            since: pending.since,
+            key: pending.kind.into(),
+            code: Some(pending.code.clone()),
+        }
+    }
+}
+
+impl MemberWord {
+    fn of(member: &Member) -> Self {
+        Self {
+            state: member.state.into(),
+            since: member.since,
+            why: member.why.clone(),
+            habitat: member.habitat.into(),
+        }
+    }
+}
+
+/// What a person wants to know at a glance: `QEMU Standard PC, 2 threads, 2.0 GiB, 1 NIC, 1 disk`.
+fn in_a_line(facts: &HardwareFacts) -> String {
+    let board = [&facts.smbios.vendor, &facts.smbios.product];
+    let mut parts: Vec<String> = board.into_iter().flatten().cloned().collect();
+    parts.push(format!("{} threads", facts.cpu.threads));
+    parts.push(format!("{} MiB", facts.memory.bytes >> 20));
+    parts.push(format!("{} NICs", facts.nics.len()));
+    parts.push(format!("{} disks", facts.disks.len()));
+    parts.join(", ")
+}
+
 impl MachineDoc {
-    fn of(machine: &Machine, view: &View) -> Self {
+    /// As lists show it: without what only somebody in front of the machine needs.
+    fn listed(machine: &Machine, view: &View) -> Self {
+        let mut document = Self::of(machine, view);
+        document.code = None;
+        document.pending.iter_mut().for_each(|p| p.code = None);
+        document
+    }
+
+    pub(super) fn of(machine: &Machine, view: &View) -> Self {
         let active = view.activations_of(&machine.id).find(|a| a.is_open());
+        let key = view.live_keys_of(&machine.id).next_back();
+        let facts = view.facts(&machine.id);
         Self {
             id: machine.id.to_string(),
             name: machine.name.to_string(),
             standing: machine.standing.into(),
+            level: key.map(|k| k.level.into()),
+            member: view.member(&machine.id).map(|m| MemberWord::of(m)),
+            pending: view
+                .pending_of(&machine.id)
+                .map(|p| PendingDoc::of(p))
+                .collect(),
+            code: key.and_then(|k| k.code.clone()),
+            disputed: machine
+                .disputed
+                .as_ref()
+                .map(|d| format!("another claims to be it, from {}: {}", d.from, d.why)),
+            hardware: facts.map(|f| in_a_line(&f.facts)),
             macs: machine.macs.iter().copied().collect(),
             uuid: machine.uuid.clone(),
             serial: machine.serial.clone(),
@@ -122,7 +222,7 @@ pub(crate) async fn list(
     page.cut(
         view.machines().filter(wanted),
         |m| m.name.to_string(),
-        |m| MachineDoc::of(m, &view),
+        |m| MachineDoc::listed(m, &view),
     )
 }
 
@@ -211,8 +311,10 @@ pub(crate) async fn delete(
     State(api): State<Api>,
     Segment(machine): Segment,
 ) -> Result<StatusCode, Problem> {
-    api.store
-        .apply(DeleteMachine(MachineRef(machine)))
-        .await??;
+    let machine = MachineRef(machine);
+    match api.mesh() {
+        Ok(mesh) => mesh.forget(machine).await??,
+        Err(_) => api.store.apply(DeleteMachine(machine)).await??,
+    }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -10,7 +10,7 @@ use axum::{
 };
 use utoipa::openapi::OpenApi;
 
-use super::words::{Stage, Standing};
+use super::words::{MemberState, Stage, Standing};
 use crate::{http::Api, metrics::family, state::View};
 
 /// Says that the controller is up.
@@ -27,6 +27,7 @@ pub(crate) async fn metrics(State(api): State<Api>) -> Response {
     let mut text = api.metrics.render();
     known(&mut text, &api.store.view());
     store(&mut text, &api);
+    mesh(&mut text, &api).await;
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
@@ -49,6 +50,19 @@ fn known(text: &mut String, view: &View) {
         "stage",
         stages,
     );
+    let states = view.members().map(|m| MemberState::from(m.state).word());
+    gauge(
+        text,
+        "enforcer_members",
+        "Members of the mesh.",
+        "state",
+        states,
+    );
+    let waiting = view.pending().count() as u64;
+    let disputed = view.machines().filter(|m| m.disputed.is_some()).count() as u64;
+    let deciding = [("pending", waiting), ("disputed", disputed)];
+    let help = "What waits for a person.";
+    family(text, "enforcer_undecided", "gauge", help, "what", deciding);
     let help = "Records kept.";
     let kept = [
         ("boot-configs", view.configs().count() as u64),
@@ -69,6 +83,32 @@ fn gauge<'a>(
     let mut counts = BTreeMap::<&str, u64>::new();
     words.for_each(|word| *counts.entry(word).or_default() += 1);
     family(text, name, "gauge", help, label, counts);
+}
+
+/// What only exists while the mesh runs.
+async fn mesh(text: &mut String, api: &Api) {
+    let Ok(mesh) = api.mesh() else {
+        return;
+    };
+    let links = [("agent", mesh.links() as u64)];
+    family(
+        text,
+        "enforcer_links",
+        "gauge",
+        "Links that stand.",
+        "role",
+        links,
+    );
+    let counts = mesh.gossip_counts().await;
+    let help = "Gossip datagrams, by what became of them.";
+    family(
+        text,
+        "enforcer_gossip_datagrams_total",
+        "counter",
+        help,
+        "fate",
+        counts,
+    );
 }
 
 /// How the store fares.

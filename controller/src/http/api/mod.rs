@@ -3,15 +3,21 @@
 
 pub mod activations;
 pub mod boot_configs;
+pub mod commands;
 pub mod events;
 pub mod explain;
+pub mod facts;
 pub mod files;
+pub mod join_tokens;
 pub mod leases;
+pub mod logs;
 pub mod machines;
+pub mod members;
 pub(super) mod meta;
 mod page;
 pub(super) mod refusals;
 pub mod reservations;
+pub mod trust;
 pub mod words;
 
 use page::PageQuery;

@@ -3,7 +3,10 @@
 use crate::{
     assets::AssetError,
     http::error::{Code, Problem},
-    state::ops::{ActivateError, ConfigError, MachineError, ReservationError},
+    state::ops::{
+        AcceptError, ActivateError, CommandError, ConfigError, MachineError, ReservationError,
+        TokenError,
+    },
     store::StoreError,
 };
 
@@ -50,6 +53,46 @@ impl From<ActivateError> for Problem {
             ActivateError::AlreadyActive { .. } => Code::AlreadyActive,
             ActivateError::NoEvidence(_) | ActivateError::TooEarly(_) => Code::NoEvidence,
             ActivateError::NotActive(_) => Code::NotActive,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<AcceptError> for Problem {
+    fn from(error: AcceptError) -> Self {
+        let code = match error {
+            AcceptError::NotFound(_) => Code::MachineNotFound,
+            AcceptError::Disputed(_) => Code::MachineDisputed,
+            AcceptError::WrongCode(_) => Code::PairingCodeWrong,
+            AcceptError::Several(..) => Code::PairingCodeNeeded,
+            AcceptError::NotDisputed(_) => Code::NotDisputed,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        let code = match error {
+            CommandError::NoMachine(_) => Code::MachineNotFound,
+            CommandError::NoMember(_) => Code::MemberNotFound,
+            CommandError::NotAlive { .. } => Code::MemberNotAlive,
+            CommandError::NotAccepted(_) => Code::MachineNotAccepted,
+            CommandError::Disputed(_) => Code::MachineDisputed,
+            CommandError::LevelTooLow(..) => Code::LevelTooLow,
+            CommandError::TooMany(_) => Code::TooManyCommands,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        let code = match error {
+            TokenError::Machine(error) => return error.into(),
+            TokenError::NotFound(_) => Code::JoinTokenNotFound,
+            TokenError::Life => Code::BadValue,
+            TokenError::Full => Code::JoinTokensFull,
         };
         Self::new(code, error.to_string())
     }

@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::state::{activation, config, machine};
+use mesh_proto::message::{enrol, link};
+
+use crate::state::{activation, command, config, machine, member, trust::token};
 
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident mirrors $source:path { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? })+) => {$(
@@ -48,6 +50,66 @@ words! {
         Registered = "registered",
         /// One of its keys was taken: something may be written to its disk.
         Accepted = "accepted",
+    }
+    /// How well a key was proved.
+    Level mirrors enrol::Level {
+        /// By the secret of its boot, which others on the segment could read.
+        T1 = "t1",
+        /// By a join token, or by a person who compared the pairing code.
+        T2 = "t2",
+    }
+    /// The kinds of key.
+    KeyKind mirrors enrol::KeyKind {
+        /// For one boot of the management OS.
+        Boot = "boot",
+        /// For an installed OS.
+        Installed = "installed",
+    }
+    /// What an agent runs in.
+    Habitat mirrors link::Habitat {
+        /// The management OS.
+        ManagementOs = "management-os",
+        /// An installed operating system.
+        InstalledOs = "installed-os",
+    }
+    /// The controller's verdict on a member.
+    MemberState mirrors member::MemberState {
+        /// Its link speaks.
+        Alive = "alive",
+        /// Its link is silent, or closed without a word.
+        Unreachable = "unreachable",
+        /// It stayed silent.
+        Down = "down",
+        /// It said goodbye.
+        Left = "left",
+    }
+    /// Where a command stands.
+    CommandStage mirrors command::CommandStage {
+        /// Written down.
+        Issued = "issued",
+        /// On its way.
+        Sent = "sent",
+        /// Done, or for a reboot about to be.
+        Done = "done",
+        /// It was tried and went wrong.
+        Failed = "failed",
+        /// The agent would not.
+        Refused = "refused",
+        /// Nobody took it in time.
+        Expired = "expired",
+        /// Nobody will hear how it went.
+        Lost = "lost",
+    }
+    /// Where a join token stands.
+    TokenState mirrors token::TokenState {
+        /// It can be used.
+        Good = "good",
+        /// It was used.
+        Used = "used",
+        /// It is too old.
+        Expired = "expired",
+        /// A person took it back.
+        Revoked = "revoked",
     }
     /// How a machine is sent to its own disk.
     LocalBoot mirrors ipxe::LocalBoot {
@@ -124,5 +186,11 @@ mod tests {
         check(Evidence::word);
         check(Kind::word);
         check(Stage::word);
+        check(Level::word);
+        check(KeyKind::word);
+        check(Habitat::word);
+        check(MemberState::word);
+        check(CommandStage::word);
+        check(TokenState::word);
     }
 }

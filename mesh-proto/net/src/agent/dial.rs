@@ -18,8 +18,10 @@ use crate::{
     transport::{LINK_STREAMS, socket, transport},
 };
 
-/// Time from the first packet to the welcome. QUIC repeats its first packet after 1 s and 3 s.
-pub(crate) const DIAL: Duration = Duration::from_secs(4);
+/// Time from the first packet to the welcome. A live controller is reached in a fraction of it; but when a whole room
+/// dials after a power cut, a small one needs this long for its queue, and who gave up earlier would only make it work
+/// for nothing.
+pub(crate) const DIAL: Duration = Duration::from_secs(10);
 /// Kernel buffer of an agent's socket: a few requests of a controller.
 const SOCKET_BUFFER: usize = 256 << 10;
 
@@ -142,7 +144,7 @@ impl AgentEndpoint {
         self.endpoint.rebind(socket(addr, SOCKET_BUFFER)?)
     }
 
-    /// Opens a link: dials, proves the key, says hello and waits for the welcome, all within 4 s.
+    /// Opens a link: dials, proves the key, says hello and waits for the welcome, all within 10 s.
     ///
     /// # Errors
     /// Why there is no link, in words for the machine's screen.
@@ -152,7 +154,17 @@ impl AgentEndpoint {
         identity: &LinkIdentity,
         hello: &Hello,
     ) -> Result<Link, LinkError> {
-        let until = Instant::now() + DIAL;
+        self.connect_within(DIAL, controller, identity, hello).await
+    }
+
+    pub(super) async fn connect_within(
+        &self,
+        patience: Duration,
+        controller: SocketAddr,
+        identity: &LinkIdentity,
+        hello: &Hello,
+    ) -> Result<Link, LinkError> {
+        let until = Instant::now() + patience;
         let connection = self.dial_link(controller, identity, until).await?;
         let first = FromAgent::Hello(Box::new(hello.clone()));
         match ask_first(&connection, &first, until).await? {

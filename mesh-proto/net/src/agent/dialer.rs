@@ -1,13 +1,15 @@
 //! Keeping a link: one controller after the other, with growing waits, until one takes the hello.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use mesh_proto::message::link::Hello;
 use tokio::{sync::Notify, time::timeout};
 
-use super::{AgentEndpoint, Backoff, Link, LinkError};
+use super::{AgentEndpoint, Backoff, Link, LinkError, dial::DIAL};
 use crate::tls::LinkIdentity;
 
+/// Time for one of several controllers: the next may be less busy, or alive.
+const ONE_OF_SEVERAL: Duration = Duration::from_secs(4);
 /// Controllers an agent remembers; a site has a handful.
 const MOST: usize = 16;
 
@@ -61,7 +63,10 @@ impl Dialer {
     ) -> Result<Link, LinkError> {
         loop {
             for controller in self.controllers.clone() {
-                match self.endpoint.connect(controller, identity, hello).await {
+                let dialled =
+                    self.endpoint
+                        .connect_within(self.patience(), controller, identity, hello);
+                match dialled.await {
                     Ok(link) => {
                         self.backoff.reset();
                         self.learn(&link.welcome.controllers);
@@ -74,6 +79,14 @@ impl Dialer {
             }
             let wait = self.backoff.next_wait(rand::random());
             let _knocked_or_over = timeout(wait, knock.notified()).await;
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.controllers.len() > 1 {
+            ONE_OF_SEVERAL
+        } else {
+            DIAL
         }
     }
 

@@ -25,7 +25,7 @@ pub const RESET: &str = "reset";
 /// Events written between two looks at the store: keeps a slow reader's memory small.
 const BATCH: usize = 256;
 /// A comment line after this long without an event, so that both sides notice a dead connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(in crate::http::api) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// What a reset says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -38,7 +38,7 @@ pub struct ResetDoc {
 }
 
 /// The number in `Last-Event-ID`, which browsers and our client send when they come back.
-pub(super) fn last_seen(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+pub(in crate::http::api) fn last_seen(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get("last-event-id") else {
         return Ok(None);
     };

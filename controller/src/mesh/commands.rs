@@ -1,0 +1,209 @@
+//! Commands on their way: written down before they are sent, settled by the last word.
+
+use std::{sync::Arc, time::Duration};
+
+use mesh_net::{CallError, LinkHandle};
+use mesh_proto::message::{
+    RefusalCode,
+    command::Command,
+    link::{AgentReply, ToAgent},
+};
+use tracing::{info, warn};
+
+use super::{Inner, Mesh, lock};
+use crate::{
+    boot::arch_of,
+    metrics::Counter,
+    state::{
+        boot::{BootRequest, decide},
+        command::{CommandId, CommandRecord, SETTLE_WITHIN},
+        machine::MachineId,
+        ops::{CommandError, CommandWord, IssueCommand, MachineRef, Settle},
+    },
+    store::StoreError,
+};
+use ipxe::BootPlan;
+use mesh_proto::message::link::Habitat;
+
+/// How long an order is good from its receipt: a person who sent it still stands there.
+const ORDER_TTL_MS: u32 = 30_000;
+/// How long an agent may take to read its hardware and send it.
+const FACTS_WITHIN: Duration = Duration::from_secs(30);
+
+impl Mesh {
+    /// Writes a command down and sends it; what becomes of it is read from the store.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn command(
+        &self,
+        machine: MachineRef,
+        command: Command,
+        by: &str,
+    ) -> Result<Result<CommandRecord, CommandError>, StoreError> {
+        self.0.command(machine, command, by).await
+    }
+}
+
+impl Inner {
+    async fn command(
+        self: &Arc<Self>,
+        machine: MachineRef,
+        command: Command,
+        by: &str,
+    ) -> Result<Result<CommandRecord, CommandError>, StoreError> {
+        let issue = IssueCommand {
+            machine,
+            command,
+            ttl_ms: ORDER_TTL_MS,
+            by: by.to_owned(),
+        };
+        let issued = self.store.apply(issue).await?;
+        if let Ok(record) = &issued {
+            let link = lock(&self.links)
+                .get(record.machine.node())
+                .map(|l| l.handle.clone());
+            let (inner, record) = (Arc::clone(self), record.clone());
+            self.work
+                .spawn(async move { inner.carry(record, link).await });
+        }
+        Ok(issued)
+    }
+
+    async fn carry(&self, record: CommandRecord, link: Option<LinkHandle>) {
+        self.settle(record.id, CommandWord::Sent).await;
+        let word = match link {
+            Some(link) => self.deliver(&record, &link).await,
+            None => Some(CommandWord::Lost(
+                "its link ended before it was sent".to_owned(),
+            )),
+        };
+        if let Some(word) = word {
+            self.settle(record.id, word).await;
+        }
+    }
+
+    /// Sends it and hears what becomes of it. `None`: it is not known yet.
+    async fn deliver(&self, record: &CommandRecord, link: &LinkHandle) -> Option<CommandWord> {
+        let order = ToAgent::Command(record.order());
+        let mut replies = match link.call(&order, within(&record.command)).await {
+            Ok(replies) => replies,
+            Err(error) => return unheard(&record.command, &error),
+        };
+        while let Some(reply) = replies.next().await {
+            match reply {
+                Ok(AgentReply::Progress { text }) => {
+                    self.settle(record.id, CommandWord::Progress(text)).await;
+                }
+                Ok(AgentReply::Done { text }) => return Some(CommandWord::Done(text)),
+                Ok(AgentReply::Refused(no)) if no.code == RefusalCode::Failed => {
+                    return Some(CommandWord::Failed(no.text));
+                }
+                Ok(AgentReply::Refused(no)) => return Some(CommandWord::Refused(no.text)),
+                Ok(AgentReply::Facts(_) | AgentReply::Ok) => {
+                    return Some(CommandWord::Failed(
+                        "the agent's answer made no sense".to_owned(),
+                    ));
+                }
+                Err(error) => return unheard(&record.command, &error),
+            }
+        }
+        unheard(&record.command, &CallError::Dropped)
+    }
+
+    async fn settle(&self, id: CommandId, word: CommandWord) {
+        let settled = self.store.apply(Settle { id, word }).await;
+        match settled {
+            Ok(Some(record)) if !record.stage.is_open() => {
+                info!(command = %record.id, what = record.command.name(), machine = %record.machine,
+                    stage = record.stage.word(), "a command is settled");
+                self.metrics.count(Counter::Commands, record.stage.word());
+            }
+            Ok(_) => {}
+            Err(error) => {
+                warn!(%error, command = %id, "what became of a command could not be written down");
+            }
+        }
+    }
+
+    /// Asks an agent for its facts and writes them down.
+    pub(super) async fn pull_facts(self: &Arc<Self>, link: &LinkHandle) {
+        let node = link.peer().node;
+        match link.ask(&ToAgent::Facts, FACTS_WITHIN).await {
+            Ok(AgentReply::Facts(report)) => {
+                if let Err(refusal) = self.take_facts(link, *report).await {
+                    link.close(mesh_net::CloseCode::Refused, &refusal.text);
+                }
+            }
+            Ok(_) => warn!(%node, "an agent did not send its facts"),
+            Err(error) => warn!(%node, "an agent's facts did not come: {error}"),
+        }
+    }
+
+    /// A machine that idles in the management OS while something else is due for it is started again (DESIGN §4.3).
+    pub(super) async fn go_on(self: &Arc<Self>, id: &MachineId) {
+        let Some(config) = self.waits_for(id) else {
+            return;
+        };
+        let issued = self
+            .command(MachineRef(id.to_string()), Command::Reboot, "enforcer")
+            .await;
+        match issued {
+            Ok(Ok(_)) => {
+                info!(machine = %id, config, "the machine goes on into what is due for it");
+            }
+            Ok(Err(error)) => info!(machine = %id, "the machine does not go on: {error}"),
+            Err(error) => warn!(machine = %id, %error, "the machine does not go on"),
+        }
+    }
+
+    /// The config that a machine in the management OS would boot if it were started now.
+    fn waits_for(&self, id: &MachineId) -> Option<String> {
+        let view = self.store.view();
+        let (machine, member) = (view.machine(id)?, view.member(id)?);
+        let idle = member.is_alive() && member.habitat == Habitat::ManagementOs;
+        let told = view
+            .commands_of(id)
+            .any(|c| c.boot_id == member.boot_id && c.command == Command::Reboot);
+        let facts = view.facts(id)?;
+        if !idle || told {
+            return None;
+        }
+        let request = BootRequest {
+            mac: machine.main_mac()?,
+            arch: arch_of(Some(&facts.facts.arch)),
+            session: None,
+            after_management: false,
+            base: String::new(),
+        };
+        let due = decide(&request, &view, self.store.now()).plan;
+        let active = view.activations_of(id).find(|a| a.is_open());
+        matches!(due, BootPlan::Config(_)).then(|| active.map(|a| a.config.name.to_string()))?
+    }
+}
+
+fn within(command: &Command) -> Duration {
+    let settle = SETTLE_WITHIN.unsigned_abs();
+    match command {
+        Command::Identify { seconds } => settle + Duration::from_secs((*seconds).into()),
+        Command::Reboot
+        | Command::Inventory
+        | Command::Wake { .. }
+        | Command::Stop
+        | Command::RotateKeys => settle,
+    }
+}
+
+/// What is known when the answer did not come. A reboot may have been faster than its acknowledgement: the machine's
+/// next hello tells.
+fn unheard(command: &Command, error: &CallError) -> Option<CommandWord> {
+    match command {
+        Command::Reboot | Command::Stop => None,
+        Command::Identify { .. }
+        | Command::Inventory
+        | Command::Wake { .. }
+        | Command::RotateKeys => Some(CommandWord::Lost(format!(
+            "the agent did not say how it went: {error}"
+        ))),
+    }
+}

@@ -1,0 +1,90 @@
+//! The links that stand, one for each node: the newest.
+
+use std::collections::HashMap;
+
+use mesh_net::{CloseCode, LinkHandle};
+use mesh_proto::{identity::NodeId, message::link::Status};
+
+use crate::state::trust::key::Serial;
+
+/// Longest word of an agent about what it does, characters.
+const MAX_STAGE: usize = 200;
+
+/// A link and what belongs to it.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    pub(super) handle: LinkHandle,
+    pub(super) generation: u32,
+    /// Whether its agent gossips: only then it gets keys and verdicts.
+    pub(super) gossips: bool,
+    pub(super) status: Option<Status>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Links(HashMap<NodeId, Link>);
+
+impl Links {
+    /// A link stands; an older one of the same node is closed.
+    pub(super) fn insert(&mut self, link: Link) {
+        if let Some(old) = self.0.insert(link.handle.peer().node, link) {
+            old.handle
+                .close(CloseCode::Superseded, "a newer link of this node stands");
+        }
+    }
+
+    /// A link has ended. Gives its generation when it was the node's newest.
+    pub(super) fn remove(&mut self, handle: &LinkHandle) -> Option<u32> {
+        let node = handle.peer().node;
+        let current = self.0.get(&node)?;
+        if current.handle.id() != handle.id() {
+            return None;
+        }
+        self.0.remove(&node).map(|link| link.generation)
+    }
+
+    /// The link of a node.
+    pub(super) fn get(&self, node: NodeId) -> Option<&Link> {
+        self.0.get(&node)
+    }
+
+    /// All links.
+    pub(super) fn all(&self) -> impl Iterator<Item = (NodeId, &Link)> {
+        self.0.iter().map(|(node, link)| (*node, link))
+    }
+
+    /// Whether this link is its node's newest, and its generation.
+    pub(super) fn generation_of(&self, handle: &LinkHandle) -> Option<u32> {
+        let link = self.0.get(&handle.peer().node)?;
+        (link.handle.id() == handle.id()).then_some(link.generation)
+    }
+
+    /// Closes the links of these certificates: not one more message is taken from them.
+    pub(super) fn close(&self, serials: &[Serial], code: CloseCode, reason: &str) {
+        let shown = |link: &&Link| {
+            serials
+                .iter()
+                .any(|s| s.as_str() == link.handle.peer().serial)
+        };
+        for link in self.0.values().filter(shown) {
+            link.handle.close(code, reason);
+        }
+    }
+
+    /// Keeps what an agent says it does.
+    pub(super) fn set_status(&mut self, node: NodeId, status: &Status) {
+        if let Some(link) = self.0.get_mut(&node) {
+            link.status = Some(Status {
+                stage: short(&status.stage),
+                error: status.error.as_deref().map(short),
+            });
+        }
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_STAGE)
+        .collect()
+}
