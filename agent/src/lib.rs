@@ -13,6 +13,7 @@ pub mod journal;
 pub mod keystore;
 pub mod management;
 pub mod mesh;
+pub mod randomness;
 
 /// Where members gossip (DESIGN §2).
 pub const GOSSIP_PORT: u16 = 4849;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use enforcer_agent::cli::{Cli, Command, FactsArgs};
 use enforcer_agent::daemon::{self, DaemonError};
-use enforcer_agent::{facts, management};
+use enforcer_agent::{facts, management, randomness};
 
 /// `EX_CONFIG` of sysexits(3): a person has to do something first; the systemd unit does not try again.
 const NEEDS_A_PERSON: u8 = 78;
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
 
 /// One thread: the agent waits nearly always, and every further thread costs memory on every machine.
 fn block_on(work: impl Future<Output = Result<(), DaemonError>>) -> Result<(), DaemonError> {
+    randomness::wait();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -19,7 +19,7 @@ use crate::cmdline::{BootWords, Idle};
 use crate::effects::{self, Machine};
 use crate::journal::Journal;
 use crate::mesh::{Agent, Ending, Enrolment, GossipChoice, Memory, Power, Setup, Stage, View};
-use crate::{GOSSIP_PORT, boot_id};
+use crate::{GOSSIP_PORT, boot_id, randomness};
 
 /// The `ENFORCER MEMBER` line.
 #[derive(Debug, Serialize)]
@@ -45,6 +45,10 @@ pub(super) async fn stay(
         address: format!("{}/{}", lease.address, lease.prefix),
         hardware: super::status::hardware(&facts),
     };
+    // After READY: making randomness takes a whole processor for its time.
+    if tokio::task::spawn_blocking(randomness::wait).await.is_err() {
+        journal.say("the kernel gives no randomness");
+    }
     let agent = match Agent::new(setup(machine, words, facts, journal)) {
         Ok(agent) if !words.controllers.is_empty() => agent,
         Ok(_) => {

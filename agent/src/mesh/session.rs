@@ -7,6 +7,7 @@ use mesh_net::{AgentLink, Incoming, Link, LinkEnd};
 use mesh_proto::message::link::{AgentReply, FromAgent, ToAgent};
 use mesh_proto::message::{Refusal, RefusalCode};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::identity::Identity;
@@ -56,7 +57,8 @@ pub(super) async fn serve<E: Effects>(
 ) -> SessionEnd {
     let handle = link.link.clone();
     let mut tasks = JoinSet::new();
-    start_upkeep(shared, identity, &link, &mut tasks);
+    let linked = Instant::now();
+    start_upkeep(shared, identity, &link, linked, &mut tasks);
     let hints = shared.gossip.hints();
     let slept = lookout::slept();
     tokio::pin!(slept);
@@ -74,7 +76,7 @@ pub(super) async fn serve<E: Effects>(
                     if rekeyed {
                         break SessionEnd::Anew("the key is a new one");
                     }
-                    restart_renewal(shared, identity, &link, &mut tasks);
+                    restart_renewal(shared, identity, &link, linked, &mut tasks);
                 }
                 Ok(Outcome::Silent) => break SessionEnd::Anew("the controller does not hear this machine"),
                 Ok(Outcome::Nothing) => {}
@@ -97,6 +99,7 @@ fn start_upkeep<E: Effects>(
     shared: &Arc<Shared<E>>,
     identity: &Arc<Identity>,
     link: &Link,
+    linked: Instant,
     tasks: &mut JoinSet<Outcome>,
 ) {
     let handle = || (Arc::clone(shared), link.link.clone());
@@ -108,16 +111,19 @@ fn start_upkeep<E: Effects>(
     tasks.spawn(upkeep::watch_hardware(a, b));
     let (a, b) = handle();
     tasks.spawn(super::gossip::swap(a, b));
-    restart_renewal(shared, identity, link, tasks);
+    restart_renewal(shared, identity, link, linked, tasks);
 }
 
+/// By the controller's clock, as the welcome told it and the time since.
 fn restart_renewal<E: Effects>(
     shared: &Arc<Shared<E>>,
     identity: &Arc<Identity>,
     link: &Link,
+    linked: Instant,
     tasks: &mut JoinSet<Outcome>,
 ) {
-    let now = link.welcome.now_unix_s;
+    let since = i64::try_from(linked.elapsed().as_secs()).unwrap_or(i64::MAX);
+    let now = link.welcome.now_unix_s.saturating_add(since);
     tasks.spawn(upkeep::renew_in_time(
         Arc::clone(shared),
         link.link.clone(),
