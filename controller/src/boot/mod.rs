@@ -12,7 +12,7 @@ mod stage;
 mod timeline;
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -79,17 +79,6 @@ impl Desk {
     /// Serves another set of firmware from now on.
     pub fn set_firmware(&self, firmware: FirmwareSet) {
         self.firmware.store(Arc::new(firmware));
-    }
-
-    /// The station that has a lease on this address now.
-    #[must_use]
-    pub fn station_at(&self, ip: IpAddr) -> Option<MacAddr> {
-        let IpAddr::V4(ip) = ip.to_canonical() else {
-            return None;
-        };
-        let view = self.store.view();
-        let lease = view.lease_on(ip)?;
-        (lease.expires > self.store.now()).then_some(lease.mac)
     }
 
     /// What a machine would boot now, and why; changes nothing.

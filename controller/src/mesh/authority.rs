@@ -20,7 +20,9 @@ use crate::{
     state::{
         machine::MachineId,
         member::MemberState,
-        ops::{Callback, CallbackAnswer, LinkOpened, LinkVerdict, OpenLink, RecordFacts, RenewKey},
+        ops::{
+            CallbackAnswer, LinkOpened, LinkVerdict, OpenLink, RecordFacts, RenewKey, ReportBoot,
+        },
         trust::{Digest, admit::admit, key::Serial},
     },
 };
@@ -211,17 +213,12 @@ impl Inner {
     /// An agent's word on a boot counts for its own machine only.
     async fn take_report(&self, link: &LinkHandle, report: Report) -> Result<(), Refusal> {
         let unknown = || Refusal::new(RefusalCode::NotAllowed, "this machine has no such boot");
-        let nonce = report.nonce.parse().map_err(|_| unknown())?;
-        let view = self.store.view();
-        let activation = view.activation_by_nonce(&nonce).ok_or_else(unknown)?;
-        if activation.machine != Self::machine_of(link.peer().node) {
-            return Err(unknown());
-        }
-        let callback = Callback {
-            nonce,
+        let report = ReportBoot {
+            serial: Serial::new(&link.peer().serial),
+            nonce: report.nonce.parse().map_err(|_| unknown())?,
             failure: report.failure,
         };
-        match self.apply(callback).await? {
+        match self.apply(report).await? {
             CallbackAnswer::Closed | CallbackAnswer::Ignored => Ok(()),
             CallbackAnswer::Unknown => Err(unknown()),
         }

@@ -12,18 +12,15 @@ use tracing::{info, warn};
 
 use super::{Inner, Mesh, lock};
 use crate::{
-    boot::arch_of,
     metrics::Counter,
     state::{
-        boot::{BootRequest, decide},
+        boot::next_boot_wanted,
         command::{CommandId, CommandRecord, SETTLE_WITHIN},
         machine::MachineId,
         ops::{CommandError, CommandWord, IssueCommand, MachineRef, Settle},
     },
     store::StoreError,
 };
-use ipxe::BootPlan;
-use mesh_proto::message::link::Habitat;
 
 /// How long an order is good from its receipt: a person who sent it still stands there.
 const ORDER_TTL_MS: u32 = 30_000;
@@ -142,7 +139,8 @@ impl Inner {
 
     /// A machine that idles in the management OS while something else is due for it is started again (DESIGN §4.3).
     pub(super) async fn go_on(self: &Arc<Self>, id: &MachineId) {
-        let Some(config) = self.waits_for(id) else {
+        let wanted = next_boot_wanted(&self.store.view(), id, self.store.now());
+        let Some(why) = wanted else {
             return;
         };
         let issued = self
@@ -150,35 +148,11 @@ impl Inner {
             .await;
         match issued {
             Ok(Ok(_)) => {
-                info!(machine = %id, config, "the machine goes on into what is due for it");
+                info!(machine = %id, why, "the machine goes on into what is due for it");
             }
             Ok(Err(error)) => info!(machine = %id, "the machine does not go on: {error}"),
             Err(error) => warn!(machine = %id, %error, "the machine does not go on"),
         }
-    }
-
-    /// The config that a machine in the management OS would boot if it were started now.
-    fn waits_for(&self, id: &MachineId) -> Option<String> {
-        let view = self.store.view();
-        let (machine, member) = (view.machine(id)?, view.member(id)?);
-        let idle = member.is_alive() && member.habitat == Habitat::ManagementOs;
-        let told = view
-            .commands_of(id)
-            .any(|c| c.boot_id == member.boot_id && c.command == Command::Reboot);
-        let facts = view.facts(id)?;
-        if !idle || told {
-            return None;
-        }
-        let request = BootRequest {
-            mac: machine.main_mac()?,
-            arch: arch_of(Some(&facts.facts.arch)),
-            session: None,
-            after_management: false,
-            base: String::new(),
-        };
-        let due = decide(&request, &view, self.store.now()).plan;
-        let active = view.activations_of(id).find(|a| a.is_open());
-        matches!(due, BootPlan::Config(_)).then(|| active.map(|a| a.config.name.to_string()))?
     }
 }
 
