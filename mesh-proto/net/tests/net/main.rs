@@ -4,6 +4,7 @@
 #[macro_use]
 mod support;
 
+mod certificates;
 mod enrol;
 mod gossip;
 mod life;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::support::{
     Ca, Leaf, Running,
     authority::{Court, Seen},
-    raw,
+    endpoint, hello, raw,
 };
 use mesh_net::{CloseCode, LinkEnd, NodeKey, Refused};
 use mesh_proto::frame::{MAX_EARLY_FRAME_BYTES, MAX_FRAME_BYTES};
@@ -155,4 +155,30 @@ async fn who_says_nothing_is_sent_away() {
         assert_eq!(code(&connection).await, Some(CloseCode::TooSlow));
         seen!(record, Seen::Note(Refused::TooSlow) => ());
     }
+}
+
+#[tokio::test]
+async fn strangers_who_hold_every_handshake_only_delay_an_agent() {
+    let ca = Ca::new();
+    let (court, mut record) = Court::new(&ca);
+    let patience = std::time::Duration::from_millis(300);
+    let limits = mesh_net::ServerLimits {
+        handshakes: 2,
+        patience,
+        ..Default::default()
+    };
+    let server = Running::start_with(&ca, &court, "127.0.0.1:0", limits);
+    let stranger = || raw::dial(server.addr, raw::client(ENROL, None, &Arc::default()));
+    let silent = [stranger().await, stranger().await];
+    // There is no free place, and when there is one again, QUIC's Retry asks for a proof of the address first.
+    let agent = ca.agent(&Leaf::agent(7));
+    let link = endpoint()
+        .connect(server.addr, &agent, &hello())
+        .await
+        .unwrap();
+    for _ in &silent {
+        seen!(record, Seen::Note(Refused::TooSlow) => ());
+    }
+    seen!(record, Seen::Hello(..) => ());
+    drop(link);
 }
