@@ -198,7 +198,7 @@ impl MeshAuthority for Site {
     async fn request(&self, _link: &LinkHandle, ask: FromAgent) -> ControllerReply {
         let desk = self.desk.lock().unwrap().clone();
         if let (FromAgent::Swap(swap), Some(desk)) = (&ask, desk) {
-            let answer = desk.answer(swap.clone()).await.unwrap();
+            let answer = desk.answer(swap.clone(), false).await.unwrap();
             return ControllerReply::Swap(answer);
         }
         if !matches!(ask, FromAgent::Log(_)) || self.rules().shows_logs {

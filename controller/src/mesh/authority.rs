@@ -8,7 +8,8 @@ use mesh_net::{
 use mesh_proto::message::{
     Refusal, RefusalCode,
     link::{
-        ControllerReply, FactsReport, FromAgent, Hello, LogChunk, Report, VerdictState, Welcome,
+        ControllerReply, FactsReport, FromAgent, Hello, LogChunk, Report, Swap, SwapAnswer,
+        VerdictState, Welcome,
     },
 };
 use tracing::{info, warn};
@@ -126,6 +127,7 @@ impl Inner {
                 handle: link.clone(),
                 generation,
                 gossips,
+                swapped: false,
                 status: None,
             });
         }
@@ -166,6 +168,15 @@ impl Inner {
         });
     }
 
+    async fn swap(&self, link: &LinkHandle, swap: Swap) -> SwapAnswer {
+        let joining = lock(&self.links).is_joining(link);
+        let answer = self.gossip.swap(swap, joining).await;
+        if joining && !matches!(answer, SwapAnswer::Later { .. }) {
+            lock(&self.links).has_swapped(link);
+        }
+        answer
+    }
+
     async fn answer(
         self: &Arc<Self>,
         link: &LinkHandle,
@@ -174,7 +185,7 @@ impl Inner {
         match ask {
             FromAgent::Facts(report) => self.take_facts(link, *report).await?,
             FromAgent::Swap(swap) => {
-                return Ok(ControllerReply::Swap(self.gossip.swap(swap).await));
+                return Ok(ControllerReply::Swap(self.swap(link, swap).await));
             }
             FromAgent::Report(report) => self.take_report(link, report).await?,
             FromAgent::Log(chunk) => self.take_log(link, chunk).await?,

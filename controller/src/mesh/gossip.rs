@@ -61,11 +61,11 @@ impl Gossip {
         vec![self.seed.clone()]
     }
 
-    pub(super) async fn swap(&self, swap: Swap) -> SwapAnswer {
+    pub(super) async fn swap(&self, swap: Swap, joining: bool) -> SwapAnswer {
         let later = SwapAnswer::Later {
             after_ms: SWAP_LATER_MS,
         };
-        self.swaps.answer(swap).await.unwrap_or(later)
+        self.swaps.answer(swap, joining).await.unwrap_or(later)
     }
 
     pub(super) async fn set_ring(&self, ring: &Ring) {

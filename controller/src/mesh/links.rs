@@ -17,6 +17,8 @@ pub(super) struct Link {
     pub(super) generation: u32,
     /// Whether its agent gossips: only then it gets keys and verdicts.
     pub(super) gossips: bool,
+    /// Whether a state swap of it was answered: until then it knows almost nobody.
+    pub(super) swapped: bool,
     pub(super) status: Option<Status>,
 }
 
@@ -57,6 +59,20 @@ impl Links {
     pub(super) fn generation_of(&self, handle: &LinkHandle) -> Option<u32> {
         let link = self.0.get(&handle.peer().node)?;
         (link.handle.id() == handle.id()).then_some(link.generation)
+    }
+
+    /// Whether no swap of this link was answered yet.
+    pub(super) fn is_joining(&self, handle: &LinkHandle) -> bool {
+        let link = self.0.get(&handle.peer().node);
+        link.is_some_and(|link| link.handle.id() == handle.id() && !link.swapped)
+    }
+
+    /// A swap of this link was answered.
+    pub(super) fn has_swapped(&mut self, handle: &LinkHandle) {
+        let link = self.0.get_mut(&handle.peer().node);
+        if let Some(link) = link.filter(|link| link.handle.id() == handle.id()) {
+            link.swapped = true;
+        }
     }
 
     /// Closes the links of these certificates: not one more message is taken from them.

@@ -104,11 +104,12 @@ impl SwapDesk {
         }
     }
 
-    /// Answers one step of an agent's swap.
+    /// Answers one step of an agent's swap. `joining`: no swap of its link was answered yet, so it knows almost nobody and
+    /// does not wait behind routine.
     ///
     /// # Errors
     /// Only [`GossipError::Stopped`].
-    pub async fn answer(&self, swap: Swap) -> Result<SwapAnswer, GossipError> {
+    pub async fn answer(&self, swap: Swap, joining: bool) -> Result<SwapAnswer, GossipError> {
         if let Some(members) = swap.members {
             // The second step, which the first one's answer has paid for.
             self.gossip.merge(members).await?;
@@ -117,7 +118,7 @@ impl SwapDesk {
         if self.gossip.digest().await?.to_string() == swap.digest {
             return Ok(SwapAnswer::Same);
         }
-        match self.admit() {
+        match self.admit(joining) {
             Ok(()) => Ok(SwapAnswer::Differs {
                 members: self.gossip.state().await?,
             }),
@@ -127,11 +128,16 @@ impl SwapDesk {
         }
     }
 
-    fn admit(&self) -> Result<(), Duration> {
+    fn admit(&self, joining: bool) -> Result<(), Duration> {
         let mut budget = self
             .budget
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        budget.admit(Instant::now())
+        let now = Instant::now();
+        if joining {
+            budget.admit_joining(now)
+        } else {
+            budget.admit(now)
+        }
     }
 }

@@ -143,7 +143,7 @@ impl MeshAuthority for Court {
 
     async fn request(&self, _link: &LinkHandle, ask: FromAgent) -> ControllerReply {
         if let (FromAgent::Swap(swap), Some(desk)) = (&ask, self.swaps.get()) {
-            return ControllerReply::Swap(desk.answer(swap.clone()).await.unwrap());
+            return ControllerReply::Swap(desk.answer(swap.clone(), false).await.unwrap());
         }
         self.tell(Seen::Request(ask));
         ControllerReply::Ok
