@@ -10,7 +10,7 @@ use crate::state::{
 
 /// The rule's stable word.
 const RULE: &str = "management-os";
-/// A machine gets one discovery boot in this time, so that a forgotten one is not a heater.
+/// An unaccepted machine gets one discovery boot in this time, so that a forgotten one is not a heater.
 const DISCOVERY_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 /// A person's wish for the management OS is forgotten after this time: whoever starts the machine then wants its disk.
 const INSPECT_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
@@ -81,7 +81,8 @@ fn discovery(case: &Case<'_>) -> Result<String, String> {
 
 /// Why the machine gets no discovery boot now, if so.
 fn discovered_lately(case: &Case<'_>) -> Option<String> {
-    let last = case.machine?.discovery.as_ref()?;
+    let machine = case.machine.filter(|m| m.standing != Standing::Accepted)?;
+    let last = machine.discovery.as_ref()?;
     let retry = case.request.session.as_ref() == Some(&last.session);
     let rested = case.now.duration_since(last.at) >= DISCOVERY_EVERY;
     (!retry && !rested).then(|| "it had its discovery boot of the day".to_owned())

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use ipxe::{Firmware, LocalBoot, MacAddr};
 
-use super::{enrol::forget_everything_of, ring::want_rotation};
+use super::{
+    enrol::{forget_everything_of, is_blank},
+    ring::want_rotation,
+};
 use crate::state::{
     Changes, Timestamp, Transition, View,
     event::Draft,
@@ -286,9 +289,11 @@ fn bounded(text: &str) -> String {
 }
 
 pub(super) fn make_room(view: &View, changes: &mut Changes) {
+    // Invented addresses make room before machines that have an agent, or a key that waits.
+    let speaks = |m: &Machine| !is_blank(view, m) || view.pending_of(&m.id).next().is_some();
     let seen = || view.machines().filter(|m| m.standing == Standing::Seen);
     if seen().count() >= MAX_SEEN
-        && let Some(oldest) = seen().min_by_key(|m| m.last_seen)
+        && let Some(oldest) = seen().min_by_key(|m| (speaks(m), m.last_seen))
     {
         forget_everything_of(view, &oldest.id, changes);
     }

@@ -1,4 +1,4 @@
-//! By a boot's secret, by a token, by nothing; superseded, disputed, refused.
+//! By a boot's secret, or by nothing; superseded, disputed, refused.
 
 use mesh_proto::message::{
     RefusalCode,
@@ -11,7 +11,6 @@ use crate::state::{
     trust::{
         admit::{Admission, admit},
         key::ProvedBy,
-        token::TokenState,
     },
 };
 
@@ -253,67 +252,6 @@ fn a_card_carried_to_a_new_machine_does_not_make_it_the_old_one() {
         "only the card that was nobody's"
     );
     assert_eq!(world.machine(1).id, id);
-}
-
-#[test]
-fn a_token_is_good_once_for_whom_it_names() {
-    let mut world = World::new();
-    world.registered(1);
-    let (token, text) = world.token(None);
-    let enrol = world.by_token(1, &text);
-    let grant = granted(world.does(&enrol));
-    assert_eq!(grant.key.level, Level::T2);
-    assert_eq!(
-        grant.key.expires,
-        grant.key.issued + SignedDuration::from_hours(90 * 24)
-    );
-    assert_eq!(world.machine(1).standing, Standing::Accepted);
-    assert_eq!(
-        world.view.token(&token.id).unwrap().state(world.now),
-        TokenState::Used
-    );
-    granted(world.does(&enrol)); // its answer got lost
-    let second = world.by_token(1, &text);
-    refused(world.does(&second), RefusalCode::BadProof);
-
-    let (_, for_one) = world.token(Some("web1"));
-    world.tells(&grant.key, examples::facts(1)).unwrap();
-    let stranger = world.by_token(2, &for_one);
-    refused(world.does(&stranger), RefusalCode::WrongHardware);
-    let right = world.by_token(1, &for_one);
-    granted(world.does(&right));
-
-    let (_, old) = world.token(None);
-    world.pass(3600);
-    let late = world.by_token(1, &old);
-    refused(world.does(&late), RefusalCode::Expired);
-    let (token, back) = world.token(None);
-    world.does(&RevokeToken(token.id)).unwrap();
-    let revoked = world.by_token(1, &back);
-    refused(world.does(&revoked), RefusalCode::Revoked);
-    for text in [
-        "",
-        "enforcer-x",
-        "enforcer-00000001-00000000000000000000000000000000-00000000000000000000000000000000",
-    ] {
-        let wrong = world.by_token(1, &Secret::new(text));
-        refused(world.does(&wrong), RefusalCode::BadProof);
-    }
-}
-
-#[test]
-fn a_token_makes_an_unknown_machine_ours() {
-    let mut world = World::new();
-    let (_, text) = world.token(None);
-    let enrol = world.by_token(3, &text);
-    let grant = granted(world.does(&enrol));
-    let machine = world.machine(3);
-    assert_eq!(
-        (machine.standing, machine.macs.len()),
-        (Standing::Accepted, 2)
-    );
-    assert_eq!(machine.name.as_str(), card(3).hyphens());
-    assert_eq!(grant.machine.id, machine.id);
 }
 
 #[test]

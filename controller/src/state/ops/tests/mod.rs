@@ -6,6 +6,7 @@ mod enrolment;
 mod members;
 mod persons;
 mod rings;
+mod tokens;
 
 use std::net::{IpAddr, SocketAddr};
 

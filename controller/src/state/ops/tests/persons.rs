@@ -213,3 +213,36 @@ fn forgetting_a_machine_forgets_all_of_it() {
         "what it knew must open nothing"
     );
 }
+
+#[test]
+fn invented_addresses_make_room_before_a_machine_that_speaks() {
+    let mut world = World::new();
+    world.policy(|p| p.discovery = crate::state::policy::Discovery::All);
+    let secret = world.boots(1);
+    let enrol = world.by_secret(1, &secret);
+    granted(world.does(&enrol));
+    let waiting = world.request(2, Claim::None);
+    waits(world.does(&waiting));
+    for n in 0..4094_u64 {
+        let [.., a, b] = n.to_be_bytes();
+        let id = MachineId::from_random(20_000 + n);
+        let later = world.now + SignedDuration::from_secs(1);
+        let machine = Machine::seen(id, MacAddr([2, 9, 9, 9, a, b]), later);
+        world.view.absorb(&Record::Machine(machine.into()).into());
+    }
+    let newest = Saw {
+        mac: MacAddr([2, 8, 8, 8, 8, 8]),
+        uuid: None,
+        serial: None,
+        firmware: None,
+        guess: None,
+        fresh_id: MachineId::from_random(50_000),
+    };
+    world.does(&newest);
+    assert_eq!(world.view.machines().count(), 4096);
+    assert!(world.view.machine_by_mac(card(1)).is_some(), "it has a key");
+    assert!(
+        world.view.machine_by_mac(card(2)).is_some(),
+        "its key waits"
+    );
+}
