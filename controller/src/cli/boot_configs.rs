@@ -10,13 +10,16 @@ use hyper::Method;
 use super::{
     Session,
     client::{encode, read},
+    commands,
     failure::Failure,
     output::{Format, Line, Output, ago, size, when},
+    span::{Span, parse_span},
 };
 use crate::{
     http::api::{
         activations::{ActivationDoc, DeactivateBody},
         boot_configs::{ActivateBody, AssetDoc, ConfigDoc, ConfigSummary, PreviewDoc, ProgramDoc},
+        commands::Doing,
         words::Kind,
     },
     state::Timestamp,
@@ -61,7 +64,7 @@ pub enum Verb {
     },
     /// Make a boot config due: the machines' next boot gets it
     #[command(
-        after_help = "A one-shot activation is spent once its evidence is seen; a standing one is served on every boot until it is\ndeactivated. Activating does not reboot the machine.\n\nExamples:\n  enforcer boot-configs activate debian web1\n  enforcer boot-configs activate rescue web1 web2 --until 2h\n  enforcer boot-configs activate live kiosk1 --kind standing"
+        after_help = "A one-shot activation is spent once its evidence is seen; a standing one is served on every boot until it is\ndeactivated. Activating does not reboot the machine; --reboot does, through its agent.\n\nExamples:\n  enforcer boot-configs activate debian web1\n  enforcer boot-configs activate rescue web1 web2 --until 2h\n  enforcer boot-configs activate live kiosk1 --kind standing"
     )]
     Activate {
         /// The boot config
@@ -75,6 +78,9 @@ pub enum Verb {
         /// Not served after this: a span (`30m`, `2h`, `7d`) or a moment (`2026-01-02T03:04:05Z`)
         #[arg(long, value_parser = parse_until)]
         until: Option<Until>,
+        /// Restart the machines now, through their agents
+        #[arg(long)]
+        reboot: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -89,7 +95,7 @@ pub enum Verb {
 /// A time limit as a person says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    In(jiff::SignedDuration),
+    In(Span),
     At(Timestamp),
 }
 
@@ -97,25 +103,15 @@ fn parse_until(text: &str) -> Result<Until, String> {
     if let Ok(at) = text.parse() {
         return Ok(Until::At(at));
     }
-    // Days are 24 hours here; a calendar does not matter to a machine's next boot.
-    let days = text.strip_suffix('d').and_then(|n| n.parse::<i32>().ok());
-    let span = match days {
-        Some(days) => Ok(jiff::SignedDuration::from_hours(i64::from(days) * 24)),
-        None => text.parse(),
-    };
-    match span {
-        Ok(span) if span.is_positive() => Ok(Until::In(span)),
-        _ => {
-            Err("write a span like 30m, 2h or 7d, or a moment like 2026-01-02T03:04:05Z".to_owned())
-        }
-    }
+    let wrong = |e| format!("{e}, or a moment like 2026-01-02T03:04:05Z");
+    parse_span(text).map(Until::In).map_err(wrong)
 }
 
 impl Until {
     fn from(self, now: Timestamp) -> Result<Timestamp, Failure> {
         match self {
             Self::At(at) => Ok(at),
-            Self::In(span) => now
+            Self::In(Span(span)) => now
                 .checked_add(span)
                 .map_err(|e| Failure::Usage(format!("--until: {e}"))),
         }
@@ -149,10 +145,17 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             machines,
             kind,
             until,
+            reboot,
             output,
         } => {
             let until = until.map(|u| u.from(session.now)).transpose()?;
-            activate(session, &name, &machines, (kind, until), &output).await
+            activate(session, &name, &machines, (kind, until), &output).await?;
+            if reboot {
+                for machine in &machines {
+                    commands::issue(Doing::Reboot, None, machine, session).await?;
+                }
+            }
+            Ok(())
         }
         Verb::Deactivate { machines } => deactivate(session, machines).await,
     }
@@ -300,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_time_limit_is_a_span_or_a_moment() {
-        let hours = |h| Ok(Until::In(jiff::SignedDuration::from_hours(h)));
+        let hours = |h| Ok(Until::In(Span(jiff::SignedDuration::from_hours(h))));
         assert_eq!(parse_until("2h"), hours(2));
         assert_eq!(parse_until("7d"), hours(168));
         let moment = "2026-01-02T03:04:05Z";

@@ -6,12 +6,17 @@ use hyper::Method;
 use super::{
     Session,
     client::encode,
+    commands, facts,
     failure::Failure,
+    logs,
     output::{Line, Output, ago, dash, when},
+    trust,
 };
 use crate::{
     http::api::{
-        machines::{ActiveDoc, MachineDoc, Register, Update},
+        commands::Doing,
+        machines::{ActiveDoc, MachineDoc, MemberWord, PendingDoc, Register, Update},
+        trust::Keep,
         words::{LocalBoot, Standing},
     },
     state::Timestamp,
@@ -63,6 +68,69 @@ pub enum Verb {
         #[arg(long)]
         local_boot: Option<LocalBoot>,
     },
+    /// Say that a machine may be written to; with the code on its screen its key counts as well proved
+    #[command(
+        after_help = "The code is computed on both sides and never sent: when the machine's screen shows the same as `machines show`,\nnobody stands between. Type the one on the screen.\n\nExamples:\n  enforcer machines accept web1 --code 1234-5678\n  enforcer machines accept web1"
+    )]
+    Accept {
+        /// Name, id or MAC in any spelling
+        machine: String,
+        /// The code on its screen
+        #[arg(long)]
+        code: Option<String>,
+    },
+    /// Say that a machine is not yours: what waits is turned away, its keys end at once
+    Refuse {
+        /// Name, id or MAC in any spelling
+        machine: String,
+    },
+    /// Decide which of two is the machine
+    Resolve {
+        /// Name, id or MAC in any spelling
+        machine: String,
+        /// The one that was there, or the one that came
+        #[arg(long)]
+        keep: Keep,
+    },
+    /// End all keys of a machine at once; it may enrol anew
+    Revoke {
+        /// Name, id or MAC in any spelling
+        machine: String,
+    },
+    /// Restart machines, through their agents
+    #[command(after_help = "Example:\n  enforcer machines reboot web1 web2 -w")]
+    Reboot(commands::Target),
+    /// Let machines show themselves, by screen and lamp
+    Identify {
+        #[command(flatten)]
+        target: commands::Target,
+        /// For how long, seconds
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
+    /// Let machines read their hardware again
+    Inventory(commands::Target),
+    /// Management OS: start the disk. Installed OS: power off
+    Stop(commands::Target),
+    /// Let machines make new keys
+    RotateKeys(commands::Target),
+    /// Send magic packets for a machine
+    Wake {
+        /// Name, id or MAC in any spelling
+        machine: String,
+    },
+    /// Show what a machine is made of
+    Facts {
+        /// Name, id or MAC in any spelling
+        machine: String,
+        /// Show how it changed
+        #[arg(long)]
+        history: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show what a machine said while it ran; `-f` follows it
+    Logs(logs::Args),
     /// Forget a machine and its activations; if it asks again, it is seen anew
     Delete {
         /// Name, id or MAC in any spelling
@@ -96,6 +164,24 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             name,
             local_boot,
         } => set(session, &machine, Update { name, local_boot }).await,
+        Verb::Accept { machine, code } => trust::accept(&machine, code, session).await,
+        Verb::Refuse { machine } => trust::refuse(&machine, session).await,
+        Verb::Resolve { machine, keep } => trust::resolve(&machine, keep, session).await,
+        Verb::Revoke { machine } => trust::revoke(&machine, session).await,
+        Verb::Reboot(target) => commands::run(Doing::Reboot, None, &target, session).await,
+        Verb::Identify { target, seconds } => {
+            commands::run(Doing::Identify, Some(seconds), &target, session).await
+        }
+        Verb::Inventory(target) => commands::run(Doing::Inventory, None, &target, session).await,
+        Verb::Stop(target) => commands::run(Doing::Stop, None, &target, session).await,
+        Verb::RotateKeys(target) => commands::run(Doing::RotateKeys, None, &target, session).await,
+        Verb::Wake { machine } => commands::wake(&machine, session).await,
+        Verb::Facts {
+            machine,
+            history,
+            output,
+        } => facts::run(&machine, history, &output, session).await,
+        Verb::Logs(args) => logs::run(args, session).await,
         Verb::Delete { machine } => {
             session.client.delete(&path(&machine)).await?;
             eprintln!("{machine} is forgotten");
@@ -123,12 +209,16 @@ fn path(machine: &str) -> String {
     format!("/machines/{}", encode(machine))
 }
 
-const HEADERS: [&str; 6] = ["NAME", "STATE", "MAC", "FIRMWARE", "ACTIVE", "SEEN"];
+const HEADERS: [&str; 8] = [
+    "NAME", "STATE", "MEMBER", "LEVEL", "MAC", "FIRMWARE", "ACTIVE", "SEEN",
+];
 
-fn row(machine: &MachineDoc, now: Timestamp) -> [String; 6] {
+fn row(machine: &MachineDoc, now: Timestamp) -> [String; 8] {
     [
         machine.name.clone(),
-        machine.standing.word().to_owned(),
+        standing(machine),
+        dash(machine.member.as_ref().map(|m| m.state.word())),
+        dash(machine.level.map(|l| l.word())),
         macs(machine),
         dash(machine.firmware.as_ref()),
         dash(machine.active.as_ref().map(active)),
@@ -136,22 +226,68 @@ fn row(machine: &MachineDoc, now: Timestamp) -> [String; 6] {
     ]
 }
 
+/// `registered, pending`: the standing, and what a person has to decide.
+fn standing(machine: &MachineDoc) -> String {
+    let mut text = machine.standing.word().to_owned();
+    if machine.disputed.is_some() {
+        text += ", disputed";
+    }
+    if !machine.pending.is_empty() {
+        text += ", pending";
+    }
+    text
+}
+
+fn member(member: &MemberWord, now: Timestamp) -> String {
+    let (state, habitat) = (member.state.word(), member.habitat.word());
+    format!(
+        "{state} in {habitat} since {}: {}",
+        when(member.since, now),
+        member.why
+    )
+}
+
+fn pending(pending: &PendingDoc, now: Timestamp) -> String {
+    let code = pending.code.as_deref().unwrap_or_default();
+    format!(
+        "{} key from {}, {}: {}; pairing code {code}: compare it with its screen",
+        pending.key.word(),
+        pending.from,
+        ago(pending.since, now),
+        pending.why
+    )
+}
+
 fn details(machine: &MachineDoc, now: Timestamp) -> Vec<Line> {
-    let when = |at| when(at, now);
-    [
+    let moment = |at| when(at, now);
+    let mut lines = vec![
         ("name", machine.name.clone()),
         ("id", machine.id.clone()),
-        ("state", machine.standing.word().to_owned()),
+        ("state", standing(machine)),
+        ("level", dash(machine.level.map(|l| l.word()))),
+        (
+            "member",
+            dash(machine.member.as_ref().map(|m| member(m, now))),
+        ),
+        ("hardware", dash(machine.hardware.as_ref())),
         ("macs", macs(machine)),
         ("uuid", dash(machine.uuid.as_ref())),
         ("serial", dash(machine.serial.as_ref())),
         ("firmware", dash(machine.firmware.as_ref())),
         ("local boot", machine.local_boot.word().to_owned()),
         ("active", dash(machine.active.as_ref().map(active))),
-        ("first seen", when(machine.first_seen)),
-        ("last seen", when(machine.last_seen)),
-    ]
-    .into()
+        ("first seen", moment(machine.first_seen)),
+        ("last seen", moment(machine.last_seen)),
+    ];
+    lines.extend(machine.disputed.clone().map(|why| ("disputed", why)));
+    lines.extend(machine.pending.iter().map(|p| ("waits", pending(p, now))));
+    if let Some(code) = machine.code.as_ref().filter(|_| machine.pending.is_empty()) {
+        lines.push((
+            "pairing code",
+            format!("{code}: compare it with its screen"),
+        ));
+    }
+    lines
 }
 
 fn macs(machine: &MachineDoc) -> String {

@@ -5,15 +5,22 @@
 mod activations;
 mod boot_configs;
 mod client;
+mod commands;
 mod events;
 mod explain;
+mod facts;
 mod failure;
 mod files;
+mod join_tokens;
 mod leases;
+mod logs;
 mod machines;
+mod members;
 mod output;
 mod reservations;
+mod span;
 mod sse;
+mod trust;
 mod upload;
 
 use std::{
@@ -30,8 +37,12 @@ use crate::state::Timestamp;
 /// What a person can ask the running controller.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Known machines: list, register, rename, forget
+    /// Known machines: list, register, accept, command, forget
     Machines(Noun<machines::Verb>),
+    /// Machines whose agents have a link: alive, unreachable, down, left
+    Members(Noun<members::Verb>),
+    /// Tokens by which installed systems join: create, list, take back
+    JoinTokens(Noun<join_tokens::Verb>),
     /// What machines can be told to boot: set, preview, activate
     BootConfigs(Noun<boot_configs::Verb>),
     /// Boot configs made due for machines, and how they went
@@ -98,6 +109,8 @@ async fn perform(
     };
     match command {
         Command::Machines(noun) => machines::run(noun.verb, &mut session).await,
+        Command::Members(noun) => members::run(noun.verb, &mut session).await,
+        Command::JoinTokens(noun) => join_tokens::run(noun.verb, &mut session).await,
         Command::BootConfigs(noun) => boot_configs::run(noun.verb, &mut session).await,
         Command::Activations(noun) => activations::run(noun.verb, &mut session).await,
         Command::Explain(args) => explain::run(args, &mut session).await,

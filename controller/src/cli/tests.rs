@@ -100,7 +100,7 @@ async fn machines_are_registered_listed_renamed_and_forgotten() {
     let columns: Vec<&str> = list.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(
         columns[..5],
-        ["web1", "registered", "52:54:00:77:00:01", "-", "-"],
+        ["web1", "registered", "-", "-", "52:54:00:77:00:01"],
         "{list}"
     );
     c.run(&[
