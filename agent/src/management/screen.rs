@@ -20,6 +20,11 @@ const DIGITS: [[&str; 5]; 10] = [
 ];
 const HYPHEN: [&str; 5] = ["   ", "   ", "###", "   ", "   "];
 
+/// Room for a label.
+const LABEL: usize = 11;
+/// Room for a text beside it.
+const COLUMNS: usize = 64;
+
 /// What the machine knows about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Machine {
@@ -38,7 +43,8 @@ pub(super) fn render(machine: &Machine, view: &View) -> Vec<String> {
         lines.push("  >>>>>>>>>>   THIS ONE   <<<<<<<<<<".to_owned());
     }
     let name = view.name.as_deref().or(machine.name.as_deref());
-    let mut row = |label: &str, value: &dyn Display| lines.push(format!("  {label:<11}{value}"));
+    let mut row =
+        |label: &str, value: &dyn Display| lines.extend(folded(label, &value.to_string()));
     row("machine", &name.unwrap_or("not named yet"));
     row("hardware", &machine.hardware);
     row("address", &machine.address);
@@ -50,16 +56,35 @@ pub(super) fn render(machine: &Machine, view: &View) -> Vec<String> {
         row("ERROR", error);
     }
     if let Some(code) = view.code.as_ref().filter(|_| wants_code(view)) {
-        row(
-            "code",
-            &"compare with `enforcer machines show`, then accept with --code",
-        );
+        row("code", &format!("{code}, the same as at the controller?"));
         lines.push(String::new());
         lines.extend(big(code));
         lines.push(String::new());
     }
     lines.push(rule());
     lines
+}
+
+/// A label and its text, on as many lines as it takes on a screen of 80 columns.
+fn folded(label: &str, text: &str) -> Vec<String> {
+    let mut lines = vec![format!("  {label:<LABEL$}")];
+    let mut room = COLUMNS;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if length > room {
+            lines.push(" ".repeat(2 + LABEL));
+            room = COLUMNS;
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(word);
+            line.push(' ');
+        }
+        room = room.saturating_sub(length + 1);
+    }
+    lines
+        .iter()
+        .map(|line| line.trim_end().to_owned())
+        .collect()
 }
 
 fn rule() -> String {
@@ -112,6 +137,13 @@ mod tests {
     use super::*;
     use mesh_proto::message::enrol::Level;
 
+    const LONG: &str = "nobody registered this machine; on the controller: enforcer machines accept \
+                        52-54-00-12-34-56 --code <the code on this screen>";
+
+    fn words(text: &str) -> String {
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     fn machine() -> Machine {
         Machine {
             name: Some("web1".into()),
@@ -122,7 +154,7 @@ mod tests {
 
     fn view() -> View {
         View {
-            stage: Stage::Waiting("enforcer machines accept".into()),
+            stage: Stage::Waiting(LONG.into()),
             code: Some("1234-5678".into()),
             error: Some("the secret was spent".into()),
             ..View::default()
@@ -135,17 +167,17 @@ mod tests {
         for part in [
             "web1",
             "10.77.0.101/24",
-            "waiting for a person: enforcer machines accept",
+            &format!("waiting for a person: {LONG}"),
             "the secret was spent",
         ] {
-            assert!(text.contains(part), "{text}");
+            assert!(words(&text).contains(part), "{text}");
         }
         let rows = "      #     ###   ####   #  #        #####   ###   #####   ###";
         assert!(text.lines().any(|line| line == rows), "{text}");
         assert!(
             render(&machine(), &view())
                 .iter()
-                .all(|line| line.len() < 80),
+                .all(|line| line.chars().count() < 80),
             "fits 80 columns"
         );
     }
