@@ -177,9 +177,8 @@ fn is_news(before: &View, view: &View) -> bool {
 fn lines_for_programs(before: &View, view: &View) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(code) = view
-        .code
-        .as_ref()
-        .filter(|code| before.code.as_ref() != Some(*code))
+        .shown_code()
+        .filter(|code| before.shown_code() != Some(*code))
     {
         lines.push(format!("ENFORCER CODE {code}"));
     }
@@ -228,6 +227,7 @@ mod tests {
         let start = View::default();
         let coded = View {
             code: Some("1234-5678".into()),
+            stage: Stage::Waiting("compare".into()),
             ..start.clone()
         };
         let member = View {
@@ -239,8 +239,16 @@ mod tests {
             controller: Some("10.0.0.1:4848".parse().unwrap()),
             ..coded.clone()
         };
+        let trying = View {
+            stage: Stage::Enrolling,
+            ..coded.clone()
+        };
+        assert!(
+            lines_for_programs(&start, &trying).is_empty(),
+            "it may be refused yet"
+        );
         assert_eq!(
-            lines_for_programs(&start, &coded),
+            lines_for_programs(&trying, &coded),
             ["ENFORCER CODE 1234-5678"]
         );
         let line = r#"ENFORCER MEMBER {"name":"m1","generation":7,"level":"T1","accepted":true,"controller":"10.0.0.1:4848"}"#;

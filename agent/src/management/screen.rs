@@ -55,7 +55,7 @@ pub(super) fn render(machine: &Machine, view: &View) -> Vec<String> {
     if let Some(error) = &view.error {
         row("ERROR", error);
     }
-    if let Some(code) = view.code.as_ref().filter(|_| wants_code(view)) {
+    if let Some(code) = view.shown_code().filter(|_| wants_code(view)) {
         row("code", &format!("{code}, the same as at the controller?"));
         lines.push(String::new());
         lines.extend(big(code));

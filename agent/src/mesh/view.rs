@@ -64,6 +64,15 @@ pub struct View {
 }
 
 impl View {
+    /// The code, once it counts: while the machine still enrols, the next attempt may bring another.
+    #[must_use]
+    pub fn shown_code(&self) -> Option<&str> {
+        match self.stage {
+            Stage::Waiting(_) | Stage::Dialling | Stage::Member => self.code.as_deref(),
+            Stage::Starting | Stage::Enrolling | Stage::Refused | Stage::GoingDown => None,
+        }
+    }
+
     /// For the controller.
     #[must_use]
     pub fn status(&self) -> Status {
