@@ -12,8 +12,9 @@ use super::{Inner, Mesh, lock};
 use crate::{
     state::{
         machine::{Machine, MachineId},
+        member::{Member, MemberState},
         ops::{
-            AcceptError, AcceptMachine, DeleteMachine, Keep, MachineError, MachineRef,
+            AcceptError, AcceptMachine, DeleteMachine, Keep, LinkVerdict, MachineError, MachineRef,
             RefuseMachine, ResolveDispute, RevokeKeys,
         },
         trust::{Digest, key::Serial},
@@ -146,17 +147,32 @@ impl Inner {
         }
     }
 
+    /// A member without a key is none: it does not stand in the way of one that enrols anew.
+    async fn judge_revoked(&self, member: &Member) {
+        let verdict = LinkVerdict {
+            machine: member.machine.clone(),
+            generation: member.generation,
+            state: MemberState::Down,
+            why: "its key was revoked".to_owned(),
+        };
+        if let Err(error) = self.store.apply(verdict).await {
+            tracing::warn!(%error, "a verdict could not be written down");
+        }
+    }
+
     /// Nothing that these keys say counts from now on: links close, the others are told, the group key changes.
     fn cut_off(self: &Arc<Self>, machine: Option<&MachineId>, serials: &[Serial]) {
         if serials.is_empty() {
             return;
         }
         lock(&self.links).close(serials, CloseCode::Revoked, "the key was revoked");
-        if let Some(id) = machine {
-            lock(&self.life).forget(id.node());
-            if let Some(member) = self.store.view().member(id) {
-                self.spread(&[(id.node(), member.generation, VerdictState::Revoked)]);
-            }
+        if let Some(member) = machine.and_then(|id| self.store.view().member(id).cloned()) {
+            let node = member.machine.node();
+            lock(&self.life).forget(node);
+            self.spread(&[(node, member.generation, VerdictState::Revoked)]);
+            let inner = Arc::clone(self);
+            self.work
+                .spawn(async move { inner.judge_revoked(&member).await });
         }
         self.ring.notify_one();
     }

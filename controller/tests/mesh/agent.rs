@@ -43,6 +43,18 @@ pub(crate) struct Served {
 impl Agent {
     /// A machine of its own, made of what `mac` and `serial` say.
     pub(crate) fn new(controller: SocketAddr, mac: &str, serial: &str) -> Self {
+        let here = "127.0.0.1:0".parse().unwrap();
+        let endpoint = AgentEndpoint::bind(here, system_clock()).unwrap();
+        Self::on(endpoint, controller, mac, serial)
+    }
+
+    /// The same, dialling from a socket of its own.
+    pub(crate) fn on(
+        endpoint: AgentEndpoint,
+        controller: SocketAddr,
+        mac: &str,
+        serial: &str,
+    ) -> Self {
         let facts = serde_json::json!({
             "v": 1, "arch": "x86_64", "firmware": "uefi",
             "smbios": {"vendor": "ACME", "product": "Anvil", "serial": serial, "uuid": format!("{serial:0>8}-1111-4222-8333-944444444444")},
@@ -52,7 +64,7 @@ impl Agent {
             "disks": [], "kernel": "6.1.0"
         });
         Self {
-            endpoint: AgentEndpoint::bind("127.0.0.1:0".parse().unwrap(), system_clock()).unwrap(),
+            endpoint,
             controller,
             key: NodeKey::generate().unwrap(),
             boot_id: "0b4f3f9e-1111-4222-8333-944444444444".to_owned(),
@@ -72,8 +84,12 @@ impl Agent {
             EnrolProof::Token(token) => CaTrust::from_token(token).unwrap(),
             EnrolProof::Boot { .. } | EnrolProof::None => CaTrust::Shown,
         };
+        let key = match &proof {
+            EnrolProof::Boot { .. } => KeyKind::Boot,
+            EnrolProof::Token(_) | EnrolProof::None => KeyKind::Installed,
+        };
         let who = EnrolAs {
-            key: KeyKind::Installed,
+            key,
             proof,
             trust,
             boot_id: self.boot_id.clone(),

@@ -135,6 +135,8 @@ async fn a_revoked_agent_is_cut_off_and_the_others_get_another_key() {
         LinkEnd::ByPeer { code, .. } => assert_eq!(code, CloseCode::Revoked),
         other => panic!("{other}"),
     }
+    let member = c.until(&["members", "show", bad.name()], |v| v["state"] == "down");
+    assert_eq!(member["why"], "its key was revoked");
     let verdict = kept
         .asked(|ask| match ask {
             ToAgent::Verdicts { verdicts } => Some(verdicts[0].clone()),
