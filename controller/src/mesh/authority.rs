@@ -115,8 +115,7 @@ impl Inner {
             .await??;
         let generation = opened.member.generation;
         let gossips = hello.gossip_port.is_some();
-        lock(&self.life).linked(Instant::now(), peer.node, generation);
-        {
+        let newest = {
             let mut links = lock(&self.links);
             links.close(
                 &opened.superseded,
@@ -129,8 +128,13 @@ impl Inner {
                 gossips,
                 swapped: false,
                 status: None,
-            });
+            })
+        };
+        if !newest {
+            let text = "a newer link of this node stands";
+            return Err(Refusal::new(RefusalCode::Busy, text));
         }
+        lock(&self.life).linked(Instant::now(), peer.node, generation);
         self.after_hello(link, &opened);
         Ok(self.greeting(link, &opened, gossips))
     }

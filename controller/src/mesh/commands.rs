@@ -126,7 +126,12 @@ impl Inner {
     /// Asks an agent for its facts and writes them down.
     pub(super) async fn pull_facts(self: &Arc<Self>, link: &LinkHandle) {
         let node = link.peer().node;
-        match link.ask(&ToAgent::Facts, FACTS_WITHIN).await {
+        if !lock(&self.pulling).insert(node) {
+            return;
+        }
+        let asked = link.ask(&ToAgent::Facts, FACTS_WITHIN).await;
+        lock(&self.pulling).remove(&node);
+        match asked {
             Ok(AgentReply::Facts(report)) => {
                 if let Err(refusal) = self.take_facts(link, *report).await {
                     link.close(mesh_net::CloseCode::Refused, &refusal.text);

@@ -27,12 +27,20 @@ pub(super) struct Link {
 pub(super) struct Links(HashMap<NodeId, Link>);
 
 impl Links {
-    /// A link stands; an older one of the same node is closed.
-    pub(super) fn insert(&mut self, link: Link) {
-        if let Some(old) = self.0.insert(link.handle.peer().node, link) {
-            old.handle
-                .close(CloseCode::Superseded, "a newer link of this node stands");
+    /// A link stands; of two links of a node the one with the older generation is closed. Says whether this one stays:
+    /// two hellos of one node may be answered in any order.
+    pub(super) fn insert(&mut self, link: Link) -> bool {
+        let text = "a newer link of this node stands";
+        let node = link.handle.peer().node;
+        let newer = |old: &&Link| old.generation > link.generation;
+        if self.0.get(&node).filter(newer).is_some() {
+            link.handle.close(CloseCode::Superseded, text);
+            return false;
         }
+        if let Some(old) = self.0.insert(node, link) {
+            old.handle.close(CloseCode::Superseded, text);
+        }
+        true
     }
 
     /// A link has ended. Gives its generation when it was the node's newest.

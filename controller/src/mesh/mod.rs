@@ -19,6 +19,7 @@ mod wake;
 mod watch;
 
 use std::{
+    collections::HashSet,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -51,6 +52,8 @@ struct Inner {
     links: Mutex<Links>,
     waiting: Mutex<Waiting>,
     life: Mutex<Life>,
+    /// Members that are being asked for their facts: each once at a time, whatever gossip says.
+    pulling: Mutex<HashSet<NodeId>>,
     gossip: Gossip,
     /// Wakes the task that rotates the group key.
     ring: Notify,

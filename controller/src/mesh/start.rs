@@ -148,6 +148,7 @@ impl Bound {
             links: Mutex::default(),
             waiting: Mutex::default(),
             life: Mutex::new(life),
+            pulling: Mutex::default(),
             ring: Notify::new(),
             work: TaskTracker::new(),
         });

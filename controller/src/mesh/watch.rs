@@ -38,7 +38,7 @@ impl Inner {
     }
 
     async fn look(self: &Arc<Self>) {
-        let mut verdicts = Vec::new();
+        let (mut verdicts, mut judged) = (Vec::new(), Vec::new());
         for step in self.steps(Instant::now()) {
             match step {
                 Step::Knock(node) => {
@@ -47,13 +47,15 @@ impl Inner {
                     }
                 }
                 Step::Is(node, generation, word) => {
-                    self.judge(node, generation, word).await;
+                    judged.push(self.judge(node, generation, word));
                     if word == Word::Down {
                         verdicts.push((node, generation, VerdictState::Down));
                     }
                 }
             }
         }
+        // At once: a switch that dies takes a whole room, and the store commits together what is asked together.
+        futures_util::future::join_all(judged).await;
         self.spread(&verdicts);
     }
 
