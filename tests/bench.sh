@@ -1,15 +1,16 @@
 #!/bin/sh
 # `make bench`: figures beside other servers, in one run; docs/BENCHMARKS.md says what they mean.
-# usage: tests/bench.sh [dhcp|tftp|script|files|footprint|power_on …]
+# usage: tests/bench.sh [dhcp|tftp|script|files|footprint|power_on|mesh …]
 # What is measured is the binary that is shipped: static, optimised.
 set -eu
 cd "$(dirname "$0")/.."
 tests/preflight.sh bench
-[ $# -gt 0 ] || set -- footprint dhcp tftp script files power_on
+[ $# -gt 0 ] || set -- footprint dhcp tftp script files power_on mesh
 target=$(uname -m)-unknown-linux-gnu
 RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo build --quiet --release --target "$target" -p enforcer -p enforcer-agent
 ENFORCER_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/$target/release/enforcer")
-export ENFORCER_BIN
+ENFORCER_AGENT_BIN=$(dirname "$ENFORCER_BIN")/enforcer-agent
+export ENFORCER_BIN ENFORCER_AGENT_BIN
 cargo build --quiet --release -p enforcer-tests --bins
 failed=
 for bench in "$@"; do

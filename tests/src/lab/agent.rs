@@ -5,6 +5,7 @@ use super::controller::Controller;
 use super::process::{self, Service};
 use super::space::Namespace;
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use std::env;
 use std::fs;
 use std::net::Ipv4Addr;
@@ -73,7 +74,7 @@ impl AgentPlan {
     pub fn node(&self) -> Result<String> {
         let file = self.folder.join("state/identity.json");
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-        let kept: serde_json::Value = serde_json::from_str(&text)?;
+        let kept: Value = serde_json::from_str(&text)?;
         let node = kept["machine"].as_str().context("an identity has an id")?;
         Ok(node.to_owned())
     }
@@ -112,13 +113,12 @@ pub fn agent_binary() -> Result<PathBuf> {
 
 /// A new token that lets one installed OS join.
 pub fn join_token(controller: &Controller) -> Result<String> {
-    let said = controller.cli(&["join-tokens", "create"])?;
-    let token = said.split_whitespace().find(|word| {
-        word.strip_prefix("enforcer-")
-            .is_some_and(|rest| rest.matches('-').count() == 2)
-    });
+    let (status, answer) = controller.api("POST", "/api/v1/join-tokens", "{}")?;
+    let made: Value =
+        serde_json::from_str(&answer).with_context(|| format!("{status}: {answer}"))?;
+    let token = made["token"].as_str();
     Ok(token
-        .with_context(|| format!("no token in: {said}"))?
+        .with_context(|| format!("{status}: {answer}"))?
         .to_owned())
 }
 
@@ -139,8 +139,12 @@ pub mod member {
         format!("member {node} has other facts")
     }
 
-    /// How many a log says it has met.
+    /// How many others a log says it has met, ever.
     pub fn met(log: &str) -> usize {
-        log.matches(" is up").count()
+        let nodes = log.lines().filter_map(|line| {
+            let (node, _) = line.split_once("member ")?.1.split_once(" is up")?;
+            Some(node)
+        });
+        nodes.collect::<std::collections::BTreeSet<_>>().len()
     }
 }

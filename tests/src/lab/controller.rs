@@ -3,6 +3,7 @@
 use super::process::{self, Service, wait_until};
 use super::space::Space;
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
@@ -285,6 +286,15 @@ impl Controller {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         parse_answer(&answer)
+    }
+
+    /// All entries of a list of the API, e.g. `members`.
+    pub fn list(&self, what: &str) -> Result<Vec<Value>> {
+        let path = format!("/api/v1/{what}?limit=1000");
+        let (status, body) = self.api("GET", &path, "")?;
+        ensure!(status == 200, "GET {path}: {status}: {body}");
+        let mut page: Value = serde_json::from_str(&body)?;
+        serde_json::from_value(page["items"].take()).context("a list")
     }
 
     fn log_file(&self) -> PathBuf {

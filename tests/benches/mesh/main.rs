@@ -1,0 +1,38 @@
+//! A hundred agents beside a hundred of Debian's `serf`, one after the other in the same place, and a thousand links on one controller:
+//! `cargo bench -p enforcer-tests --bench mesh`.
+//!
+//! An agent "knows" when its own log says so; both kinds are read in the same way. All agents of a kind run on one host with an address
+//! each, the controller on another. Both seal what they send (serf: `-encrypt`).
+
+mod crowd;
+mod figures;
+mod links;
+mod ours;
+mod serf;
+mod traffic;
+
+use anyhow::Result;
+use enforcer_tests::bench::{Bench, Table};
+
+use crowd::{Crowd, Kind};
+use figures::Figures;
+use ours::Ours;
+use serf::Serf;
+
+fn main() -> Result<()> {
+    let mut table = Table::new("Mesh of 100");
+    let theirs = measured("serf", Serf::new)?;
+    let ours = measured("ours", Ours::new)?;
+    figures::print(&mut table, &ours, &theirs);
+    ours::restart(&mut table)?;
+    links::measure(&mut table)?;
+    table.end()
+}
+
+/// All figures of one kind, in a lab of its own.
+fn measured<K: Kind>(name: &str, kind: impl FnOnce(&Bench) -> Result<K>) -> Result<Figures> {
+    let bench = Bench::new(name, false)?;
+    crowd::prepare(&bench)?;
+    let kind = kind(&bench)?;
+    Figures::of(&mut Crowd::new(&bench, kind))
+}
