@@ -80,7 +80,7 @@ impl AgentPlan {
     }
 
     /// `enforcer-agent VERB` with this agent's folders and address, on its host.
-    fn command(&self, verb: &str) -> Result<Command> {
+    pub fn command(&self, verb: &str) -> Result<Command> {
         let mut command = self.host.command(agent_binary()?);
         command
             .arg(verb)

@@ -61,6 +61,14 @@ impl Board {
         format!("52:54:00:88:{high:02x}:{low:02x}")
     }
 
+    /// Gives its card another machine's address.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn forge(&self, mac: &str) -> Result<()> {
+        self.write("sys/class/net/eth0/address", mac)
+    }
+
     /// The root for the agent.
     pub fn root(&self) -> &Path {
         &self.root

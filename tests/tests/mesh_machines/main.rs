@@ -3,5 +3,6 @@
 
 mod capture;
 mod discovered;
+mod identity;
 mod installed;
 mod site;

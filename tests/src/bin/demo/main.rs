@@ -1,8 +1,9 @@
-//! `make demo`: two computers without an operating system's help boot from the network, in a virtual room, before your eyes.
+//! `make demo`: two computers that nobody has heard of are switched on in a virtual room, before your eyes.
 //!
-//! A controller starts on an empty store beside a DHCP server that is not ours. A BIOS and a UEFI machine are registered and switched on:
-//! they boot the management OS. Then a boot config is armed for one of them, once: it boots that, and after it its own disk. The demo ends
-//! by itself with a summary; its exit code is 0 only when every step was seen on the machines' own serial lines.
+//! A controller starts on an empty store beside a DHCP server that is not ours, told to look at whatever asks. A BIOS and a UEFI machine
+//! boot the management OS, prove a key and become members of the mesh. One is accepted, gets a boot config for once, and is told over its
+//! link to reboot: it boots that, and after it its own disk. The demo ends by itself with a summary; its exit code is 0 only when every
+//! step was seen on the machines' own serial lines.
 
 mod room;
 mod screen;
@@ -55,7 +56,7 @@ fn run(screen: &Screen) -> Result<String> {
     story("demo", |space| {
         screen.say(
             "A room with one wire. 10.77.0.2 is a DHCP server that knows nothing of booting; beside it `enforcer serve` starts at 10.77.0.1\n\
-             without a config file, on an empty store: it answers boot questions only, and only of machines that a person has registered.",
+             on an empty store, with `discovery = \"all\"`: machines that nobody has registered are looked at, and nothing else.",
         );
         let mut room = Room::open(space, screen, &management_os)?;
         let mut bios = room.computer(1, "bios", Firmware::Bios)?;
@@ -69,61 +70,67 @@ fn run(screen: &Screen) -> Result<String> {
 type Tiny = (std::path::PathBuf, std::path::PathBuf);
 
 fn play(room: &Room<'_>, bios: &mut Computer, uefi: &mut Computer, tiny: &Tiny) -> Result<String> {
-    room.say("Both machines are registered and switched on. Nothing is known of them yet, so they boot the management OS, which looks at them.");
+    room.say("Two machines are switched on. Nobody has heard of them, so they boot the management OS, look at themselves, and join the mesh.");
+    let joins = |computer: &mut Computer| -> Result<[String; 2]> {
+        let ready = room.boot(computer, &[Sign::Ready])?.swap_remove(0);
+        Ok([ready, room.await_member(computer)?])
+    };
+    let (bios_joined, uefi_joined) = both(|| joins(bios), || joins(uefi))?;
+    room.say("They are members: each has proved a key with its boot's secret, keeps a link, and gossips. Their facts came over the link.");
     for computer in [&*bios, &*uefi] {
         room.enforcer(&[
             "machines",
-            "register",
+            "set",
             &computer.mac(),
             "--name",
             computer.name(),
         ])?;
     }
-    let ready = both(
-        || room.boot(bios, &[Sign::Ready]),
-        || room.boot(uefi, &[Sign::Ready]),
-    )?;
+    room.enforcer(&["members", "list"])?;
+    room.enforcer(&["machines", "list"])?;
 
-    room.say("A boot config, armed once for `bios`: a kernel and an initrd that print one line and reboot. `uefi` has nothing due: its own disk.");
+    room.say("A person accepts `bios`, and arms a boot config for it, once: a kernel and an initrd that print one line and reboot.");
+    room.enforcer(&["machines", "accept", bios.name()])?;
     let (kernel, initrd) = (
         format!("vmlinuz={}", tiny.0.display()),
         format!("initrd.img={}", tiny.1.display()),
     );
-    room.enforcer(&[
-        "boot-configs",
-        "set",
-        "tiny",
+    let files = [
         "--kernel",
         &kernel,
         "--initrd",
         &initrd,
         "--cmdline",
         CMDLINE,
-    ])?;
-    room.enforcer(&["boot-configs", "activate", "tiny", "bios"])?;
-    room.enforcer(&["explain", "bios"])?;
+    ];
+    room.enforcer(&[&["boot-configs", "set", "tiny"], &files[..]].concat())?;
+    room.enforcer(&["boot-configs", "activate", "tiny", bios.name()])?;
+
+    room.say("No hand touches it: the order to reboot goes out over the machine's link, and is acknowledged before it goes down.");
+    room.enforcer(&["machines", "reboot", bios.name()])?;
     let once = tenant::line("tiny", Firmware::Bios);
-    let own = |computer: &Computer| marker::line(computer.name(), computer.firmware());
-    let (bios_disk, uefi_disk) = (own(bios), own(uefi));
-    let booted = both(
-        || room.boot(bios, &[Sign::Line(&once), Sign::Line(&bios_disk)]),
-        || room.boot(uefi, &[Sign::Line(&uefi_disk)]),
-    )?;
+    let own_disk = marker::line(bios.name(), Firmware::Bios);
+    let booted = room.watch(bios, &[Sign::Line(&once), Sign::Line(&own_disk)])?;
     let times = bios.times_said(&once)?;
     ensure!(times == 1, "the one-shot config booted {times} times");
+    room.await_record(bios, "told to boot its own disk")?;
 
-    for computer in [&*bios, &*uefi] {
-        room.await_record(computer, "told to boot its own disk")?;
-    }
-
-    room.say("The activation is spent; whatever happens now, `bios` boots its own disk until a person arms something again.");
+    room.say("The activation is spent; whatever happens now, `bios` boots its own disk. `uefi`, which nobody accepted, was only looked at.");
     room.enforcer(&["activations", "list"])?;
-    room.enforcer(&["explain", "bios"])?;
+    room.enforcer(&["explain", bios.name()])?;
+    room.enforcer(&["members", "list"])?;
     Ok(format!(
-        "seconds since power-on   management OS ready   boot config, once   its own disk\n\
-         bios (SeaBIOS, iPXE)     {:>19}   {:>17}   {:>12}\n\
-         uefi (OVMF, PXE)         {:>19}   {:>17}   {:>12}",
-        ready.0[0], booted.0[0], booted.0[1], ready.1[0], "-", booted.1[0]
+        "seconds since power-on   management OS ready   member of the mesh   boot config, once   its own disk\n\
+         bios (SeaBIOS, iPXE)     {:>19}   {:>18}   {:>17}   {:>12}\n\
+         uefi (OVMF, PXE)         {:>19}   {:>18}   {:>17}   {:>12}",
+        bios_joined[0],
+        bios_joined[1],
+        booted[0],
+        booted[1],
+        uefi_joined[0],
+        uefi_joined[1],
+        "-",
+        "-"
     ))
 }
 

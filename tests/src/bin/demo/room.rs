@@ -12,6 +12,7 @@ use enforcer_tests::lab::{
     peers::ForeignDhcp, re, wait_until,
 };
 use mesh_proto::facts::HardwareFacts;
+use serde_json::Value;
 
 use crate::{
     screen::Screen,
@@ -22,6 +23,12 @@ use crate::{
 const IMPORT_LIMIT: Duration = Duration::from_secs(10);
 /// How long the boot timeline may take to be written down: a second, on a busy host a few.
 const RECORD_LIMIT: Duration = Duration::from_secs(10);
+
+/// Every machine that asks is looked at; the management OS talks on the serial line, which is what we see of it.
+const CONFIG: &str =
+    "discovery = \"all\"\n[management_os]\ncmdline = \"console=tty0 console=ttyS0,115200\"\n";
+/// How long after READY a machine may take to be a member: under emulation, five seconds at most.
+const MEMBER_LIMIT: Duration = Duration::from_secs(60);
 
 /// Everything but the computers.
 pub(crate) struct Room<'a> {
@@ -36,7 +43,7 @@ impl<'a> Room<'a> {
     /// A foreign DHCP server, and a controller on an empty store that has the management OS of folder `management_os`.
     pub(crate) fn open(space: &'a Space, screen: &'a Screen, management_os: &Path) -> Result<Self> {
         let foreign = ForeignDhcp::start(space)?;
-        let mut controller = ControllerPlan::new().start(space)?;
+        let mut controller = ControllerPlan::new().config(CONFIG).start(space)?;
         let state = controller.state();
         let import: [&Path; 5] = [
             "management-os".as_ref(),
@@ -71,11 +78,7 @@ impl<'a> Room<'a> {
         };
         let plan = self.space.machine(id).firmware(firmware).first_stage(stage);
         let machine = plan.disk(Disk::copy_of(&image)).build()?;
-        Ok(Computer {
-            name,
-            firmware,
-            machine,
-        })
+        Ok(Computer { name, machine })
     }
 
     /// Plays while the controller's events are shown.
@@ -111,9 +114,15 @@ impl<'a> Room<'a> {
         let name = computer.name;
         computer.machine.power_cycle()?;
         let power_on = computer.machine.power_on_clock()?;
-        self.power_ons.note(name, power_on);
+        self.power_ons.note(name, &computer.machine.mac(), power_on);
         self.screen
             .show(power_on, Some(Duration::ZERO), name, "power on");
+        self.watch(computer, signs)
+    }
+
+    /// Waits for `signs` on the serial line of a computer that is on; when each came.
+    pub(crate) fn watch(&self, computer: &mut Computer, signs: &[Sign<'_>]) -> Result<Vec<String>> {
+        let (name, power_on) = (computer.name, computer.machine.power_on_clock()?);
         let seen = |sign: &Sign<'_>| -> Result<String> {
             let hit = computer.machine.expect(sign.pattern())?;
             let said = format!("says: {}", sign.shown(&hit)?);
@@ -122,6 +131,23 @@ impl<'a> Room<'a> {
             Ok(format!("{:.1}", hit.at.as_secs_f64()))
         };
         signs.iter().map(seen).collect()
+    }
+
+    /// Waits until the controller calls a computer an alive member; how long after its power-on that was.
+    pub(crate) fn await_member(&self, computer: &Computer) -> Result<String> {
+        let mac = computer.mac();
+        let at = wait_until("a member of the mesh", MEMBER_LIMIT, || {
+            let shown = self
+                .controller
+                .cli(&["machines", "show", &mac, "-o", "json"])?;
+            let machine: Value = serde_json::from_str(&shown)?;
+            let alive = machine["member"]["state"] == "alive";
+            Ok(alive.then(SystemTime::now))
+        })?;
+        let since = at.duration_since(computer.machine.power_on_clock()?)?;
+        self.screen
+            .show(at, Some(since), computer.name, "is a member of the mesh");
+        Ok(format!("{:.1}", since.as_secs_f64()))
     }
 
     /// Waits until the controller's record has `text` about a computer; it is written down within a second.
@@ -179,7 +205,6 @@ impl Sign<'_> {
 /// One of the two machines.
 pub(crate) struct Computer {
     name: &'static str,
-    firmware: Firmware,
     machine: Machine,
 }
 
@@ -190,10 +215,6 @@ impl Computer {
 
     pub(crate) fn mac(&self) -> String {
         self.machine.mac()
-    }
-
-    pub(crate) fn firmware(&self) -> Firmware {
-        self.firmware
     }
 
     /// How often it has printed `line` since its power-on.

@@ -15,24 +15,35 @@ use serde::Deserialize;
 
 use crate::screen::Screen;
 
-/// When each machine's button was pressed last.
+/// When each machine's button was pressed last, and what it is called here.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct PowerOns(Arc<Mutex<HashMap<String, SystemTime>>>);
+pub(crate) struct PowerOns(Arc<Mutex<HashMap<String, (&'static str, SystemTime)>>>);
 
 impl PowerOns {
-    /// `name` was switched on at `at`.
-    pub(crate) fn note(&self, name: &str, at: SystemTime) {
-        self.lock().insert(name.to_owned(), at);
+    /// `name`, whose card is `mac`, was switched on at `at`.
+    pub(crate) fn note(&self, name: &'static str, mac: &str, at: SystemTime) {
+        let mut known = self.lock();
+        known.insert(name.to_owned(), (name, at));
+        // A machine that nobody has named yet is named by its card.
+        known.insert(digits(mac), (name, at));
     }
 
-    fn since(&self, name: &str, at: SystemTime) -> Option<std::time::Duration> {
-        let power_on = *self.lock().get(name)?;
-        at.duration_since(power_on).ok()
+    /// Its name here, and the time since its power-on.
+    fn of(&self, who: &str, at: SystemTime) -> Option<(&'static str, std::time::Duration)> {
+        let known = self.lock();
+        let (name, power_on) = known.get(who).or_else(|| known.get(&digits(who)))?;
+        Some((name, at.duration_since(*power_on).ok()?))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, SystemTime>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (&'static str, SystemTime)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The last twelve hexadecimal digits of a name: a card's address in any spelling.
+fn digits(text: &str) -> String {
+    let hex: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    hex[hex.len().saturating_sub(12)..].to_owned()
 }
 
 /// An event as `enforcer events -f -o json` prints it.
@@ -82,7 +93,9 @@ fn show(line: &str, screen: &Screen, power_ons: &PowerOns) {
         Ok(event) => {
             let at = SystemTime::from(event.at);
             let who = event.machine_name.as_deref().unwrap_or("enforcer");
-            screen.show(at, power_ons.since(who, at), who, event.text);
+            let known = power_ons.of(who, at);
+            let name = known.map_or(who, |(name, _)| name);
+            screen.show(at, known.map(|(_, since)| since), name, event.text);
         }
         Err(error) => screen.say(format!("not an event ({error}): {line}")),
     }
