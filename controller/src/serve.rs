@@ -3,6 +3,7 @@
 mod mesh;
 mod policy;
 mod run;
+mod tftp;
 mod watch;
 
 use std::{
@@ -14,10 +15,11 @@ use std::{
 };
 
 use ipxe_net::{
-    BootHttp, TftpServer,
+    BootHttp,
     dhcp::{DhcpBindError, DhcpConfig, DhcpMode, DhcpPorts, DhcpServer},
 };
 pub use run::run;
+use tftp::TftpThread;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -232,7 +234,7 @@ fn open_firmware(state: &Path) -> Result<FirmwareSet, StartError> {
 /// Every socket, before any is answered.
 struct Bound {
     dhcp: Option<DhcpServer>,
-    tftp: Option<TftpServer>,
+    tftp: Option<TftpThread>,
     http: BootHttp,
     http_at: SocketAddr,
 }
@@ -246,7 +248,7 @@ impl Bound {
         let tftp_at = at(TFTP_PORT);
         let tftp = config
             .tftp
-            .then(|| TftpServer::bind(tftp_at).map_err(port("TFTP", tftp_at)))
+            .then(|| TftpThread::bind(tftp_at).map_err(port("TFTP", tftp_at)))
             .transpose()?;
         let mode = match config.dhcp {
             DhcpRole::Proxy => Some(DhcpMode::Proxy),
@@ -269,7 +271,7 @@ impl Bound {
             tasks.spawn(dhcp.run(Arc::clone(desk), stop.clone()));
         }
         if let Some(tftp) = self.tftp {
-            tasks.spawn(tftp.run(Arc::clone(desk), stop.clone()));
+            tftp.spawn(tasks, desk, stop);
         }
         tasks.spawn(self.http.run(Arc::clone(desk), stop.clone()));
     }
