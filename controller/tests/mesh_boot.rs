@@ -16,8 +16,12 @@ use enforcer::{
     metrics::Metrics,
     state::{
         machine::Standing,
+        ops::{ConfirmClock, CreateToken},
         policy::{Discovery, MeshPolicy, Policy},
-        trust::Digest,
+        trust::{
+            Digest,
+            token::{TokenId, TokenText},
+        },
     },
 };
 use ipxe::MacAddr;
@@ -40,7 +44,8 @@ struct Room {
     site: Site,
     mesh: Mesh,
     links: SocketAddr,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
 }
 
 impl Room {
@@ -50,6 +55,10 @@ impl Room {
             management: vec![management()],
             ..Policy::default()
         });
+        Self::of(site).await
+    }
+
+    async fn of(site: Site) -> Self {
         let ca = Ca::open(site.state.path(), "home").unwrap();
         let ca_sha256 = Digest(ca.sha256());
         let config = MeshConfig {
@@ -76,8 +85,16 @@ impl Room {
             site,
             mesh,
             links,
-            _tasks: tasks,
+            tasks,
+            stop,
         }
+    }
+
+    /// The controller starts again, on other ports.
+    async fn restarted(mut self) -> Self {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        Self::of(self.site).await
     }
 
     /// The machine asks DHCP for 127.0.0.1 and then for its script; the secret in that.
@@ -104,6 +121,28 @@ impl Room {
         let mut agent = Agent::on(endpoint, self.links, &MAC.to_string(), serial);
         agent.habitat = Habitat::ManagementOs;
         agent.boot_id = boot_id.to_owned();
+        agent
+    }
+
+    /// An installed OS on a board with this serial that joined by a token.
+    async fn installed(&self, serial: &str) -> Agent {
+        let id = TokenId::from_random(rand::random());
+        let text = TokenText::fresh(id.clone(), rand::random(), &Digest(self.mesh.ca().sha256()));
+        let create = CreateToken {
+            id,
+            secret_sha256: text.digest(),
+            machine: None,
+            lives: None,
+            by: "test".to_owned(),
+        };
+        self.site.store.apply(create).await.unwrap().unwrap();
+        // Its clock stands still: it is a board without a battery.
+        let now = self.site.store.now().as_second();
+        let here = "127.0.0.1:0".parse().unwrap();
+        let endpoint = AgentEndpoint::bind(here, Arc::new(move || now)).unwrap();
+        let mac = format!("52:54:00:00:01:{serial}");
+        let mut agent = Agent::on(endpoint, self.links, &mac, serial);
+        agent.join(&text.reveal()).await;
         agent
     }
 }
@@ -213,4 +252,39 @@ async fn another_board_with_its_mac_is_refused_while_the_first_lives() {
             .is_some()
     );
     served.say("still here", "aa", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_that_was_off_for_more_than_a_year_comes_back_by_its_old_keys() {
+    let room = Room::start().await;
+    let fleet = [
+        room.installed("11").await,
+        room.installed("22").await,
+        room.installed("33").await,
+    ];
+    let mut generations = Vec::new();
+    for agent in &fleet {
+        generations.push(agent.connect().await.unwrap().welcome.generation);
+    }
+    room.site
+        .clock
+        .advance(std::time::Duration::from_secs(400 * 86_400));
+    let room = room.restarted().await;
+    for (mut agent, before) in fleet.into_iter().zip(generations) {
+        agent.controller = room.links;
+        let expired = agent.connect().await.err().unwrap();
+        assert!(expired.to_string().contains("expired"), "{expired}");
+        agent.renew().await;
+        let served = agent.connect().await.unwrap();
+        assert!(served.welcome.accepted && served.welcome.generation > before);
+        assert_eq!(served.welcome.level, Level::T2);
+    }
+    let view = room.site.store.view();
+    assert_eq!(view.machines().count(), 3, "no machine came twice");
+    let jumps = view
+        .events_after(0)
+        .filter(|e| e.draft.kind == "clock.jumped")
+        .count();
+    assert_eq!(jumps, 1, "a jump is told once");
+    assert!(room.site.store.apply(ConfirmClock).await.unwrap());
 }

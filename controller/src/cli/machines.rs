@@ -92,6 +92,11 @@ pub enum Verb {
         #[arg(long)]
         keep: Keep,
     },
+    /// Let a machine boot the management OS next time, once, also when its hardware is known
+    Inspect {
+        /// Name, id or MAC in any spelling
+        machine: String,
+    },
     /// End all keys of a machine at once; it may enrol anew
     Revoke {
         /// Name, id or MAC in any spelling
@@ -167,6 +172,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
         Verb::Accept { machine, code } => trust::accept(&machine, code, session).await,
         Verb::Refuse { machine } => trust::refuse(&machine, session).await,
         Verb::Resolve { machine, keep } => trust::resolve(&machine, keep, session).await,
+        Verb::Inspect { machine } => trust::inspect(&machine, session).await,
         Verb::Revoke { machine } => trust::revoke(&machine, session).await,
         Verb::Reboot(target) => commands::run(Doing::Reboot, None, &target, session).await,
         Verb::Identify { target, seconds } => {

@@ -5,6 +5,7 @@
 mod activations;
 mod boot_configs;
 mod client;
+mod clock;
 mod commands;
 mod events;
 mod explain;
@@ -57,6 +58,8 @@ pub enum Command {
     Reservations(Noun<reservations::Verb>),
     /// Addresses lent to machines (DHCP server mode)
     Leases(Noun<leases::Verb>),
+    /// The controller's clock, by which certificates are issued
+    Clock(Noun<clock::Verb>),
 }
 
 /// The words behind a noun.
@@ -118,6 +121,7 @@ async fn perform(
         Command::Files(noun) => files::run(noun.verb, &mut session).await,
         Command::Reservations(noun) => reservations::run(noun.verb, &mut session).await,
         Command::Leases(noun) => leases::run(noun.verb, &mut session).await,
+        Command::Clock(noun) => clock::run(noun.verb, &mut session).await,
     }
 }
 

@@ -54,6 +54,16 @@ pub(super) async fn resolve(
     Ok(())
 }
 
+/// Asks for a look at a machine's hardware.
+pub(super) async fn inspect(machine: &str, session: &Session<'_>) -> Result<(), Failure> {
+    let asked = say(machine, "inspect", &(), session).await?;
+    eprintln!(
+        "{} boots the management OS next time; `enforcer machines reboot {}` restarts it now if its agent runs",
+        asked.name, asked.name
+    );
+    Ok(())
+}
+
 /// Revokes a machine's keys.
 pub(super) async fn revoke(machine: &str, session: &Session<'_>) -> Result<(), Failure> {
     let revoked = say(machine, "revoke", &(), session).await?;

@@ -10,13 +10,13 @@ use utoipa_axum::{
 use super::{
     Api,
     api::{
-        activations, boot_configs, commands, events, explain, facts, files, join_tokens, leases,
-        logs, machines, members, meta, reservations, trust,
+        activations, boot_configs, clock, commands, events, explain, facts, files, join_tokens,
+        leases, logs, machines, members, meta, reservations, trust,
     },
     auth::{
         Access::{self, Anyone, Least},
         AccessTable,
-        Role::{Operator, Viewer},
+        Role::{Admin, Operator, Viewer},
     },
     document,
 };
@@ -75,6 +75,7 @@ fn v1() -> Routes {
         .at(Least(Operator), routes!(machines::register))
         .at(Least(Viewer), routes!(machines::show))
         .at(Least(Operator), routes!(machines::update, machines::delete))
+        .at(Least(Operator), routes!(machines::inspect))
         .at(Least(Operator), routes!(trust::accept))
         .at(Least(Operator), routes!(trust::refuse))
         .at(Least(Operator), routes!(trust::resolve))
@@ -115,4 +116,6 @@ fn v1() -> Routes {
         .at(Least(Viewer), routes!(events::list))
         .at(Least(Viewer), routes!(events::stream))
         .at(Least(Viewer), routes!(explain::explain))
+        // A wrong clock that is confirmed makes certificates that no host takes.
+        .at(Least(Admin), routes!(clock::confirm))
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use mesh_net::{
     AgentEndpoint, AgentLink, CaTrust, EnrolAs, EnrolError, EnrolEvent, EnrolProof, Enrolled, Link,
-    LinkEnd, LinkError, NodeKey, enrol, tls::system_clock,
+    LinkEnd, LinkError, LinkIdentity, NodeKey, enrol, tls::system_clock,
 };
 use mesh_proto::{
     facts::HardwareFacts,
@@ -24,7 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Agent {
     endpoint: AgentEndpoint,
-    controller: SocketAddr,
+    pub(crate) controller: SocketAddr,
     key: NodeKey,
     pub(crate) boot_id: String,
     pub(crate) facts: HardwareFacts,
@@ -105,6 +105,15 @@ impl Agent {
     pub(crate) async fn join(&mut self, token: &str) {
         let token = EnrolProof::Token(Secret::new(token));
         self.enrol(token, |_| {}).await.unwrap();
+    }
+
+    /// Asks for a new certificate with the old one, also when that has expired.
+    pub(crate) async fn renew(&mut self) {
+        let old = self.enrolled.as_mut().unwrap();
+        let csr = self.key.csr_pem().unwrap();
+        let asked = self.endpoint.renew(self.controller, &old.identity, &csr);
+        let certificate = asked.await.unwrap();
+        old.identity = LinkIdentity::from_pem(&old.issued.ca, &certificate, &self.key).unwrap();
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+#[expect(dead_code, reason = "shared with the tests of boots into the mesh")]
 mod agent;
 mod controller;
 

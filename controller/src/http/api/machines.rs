@@ -20,7 +20,9 @@ use crate::{
         Timestamp, View,
         machine::{Machine, MachineId},
         member::Member,
-        ops::{DeleteMachine, MachineError, MachineRef, RegisterMachine, UpdateMachine},
+        ops::{
+            DeleteMachine, InspectMachine, MachineError, MachineRef, RegisterMachine, UpdateMachine,
+        },
         trust::pending::Pending,
     },
 };
@@ -300,6 +302,19 @@ pub(crate) async fn update(
         local_boot: body.local_boot.map(Into::into),
     };
     let machine = api.store.apply(transition).await??;
+    Ok(Json(MachineDoc::of(&machine, &api.store.view())))
+}
+
+/// Lets a machine boot the management OS next time, once, also when its hardware is known.
+#[utoipa::path(post, path = "/machines/{machine}/inspect", tag = "machines", operation_id = "machines_inspect",
+    params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
+    responses((status = 200, body = MachineDoc)))]
+pub(crate) async fn inspect(
+    State(api): State<Api>,
+    Segment(machine): Segment,
+) -> Result<Json<MachineDoc>, Problem> {
+    let asked = InspectMachine(MachineRef(machine));
+    let machine = api.store.apply(asked).await??;
     Ok(Json(MachineDoc::of(&machine, &api.store.view())))
 }
 

@@ -3,6 +3,7 @@
 
 pub mod activations;
 pub mod boot_configs;
+pub mod clock;
 pub mod commands;
 pub mod events;
 pub mod explain;

@@ -117,7 +117,7 @@ pub(in crate::state::ops) fn tell_jump(
         changes.write(stamp);
     }
     if issuing.jumped {
-        let text = "this host's clock is more than a day ahead of the newest certificate; if it is right, say so with `enforcer doctor --confirm-clock`";
+        let text = "this host's clock is more than a day ahead of the newest certificate; if it is right, say so with `enforcer clock confirm`";
         changes.event(Draft::new("clock.jumped", text));
     }
     issuing.at
