@@ -14,16 +14,16 @@ use crate::boot::Desk;
 
 /// A bound server and the runtime that hears its socket.
 pub(super) struct TftpThread {
-    runtime: Runtime,
+    runtime: Hearing,
     server: TftpServer,
 }
 
 impl TftpThread {
     /// Binds the socket.
     pub(super) fn bind(at: SocketAddr) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = Hearing(Some(Builder::new_current_thread().enable_all().build()?));
         let server = {
-            let _inside = runtime.enter();
+            let _inside = runtime.0.as_ref().map(Runtime::enter);
             TftpServer::bind(at)?
         };
         Ok(Self { runtime, server })
@@ -31,7 +31,23 @@ impl TftpThread {
 
     /// Serves until `stop`.
     pub(super) fn spawn(self, tasks: &mut JoinSet<()>, desk: &Arc<Desk>, stop: &CancellationToken) {
-        let (desk, stop) = (Arc::clone(desk), stop.clone());
-        tasks.spawn_blocking(move || self.runtime.block_on(self.server.run(desk, stop)));
+        let Self { runtime, server } = self;
+        let serving = server.run(Arc::clone(desk), stop.clone());
+        tasks.spawn_blocking(move || {
+            if let Some(runtime) = &runtime.0 {
+                runtime.block_on(serving);
+            }
+        });
+    }
+}
+
+/// A runtime that may also be dropped where one may not wait, as when another port is taken at the start.
+struct Hearing(Option<Runtime>);
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
