@@ -4,14 +4,13 @@
 
 use anyhow::{Context, Result, ensure};
 use enforcer_tests::{
-    bench::{Bench, Table, fetch, ratio},
+    bench::{Bench, Table, fetch, import_management_os, ratio},
     fixture::{self, Flavour},
-    lab::{self, Controller, ControllerPlan, Usage, peers::Nginx},
+    lab::{Controller, ControllerPlan, Usage, peers::Nginx},
 };
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -86,18 +85,7 @@ fn compare(table: &mut Table, caged: bool) -> Result<()> {
 /// Installs a management OS whose tools are as large as an installer's image; its folder.
 fn big_file(controller: &mut Controller) -> Result<PathBuf> {
     let built = fixture::management_os(Flavour::Virtio)?;
-    let import = Command::new(lab::enforcer_binary()?)
-        .args(["management-os", "--state"])
-        .arg(controller.state())
-        .arg("import")
-        .arg(built)
-        .output()?;
-    ensure!(
-        import.status.success(),
-        "{}",
-        String::from_utf8_lossy(&import.stderr)
-    );
-    controller.wait_log("were read again", Duration::from_secs(20))?;
+    import_management_os(controller, &built)?;
     let installed = fs::read_dir(controller.state().join("assets/management-os"))?;
     let folder = installed
         .filter_map(|entry| entry.ok().map(|e| e.path()))

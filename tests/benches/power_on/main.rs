@@ -3,16 +3,16 @@
 //! The same machine, kernel, initramfs and command line; once by Enforcer in server mode, once by dnsmasq and nginx. The runs
 //! alternate; medians are compared.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use enforcer_tests::{
-    bench::{Table, ratio},
+    bench::{Table, import_management_os, ratio},
     fixture::{self, Flavour},
     lab::{
         self, ControllerPlan, Firmware, FirstStage, Space,
         peers::{Reference, ReferencePlan},
     },
 };
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{fs, path::Path};
 
 const ROUNDS: usize = 3;
 const CONFIG: &str = "discovery = \"all\"\n[management_os]\ncmdline = \"console=tty0 console=ttyS0,115200\"\n\
@@ -52,18 +52,7 @@ fn by_us(built: &Path, firmware: Firmware) -> Result<(f64, String)> {
         .config(CONFIG)
         .flags(&["--dhcp", "server"])
         .start(&space)?;
-    let import = Command::new(lab::enforcer_binary()?)
-        .args(["management-os", "--state"])
-        .arg(controller.state())
-        .arg("import")
-        .arg(built)
-        .output()?;
-    ensure!(
-        import.status.success(),
-        "{}",
-        String::from_utf8_lossy(&import.stderr)
-    );
-    controller.wait_log("were read again", Duration::from_secs(20))?;
+    import_management_os(&mut controller, built)?;
     let took = ready(&space, firmware)?;
     // A machine that has just had its discovery boot is sent to its disk: another one shows the command line.
     let (own, other) = (lab::machine_mac(1), lab::machine_mac(2));

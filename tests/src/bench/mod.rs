@@ -3,11 +3,13 @@
 
 mod cage;
 mod fleet;
+mod import;
 mod load;
 mod table;
 
 pub use cage::Cage;
 pub use fleet::{Fleet, fleet_mac};
+pub use import::import_management_os;
 pub use load::{Answered, Dhcp, Fetched, Pace, Spread, dhcp, fetch, load_program};
 pub use table::{Table, host_line, ratio};
 
