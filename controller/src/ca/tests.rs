@@ -161,7 +161,7 @@ fn what_is_no_key_gets_no_certificate() {
 fn a_clock_without_a_battery_still_makes_a_controller() {
     let folder = tempfile::tempdir().unwrap();
     let identity = open(folder.path()).identity(0).unwrap();
-    assert_eq!((identity.site(), identity.own.not_before), ("home", 0));
+    assert_eq!((identity.site(), identity.own().not_before), ("home", 0));
 }
 
 #[test]

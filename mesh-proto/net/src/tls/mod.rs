@@ -113,14 +113,8 @@ impl Clone for LinkIdentity {
 }
 
 /// What a controller shows and believes.
-#[derive(Debug)]
-pub struct SiteIdentity {
-    /// What its own certificate says.
-    pub own: PeerCert,
-    pub(crate) ca: CertificateDer<'static>,
-    pub(crate) leaf: CertificateDer<'static>,
-    pub(crate) key: PrivateKeyDer<'static>,
-}
+#[derive(Debug, Clone)]
+pub struct SiteIdentity(pub(crate) LinkIdentity);
 
 impl SiteIdentity {
     /// From the site's CA certificate and the controller's own leaf (PEM), and the leaf's key.
@@ -128,48 +122,38 @@ impl SiteIdentity {
     /// # Errors
     /// When one is not what it should be, or they do not belong together.
     pub fn from_pem(ca: &str, certificate: &str, key: &NodeKey) -> Result<Self, TlsError> {
-        let leaf = certificate_der(certificate)?;
-        let own = own(&leaf, key)?;
+        let shown = LinkIdentity::from_pem(ca, certificate, key)?;
+        let own = &shown.own;
         let right = own.role == Role::Controller && own.serves;
         let named = own.dns.contains(&cert::controller_name(&own.site));
         if !right || !named {
             return Err(CertError::Usage.into());
         }
-        Ok(Self {
-            own,
-            ca: certificate_der(ca)?,
-            leaf,
-            key: key.to_der(),
-        })
+        Ok(Self(shown))
+    }
+
+    /// What its own certificate says.
+    #[must_use]
+    pub fn own(&self) -> &PeerCert {
+        &self.0.own
     }
 
     /// The site's name.
     #[must_use]
     pub fn site(&self) -> &str {
-        &self.own.site
+        &self.0.own.site
     }
 
     /// The controller.
     #[must_use]
     pub fn node(&self) -> NodeId {
-        self.own.node
+        self.0.own.node
     }
 
     /// SHA-256 of the CA certificate.
     #[must_use]
     pub fn ca_sha256(&self) -> [u8; 32] {
-        cert::ca_sha256(&self.ca)
-    }
-}
-
-impl Clone for SiteIdentity {
-    fn clone(&self) -> Self {
-        Self {
-            own: self.own.clone(),
-            ca: self.ca.clone(),
-            leaf: self.leaf.clone(),
-            key: self.key.clone_key(),
-        }
+        cert::ca_sha256(&self.0.ca)
     }
 }
 

@@ -23,11 +23,11 @@ pub(crate) fn server_config(
 ) -> Result<QuicServerConfig, TlsError> {
     let verifier = AgentVerifier::new(identity, clock)?;
     // The CA goes along: who enrols has nothing yet but the CA's fingerprint, or not even that.
-    let chain = vec![identity.leaf.clone(), identity.ca.clone()];
+    let chain = vec![identity.0.leaf.clone(), identity.0.ca.clone()];
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(Arc::new(verifier))
-        .with_single_cert(chain, identity.key.clone_key())?;
+        .with_single_cert(chain, identity.0.key.clone_key())?;
     config.alpn_protocols = vec![ALPN_LINK.to_vec(), ALPN_ENROL.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -52,12 +52,12 @@ impl std::fmt::Debug for AgentVerifier {
 impl AgentVerifier {
     fn new(identity: &SiteIdentity, clock: Clock) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
-        roots.add(identity.ca.clone())?;
+        roots.add(identity.0.ca.clone())?;
         let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
             .build()
             .map_err(|error| Error::General(error.to_string()))?;
         Ok(Self {
-            site: identity.own.site.clone(),
+            site: identity.site().to_owned(),
             clock,
             inner,
         })
