@@ -2,10 +2,10 @@
 
 mod net;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mesh_proto::{
-    identity::{Identity, NodeId, Role},
+    identity::{NodeId, Role},
     membership::{Applied, Event, MAX_MEMBERS, MemberState, Membership, Refused},
     message::link::{Entry, EntryState, Verdict, VerdictState},
 };
