@@ -1,0 +1,143 @@
+//! A piece of a disk, named by what is in it.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::hex;
+
+/// The name of a chunk: BLAKE3 of its bytes as they are on the disk, before compression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ChunkId([u8; 32]);
+
+impl ChunkId {
+    /// The name of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// A name as it lies in a manifest.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// As it lies in a manifest.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ChunkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex::write(&self.0, f)
+    }
+}
+
+/// Text that is no chunk id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a chunk id is 64 lower-case hexadecimal digits")]
+pub struct NoChunkId;
+
+impl FromStr for ChunkId {
+    type Err = NoChunkId;
+
+    fn from_str(text: &str) -> Result<Self, NoChunkId> {
+        hex::read(text).map(Self).ok_or(NoChunkId)
+    }
+}
+
+impl TryFrom<String> for ChunkId {
+    type Error = NoChunkId;
+
+    fn try_from(text: String) -> Result<Self, NoChunkId> {
+        text.parse()
+    }
+}
+
+impl From<ChunkId> for String {
+    fn from(id: ChunkId) -> Self {
+        id.to_string()
+    }
+}
+
+/// Bytes in each chunk of an image but the last: a power of two from 64 KiB to 16 MiB, so that it is a multiple of every
+/// sector size and small enough for a machine with 512 MiB to hold dozens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct ChunkSize(u32);
+
+impl ChunkSize {
+    /// The smallest that is taken, bytes.
+    pub const MIN: u32 = 64 << 10;
+    /// The largest that is taken, bytes.
+    pub const MAX: u32 = 16 << 20;
+
+    /// Bytes.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0
+    }
+
+    /// Bytes, for arithmetic with offsets.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        u64::from(self.0)
+    }
+}
+
+impl Default for ChunkSize {
+    /// 1 MiB.
+    fn default() -> Self {
+        Self(1 << 20)
+    }
+}
+
+/// A number that is no chunk size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a chunk size is a power of two from 65536 to 16777216, not {0}")]
+pub struct NoChunkSize(u32);
+
+impl TryFrom<u32> for ChunkSize {
+    type Error = NoChunkSize;
+
+    fn try_from(bytes: u32) -> Result<Self, NoChunkSize> {
+        if bytes.is_power_of_two() && (Self::MIN..=Self::MAX).contains(&bytes) {
+            Ok(Self(bytes))
+        } else {
+            Err(NoChunkSize(bytes))
+        }
+    }
+}
+
+impl From<ChunkSize> for u32 {
+    fn from(size: ChunkSize) -> Self {
+        size.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_is_named_by_blake3_of_its_bytes() {
+        let id = ChunkId::of(b"");
+        let text = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+        assert_eq!(id.to_string(), text);
+        assert_eq!(text.parse(), Ok(id));
+        assert_eq!(text.to_uppercase().parse::<ChunkId>(), Err(NoChunkId));
+        assert!(text[1..].parse::<ChunkId>().is_err());
+    }
+
+    #[test]
+    fn chunk_sizes_are_powers_of_two_within_limits() {
+        for bytes in [0, 1, 4096, 3 << 19, 32 << 20] {
+            assert!(ChunkSize::try_from(bytes).is_err(), "{bytes}");
+        }
+        assert_eq!(ChunkSize::try_from(64 << 10).map(u32::from), Ok(64 << 10));
+    }
+}

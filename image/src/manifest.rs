@@ -1,0 +1,381 @@
+//! The manifest: an image as a list of chunks and holes.
+//!
+//! Bytes (all numbers little-endian): `ENFIMG1\n`, size `u64`, sector size `u32`, chunk size `u32`, number of runs `u32`;
+//! then for each run the index of its first chunk `u32`, how many chunks `u32`, and their ids, 32 bytes each. What lies
+//! between runs is a hole: it reads as zeros. Runs are ascending and do not touch, so one image has one manifest, and
+//! the [digest](Manifest::digest) of its bytes names the image.
+
+use crate::{ChunkId, ChunkSize};
+
+const MAGIC: &[u8; 8] = b"ENFIMG1\n";
+const HEAD: usize = 8 + 8 + 4 + 4 + 4;
+const RUN_HEAD: usize = 8;
+
+/// Chunks of one image, holes included: 16 TiB in chunks of 4 MiB, and a manifest of at most 128 MiB.
+pub const MAX_CHUNKS: u64 = 1 << 22;
+
+/// Neighbouring chunks that hold data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Run {
+    first: u32,
+    ids: Vec<ChunkId>,
+}
+
+impl Run {
+    fn end(&self) -> u64 {
+        u64::from(self.first) + self.ids.len() as u64
+    }
+}
+
+/// An image: what is in each chunk of a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    size: u64,
+    sector_size: u32,
+    chunk_size: ChunkSize,
+    runs: Vec<Run>,
+}
+
+/// Some bytes of the disk, one chunk long or, at the end, less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Where it starts on the disk, bytes.
+    pub offset: u64,
+    /// How many bytes.
+    pub len: u32,
+    /// What is there; `None`: zeros.
+    pub id: Option<ChunkId>,
+}
+
+/// Why bytes are no manifest, or an image cannot have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// Not a manifest, or cut short, or longer than it says.
+    #[error("this is not an image manifest, or it was cut short")]
+    Malformed,
+    /// A sector size other than 512 or 4096 bytes.
+    #[error("the image's sector size is {0}; disks have 512 or 4096")]
+    SectorSize(u32),
+    /// A size that is no multiple of the sector size, or zero.
+    #[error("the image's size, {0} bytes, is not a whole number of sectors")]
+    Size(u64),
+    /// A chunk size nobody uses.
+    #[error("the manifest's chunk size is not one of ours")]
+    ChunkSize,
+    /// More than [`MAX_CHUNKS`].
+    #[error("an image of {0} bytes has too many chunks; use larger ones")]
+    TooLarge(u64),
+    /// Runs that overlap, touch, are empty, or lie past the end.
+    #[error("the manifest contradicts itself")]
+    Contradiction,
+}
+
+impl Manifest {
+    /// Bytes of the disk.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Bytes of a sector of the disk the image was made for: 512 or 4096.
+    #[must_use]
+    pub fn sector_size(&self) -> u32 {
+        self.sector_size
+    }
+
+    /// Bytes of each chunk but the last.
+    #[must_use]
+    pub fn chunk_size(&self) -> ChunkSize {
+        self.chunk_size
+    }
+
+    /// How many pieces there are, holes included.
+    #[must_use]
+    pub fn pieces_len(&self) -> u64 {
+        self.size.div_ceil(self.chunk_size.bytes())
+    }
+
+    /// Every piece in order, holes as pieces of chunk size.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
+        let mut runs = self.runs.iter().peekable();
+        (0..self.pieces_len()).map(move |index| {
+            while runs.next_if(|run| run.end() <= index).is_some() {}
+            let id = runs.peek().and_then(|run| {
+                let at = index.checked_sub(u64::from(run.first))?;
+                run.ids.get(usize::try_from(at).ok()?).copied()
+            });
+            self.piece(index, id)
+        })
+    }
+
+    /// The pieces that hold data, in order.
+    pub fn data(&self) -> impl Iterator<Item = Piece> + '_ {
+        self.runs.iter().flat_map(move |run| {
+            (u64::from(run.first)..)
+                .zip(&run.ids)
+                .map(|(index, id)| self.piece(index, Some(*id)))
+        })
+    }
+
+    /// How many pieces hold data.
+    #[must_use]
+    pub fn data_len(&self) -> u64 {
+        self.runs.iter().map(|run| run.ids.len() as u64).sum()
+    }
+
+    /// Bytes that hold data.
+    #[must_use]
+    pub fn data_bytes(&self) -> u64 {
+        self.data().map(|piece| u64::from(piece.len)).sum()
+    }
+
+    fn piece(&self, index: u64, id: Option<ChunkId>) -> Piece {
+        let offset = index * self.chunk_size.bytes();
+        let len = self.chunk_size.bytes().min(self.size - offset);
+        Piece {
+            offset,
+            len: u32::try_from(len).expect("at most a chunk"),
+            id,
+        }
+    }
+
+    /// The name of the image: BLAKE3 of [`encode`](Self::encode), as text of a chunk id.
+    #[must_use]
+    pub fn digest(&self) -> ChunkId {
+        ChunkId::of(&self.encode())
+    }
+
+    /// The bytes of the manifest.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let runs = u32::try_from(self.runs.len()).expect("fewer runs than chunks");
+        let mut bytes = Vec::with_capacity(self.encoded_len());
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&self.size.to_le_bytes());
+        bytes.extend_from_slice(&self.sector_size.to_le_bytes());
+        bytes.extend_from_slice(&self.chunk_size.get().to_le_bytes());
+        bytes.extend_from_slice(&runs.to_le_bytes());
+        for run in &self.runs {
+            let count = u32::try_from(run.ids.len()).expect("at most MAX_CHUNKS");
+            bytes.extend_from_slice(&run.first.to_le_bytes());
+            bytes.extend_from_slice(&count.to_le_bytes());
+            for id in &run.ids {
+                bytes.extend_from_slice(id.as_bytes());
+            }
+        }
+        bytes
+    }
+
+    fn encoded_len(&self) -> usize {
+        let ids: usize = self.runs.iter().map(|run| run.ids.len()).sum();
+        HEAD + self.runs.len() * RUN_HEAD + ids * 32
+    }
+
+    /// Reads a manifest. Never takes more memory than a few times `bytes`.
+    ///
+    /// # Errors
+    /// When the bytes are not exactly one manifest that [`encode`](Self::encode) could have written.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let mut rest = bytes.strip_prefix(MAGIC).ok_or(ManifestError::Malformed)?;
+        let size = u64::from_le_bytes(take(&mut rest)?);
+        let sector_size = u32::from_le_bytes(take(&mut rest)?);
+        let chunk_size = u32::from_le_bytes(take(&mut rest)?);
+        let chunk_size = chunk_size
+            .try_into()
+            .map_err(|_| ManifestError::ChunkSize)?;
+        let runs = u32::from_le_bytes(take(&mut rest)?);
+        let mut builder = Builder::new(sector_size, chunk_size)?;
+        check_size(size, sector_size, chunk_size)?;
+        let end = size.div_ceil(chunk_size.bytes());
+        for _ in 0..runs {
+            let first = u32::from_le_bytes(take(&mut rest)?);
+            let count = u32::from_le_bytes(take(&mut rest)?);
+            let gap = u64::from(first).checked_sub(builder.next);
+            let touches = gap == Some(0) && builder.next > 0;
+            let past = u64::from(first) + u64::from(count) > end;
+            let (Some(gap), false) = (gap, touches || past || count == 0) else {
+                return Err(ManifestError::Contradiction);
+            };
+            builder.push_holes(gap);
+            for _ in 0..count {
+                builder.push(Some(ChunkId::from_bytes(take(&mut rest)?)));
+            }
+        }
+        if !rest.is_empty() {
+            return Err(ManifestError::Malformed);
+        }
+        builder.push_holes(end - builder.next);
+        builder.finish(size)
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], ManifestError> {
+    let (head, tail) = rest.split_first_chunk().ok_or(ManifestError::Malformed)?;
+    *rest = tail;
+    Ok(*head)
+}
+
+fn check_size(size: u64, sector_size: u32, chunk_size: ChunkSize) -> Result<(), ManifestError> {
+    if size == 0 || !size.is_multiple_of(u64::from(sector_size)) {
+        return Err(ManifestError::Size(size));
+    }
+    if size.div_ceil(chunk_size.bytes()) > MAX_CHUNKS {
+        return Err(ManifestError::TooLarge(size));
+    }
+    Ok(())
+}
+
+/// Puts a manifest together, piece by piece, from the disk's start to its end.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    sector_size: u32,
+    chunk_size: ChunkSize,
+    runs: Vec<Run>,
+    next: u64,
+}
+
+impl Builder {
+    /// An image without a piece yet.
+    ///
+    /// # Errors
+    /// When disks have no such sectors.
+    pub fn new(sector_size: u32, chunk_size: ChunkSize) -> Result<Self, ManifestError> {
+        if !matches!(sector_size, 512 | 4096) {
+            return Err(ManifestError::SectorSize(sector_size));
+        }
+        Ok(Self {
+            sector_size,
+            chunk_size,
+            runs: Vec::new(),
+            next: 0,
+        })
+    }
+
+    /// The next piece; `None` for zeros.
+    ///
+    /// What is pushed past [`MAX_CHUNKS`] is not kept; [`finish`](Self::finish) then refuses.
+    pub fn push(&mut self, id: Option<ChunkId>) {
+        let index = self.next;
+        self.next += 1;
+        let (Some(id), true) = (id, index < MAX_CHUNKS) else {
+            return;
+        };
+        match self.runs.last_mut().filter(|run| run.end() == index) {
+            Some(run) => run.ids.push(id),
+            None => self.runs.push(Run {
+                first: u32::try_from(index).expect("below MAX_CHUNKS"),
+                ids: vec![id],
+            }),
+        }
+    }
+
+    /// The next `count` pieces are zeros.
+    pub fn push_holes(&mut self, count: u64) {
+        self.next += count;
+    }
+
+    /// How many pieces there are.
+    #[must_use]
+    pub fn pieces_len(&self) -> u64 {
+        self.next
+    }
+
+    /// The whole image has `size` bytes.
+    ///
+    /// # Errors
+    /// When the pieces pushed are not as many as that takes, or the size is none a disk has.
+    pub fn finish(self, size: u64) -> Result<Manifest, ManifestError> {
+        check_size(size, self.sector_size, self.chunk_size)?;
+        if size.div_ceil(self.chunk_size.bytes()) != self.next {
+            return Err(ManifestError::Contradiction);
+        }
+        Ok(Manifest {
+            size,
+            sector_size: self.sector_size,
+            chunk_size: self.chunk_size,
+            runs: self.runs,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id(n: u8) -> ChunkId {
+        ChunkId::of(&[n])
+    }
+
+    fn build(pieces: &[Option<ChunkId>], size: u64) -> Manifest {
+        let mut builder = Builder::new(512, ChunkSize::try_from(64 << 10).unwrap()).unwrap();
+        pieces.iter().for_each(|id| builder.push(*id));
+        builder.finish(size).unwrap()
+    }
+
+    #[test]
+    fn pieces_come_back_in_order_with_their_offsets_and_the_last_one_short() {
+        let manifest = build(
+            &[Some(id(1)), None, Some(id(2)), Some(id(1))],
+            (192 << 10) + 512,
+        );
+        let expected = [
+            (0, 65_536, Some(id(1))),
+            (65_536, 65_536, None),
+            (131_072, 65_536, Some(id(2))),
+            (196_608, 512, Some(id(1))),
+        ];
+        let pieces: Vec<_> = manifest.pieces().map(|p| (p.offset, p.len, p.id)).collect();
+        assert_eq!(pieces, expected);
+        let data: Vec<_> = manifest.data().map(|p| p.offset).collect();
+        assert_eq!(data, [0, 131_072, 196_608]);
+        assert_eq!(manifest.data_bytes(), 131_072 + 512);
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_refused() {
+        let good = build(&[Some(id(1)), None, Some(id(2))], 192 << 10).encode();
+        assert!(Manifest::parse(&good).is_ok());
+        assert_eq!(
+            Manifest::parse(&good[..good.len() - 1]),
+            Err(ManifestError::Malformed)
+        );
+        let longer = [&good[..], &[0]].concat();
+        assert_eq!(Manifest::parse(&longer), Err(ManifestError::Malformed));
+        // The second run starts where the first ended: two texts for one image.
+        let mut touching = good.clone();
+        touching[HEAD + RUN_HEAD + 32] = 1;
+        assert_eq!(
+            Manifest::parse(&touching),
+            Err(ManifestError::Contradiction)
+        );
+        let mut past = good.clone();
+        past[HEAD + RUN_HEAD + 32] = 3;
+        assert_eq!(Manifest::parse(&past), Err(ManifestError::Contradiction));
+        let mut huge = good;
+        huge[8..16].copy_from_slice(&(u64::MAX - 511).to_le_bytes());
+        assert!(matches!(
+            Manifest::parse(&huge),
+            Err(ManifestError::TooLarge(_))
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn encoding_and_parsing_are_inverse(pieces in proptest::collection::vec(proptest::option::of(any::<u8>()), 1..200), last in 1_u64..=128) {
+            let ids: Vec<_> = pieces.iter().map(|n| n.map(id)).collect();
+            let size = (ids.len() as u64 - 1) * (64 << 10) + last * 512;
+            let manifest = build(&ids, size);
+            prop_assert_eq!(Manifest::parse(&manifest.encode()).unwrap(), manifest.clone());
+            prop_assert_eq!(manifest.pieces().map(|p| p.id).collect::<Vec<_>>(), ids);
+            prop_assert_eq!(manifest.encode().len(), manifest.encoded_len());
+        }
+
+        #[test]
+        fn parsing_arbitrary_bytes_never_panics(tail in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _any = Manifest::parse(&tail);
+            let _any = Manifest::parse(&[MAGIC, &tail[..]].concat());
+        }
+    }
+}
