@@ -5,11 +5,12 @@
 use std::time::{Duration, Instant};
 
 use mesh_proto::{
-    identity::NodeId,
     membership::{SwapBudget, SwapClock},
     message::link::{Verdict, VerdictState},
 };
 use rand_gossip::{RngExt, rngs::SmallRng};
+
+use crate::node::node_id;
 
 pub(crate) const UNREACHABLE: Duration = Duration::from_secs(6);
 pub(crate) const DOWN: Duration = Duration::from_millis(10_500);
@@ -132,7 +133,7 @@ impl Links {
                 link.life = Life::Down;
                 link.swaps = None;
                 return Found::Gone(Verdict {
-                    node: NodeId(index as u64),
+                    node: node_id(index),
                     generation: link.generation,
                     state: VerdictState::Down,
                 });

@@ -35,6 +35,18 @@ pub(crate) enum Node {
     Stock(Box<StockNode>),
 }
 
+/// Real ids are random numbers of 64 bits; small ones would make every packet shorter.
+const LARGE: u64 = 0x5a5a_5a5a_0000_0000;
+
+pub(crate) fn node_id(index: usize) -> NodeId {
+    NodeId(LARGE | index as u64)
+}
+
+/// Which node this is.
+pub(crate) fn number(node: NodeId) -> usize {
+    (node.0 & !LARGE) as usize
+}
+
 pub(crate) fn identity(index: usize, generation: u32) -> Identity {
     let addr = ([10, 0, (index >> 8) as u8, index as u8], 4849).into();
     let role = if index == 0 {
@@ -42,7 +54,7 @@ pub(crate) fn identity(index: usize, generation: u32) -> Identity {
     } else {
         Role::Agent
     };
-    Identity::new(NodeId(index as u64), generation, addr, role)
+    Identity::new(node_id(index), generation, addr, role)
 }
 
 /// The node that listens there.

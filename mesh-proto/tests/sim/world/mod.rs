@@ -13,7 +13,7 @@ use rand_gossip::{RngExt, SeedableRng, rngs::SmallRng};
 
 use crate::{
     links::{Frame, LOOK, Links},
-    node::{Change, Kind, Node, identity},
+    node::{Change, Kind, Node, identity, number},
 };
 
 /// Datagrams a socket keeps for a process that is stopped.
@@ -194,7 +194,7 @@ impl World {
         let wrong = |at: &usize| {
             let (mut right, mut ghosts) = (0, 0);
             for id in self.hosts[*at].node.active() {
-                match there[id.node.0 as usize] {
+                match there[number(id.node)] {
                     true => right += 1,
                     false => ghosts += 1,
                 }
@@ -207,7 +207,7 @@ impl World {
     /// How often one of these was believed gone, or had to come back because it was.
     pub(crate) fn false_downs(&self, whom: impl Fn(usize) -> bool) -> usize {
         let downs = self.noticed.iter().filter(|change| match change {
-            Change::Down(id) | Change::Renewed(id) => whom(id.node.0 as usize),
+            Change::Down(id) | Change::Renewed(id) => whom(number(id.node)),
             Change::Up(_) => false,
         });
         downs.count()
