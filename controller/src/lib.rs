@@ -5,6 +5,7 @@ pub mod assets;
 pub mod boot;
 pub mod ca;
 pub mod cli;
+pub mod client;
 pub mod config;
 mod disk;
 pub mod firmware;
