@@ -101,7 +101,21 @@ fn enrolment_is_as_documented() {
 #[test]
 fn what_agents_ask_is_as_documented() {
     let all = [
-        "hello", "facts", "swap", "renew", "report", "log", "status", "bye",
+        "hello",
+        "facts",
+        "swap",
+        "renew",
+        "report",
+        "log",
+        "status",
+        "job",
+        "job-progress",
+        "job-end",
+        "fetch",
+        "have",
+        "put",
+        "save",
+        "bye",
     ];
     check::<FromAgent>("from-agent", &all, |message| match message {
         FromAgent::Hello(_) => "hello",
@@ -111,14 +125,27 @@ fn what_agents_ask_is_as_documented() {
         FromAgent::Report(_) => "report",
         FromAgent::Log(_) => "log",
         FromAgent::Status(_) => "status",
+        FromAgent::Job => "job",
+        FromAgent::JobProgress(_) => "job-progress",
+        FromAgent::JobEnd(_) => "job-end",
+        FromAgent::Fetch(_) => "fetch",
+        FromAgent::Have { .. } => "have",
+        FromAgent::Put { .. } => "put",
+        FromAgent::Save { .. } => "save",
         FromAgent::Bye { .. } => "bye",
     });
-    let all = ["welcome", "ok", "swap", "renewed", "refused"];
+    let all = [
+        "welcome", "ok", "swap", "renewed", "job", "follows", "missing", "saved", "refused",
+    ];
     check::<ControllerReply>("controller-reply", &all, |message| match message {
         ControllerReply::Welcome(_) => "welcome",
         ControllerReply::Ok => "ok",
         ControllerReply::Swap(_) => "swap",
         ControllerReply::Renewed { .. } => "renewed",
+        ControllerReply::Job { .. } => "job",
+        ControllerReply::Follows { .. } => "follows",
+        ControllerReply::Missing { .. } => "missing",
+        ControllerReply::Saved { .. } => "saved",
         ControllerReply::Refused(_) => "refused",
     });
 }
@@ -127,12 +154,13 @@ fn what_agents_ask_is_as_documented() {
 fn what_controllers_ask_is_as_documented() {
     check::<ToAgent>(
         "to-agent",
-        &["command", "facts", "verdicts", "ring"],
+        &["command", "facts", "verdicts", "ring", "jobs"],
         |message| match message {
             ToAgent::Command(_) => "command",
             ToAgent::Facts => "facts",
             ToAgent::Verdicts { .. } => "verdicts",
             ToAgent::Ring(_) => "ring",
+            ToAgent::Jobs => "jobs",
         },
     );
     let all = ["progress", "done", "facts", "ok", "refused"];

@@ -53,6 +53,7 @@ fn after_refusal(code: RefusalCode, proof: &EnrolProof) -> EnrolCure {
         | RefusalCode::WrongBoot
         | RefusalCode::Replayed
         | RefusalCode::Unsupported
+        | RefusalCode::NoJob
         | RefusalCode::Failed
         | RefusalCode::Protocol
         | RefusalCode::Unknown => EnrolCure::After(SLOW),

@@ -166,6 +166,7 @@ async fn answer<E: Effects>(shared: &Shared<E>, ask: ToAgent) -> AgentReply {
             Ok(()) => AgentReply::Ok,
             Err(refusal) => AgentReply::Refused(refusal),
         },
+        ToAgent::Jobs => AgentReply::Ok,
         ToAgent::Command(_) => AgentReply::Refused(Refusal::new(
             RefusalCode::Protocol,
             "an order is no question",

@@ -195,6 +195,21 @@ impl Inner {
             FromAgent::Log(chunk) => self.take_log(link, chunk).await?,
             FromAgent::Status(status) => lock(&self.links).set_status(link.peer().node, &status),
             FromAgent::Bye { reason } => self.take_leave(link, &reason).await?,
+            FromAgent::Job => {
+                return Ok(ControllerReply::Job {
+                    job: None,
+                    text: "waiting for work".to_owned(),
+                });
+            }
+            FromAgent::JobProgress(_)
+            | FromAgent::JobEnd(_)
+            | FromAgent::Fetch(_)
+            | FromAgent::Have { .. }
+            | FromAgent::Put { .. }
+            | FromAgent::Save { .. } => {
+                let text = "this machine has no job";
+                return Err(Refusal::new(RefusalCode::NoJob, text));
+            }
             FromAgent::Hello(_) | FromAgent::Renew { .. } => {
                 let text = "this request has no place here";
                 return Err(Refusal::new(RefusalCode::Protocol, text));

@@ -161,7 +161,7 @@ async fn answer(mut link: Link, report: FactsReport, tell: mpsc::UnboundedSender
                     text: "it is recorded".to_owned(),
                 }
             }
-            ToAgent::Verdicts { .. } | ToAgent::Ring(_) => AgentReply::Ok,
+            ToAgent::Verdicts { .. } | ToAgent::Ring(_) | ToAgent::Jobs => AgentReply::Ok,
         };
         let _nobody_looks = tell.send(incoming.ask);
         let _gone = incoming.responder.finish(&reply).await;

@@ -6,7 +6,13 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Refusal, command::Order, enrol::Level, ring::Ring};
+use super::{
+    Refusal,
+    command::Order,
+    enrol::Level,
+    job::{Job, JobEnd, JobProgress},
+    ring::Ring,
+};
 use crate::{
     facts::HardwareFacts,
     identity::{NodeId, Role},
@@ -33,6 +39,38 @@ pub enum FromAgent {
     Log(LogChunk),
     /// What the agent is doing now, for people; answered [`ControllerReply::Ok`].
     Status(Status),
+    /// Is there something to be done to the disk? Answered [`ControllerReply::Job`].
+    Job,
+    /// How far a job is, at each new step and at most twice a second; answered [`ControllerReply::Ok`] once the step is
+    /// written down, or refused when the job is no longer wanted.
+    JobProgress(JobProgress),
+    /// How a job ended; answered [`ControllerReply::Ok`] when it is written down.
+    JobEnd(Box<JobEnd>),
+    /// A part of an image, please; answered [`ControllerReply::Follows`] and the bytes themselves.
+    Fetch(Fetch),
+    /// Which of these chunks does the store lack? For a capture. Answered [`ControllerReply::Missing`].
+    Have {
+        /// The job.
+        job: u64,
+        /// The chunks' ids, 64 hex digits each; at most 1,024.
+        ids: Vec<String>,
+    },
+    /// Chunks of a capture: as many parcels follow on the stream (docs/PROTOCOL.md), then it ends. Answered
+    /// [`ControllerReply::Ok`] when the store has them.
+    Put {
+        /// The job.
+        job: u64,
+        /// How many parcels follow.
+        parcels: u32,
+    },
+    /// A capture's manifest follows on the stream, so many bytes; answered [`ControllerReply::Saved`] when all its chunks
+    /// are in the store and the version exists.
+    Save {
+        /// The job.
+        job: u64,
+        /// Bytes of the manifest.
+        len: u64,
+    },
     /// The agent goes on purpose: not a failure.
     Bye {
         /// Why, for people.
@@ -55,8 +93,55 @@ pub enum ControllerReply {
         /// PEM.
         certificate: String,
     },
+    /// To a question for a job.
+    Job {
+        /// What to do; `None`: nothing now.
+        job: Option<Box<Job>>,
+        /// For the machine's screen: why nothing, what comes next.
+        text: String,
+    },
+    /// To a fetch: the bytes follow this frame on the stream, to its end. For chunks: a parcel for each, in the order
+    /// asked; for a manifest: its bytes.
+    Follows {
+        /// Bytes that follow, where it is known: a manifest's.
+        #[serde(default)]
+        len: Option<u64>,
+    },
+    /// Which of the chunks asked about are not there: their places in the question, from zero.
+    Missing {
+        /// Ascending.
+        missing: Vec<u32>,
+    },
+    /// The capture is a version now.
+    Saved {
+        /// `name@version`.
+        version: String,
+    },
     /// No.
     Refused(Refusal),
+}
+
+/// A part of an image that an agent asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// The ticket's text, a blank, and its signature.
+    pub ticket: String,
+    /// What.
+    #[serde(flatten)]
+    pub want: Want,
+}
+
+/// The parts of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "want")]
+pub enum Want {
+    /// Its list of chunks.
+    Manifest,
+    /// These chunks.
+    Chunks {
+        /// Their ids, 64 hex digits each; at most 256.
+        ids: Vec<String>,
+    },
 }
 
 /// What a controller asks of an agent.
@@ -74,6 +159,8 @@ pub enum ToAgent {
     },
     /// Use this key ring from now on; answered [`AgentReply::Ok`] when it is installed.
     Ring(Ring),
+    /// There may be a job: ask for it, or for whether yours is still wanted; answered [`AgentReply::Ok`].
+    Jobs,
 }
 
 /// What an agent answers a controller.

@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod enrol;
+pub mod job;
 pub mod link;
 pub mod ring;
 mod secret;
@@ -114,6 +115,8 @@ pub enum RefusalCode {
     WrongHardware,
     /// This agent cannot do it here.
     Unsupported,
+    /// The job was cancelled, or there is no such job for this machine.
+    NoJob,
     /// It was tried and went wrong.
     Failed,
     /// A message that made no sense here.
