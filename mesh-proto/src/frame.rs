@@ -90,6 +90,12 @@ impl Frames {
         Ok(Some(self.buffer.split_to(length).freeze()))
     }
 
+    /// What came after the last whole frame: the stream goes on with plain bytes.
+    #[must_use]
+    pub fn into_rest(self) -> Bytes {
+        self.buffer.freeze()
+    }
+
     /// Says whether the stream may end here.
     ///
     /// # Errors
@@ -130,6 +136,14 @@ mod tests {
             );
             assert_eq!(frames.finish(), Ok(()));
         }
+    }
+
+    #[test]
+    fn what_follows_a_frame_is_handed_on() {
+        let mut frames = Frames::new(16);
+        frames.push(&[&frame(b"put").unwrap()[..], b"bytes"].concat());
+        assert_eq!(frames.next_frame().unwrap().unwrap(), "put");
+        assert_eq!(frames.into_rest(), "bytes");
     }
 
     #[test]

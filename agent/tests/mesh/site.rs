@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use mesh_net::cert::{ca_sha256, controller_name, node_uri};
 use mesh_net::keys::certificate_der;
 use mesh_net::{
-    Clock, Csr, EnrolAnswer, EnrolAsk, EnrolOutcome, LinkEnd, LinkHandle, MeshAuthority, MeshNote,
-    MeshServer, NodeKey, PeerCert, ServerConfig, ServerLimits, SiteIdentity, SwapDesk,
+    Answer, Body, Clock, Csr, EnrolAnswer, EnrolAsk, EnrolOutcome, LinkEnd, LinkHandle,
+    MeshAuthority, MeshNote, MeshServer, NodeKey, PeerCert, ServerConfig, ServerLimits,
+    SiteIdentity, SwapDesk,
 };
 use mesh_proto::identity::{NodeId, Role};
 use mesh_proto::message::enrol::{Issued, Level, Proof};
@@ -195,16 +196,16 @@ impl MeshAuthority for Site {
         Ok(welcome)
     }
 
-    async fn request(&self, _link: &LinkHandle, ask: FromAgent) -> ControllerReply {
+    async fn request(&self, _link: &LinkHandle, ask: FromAgent, _body: Body) -> Answer {
         let desk = self.desk.lock().unwrap().clone();
         if let (FromAgent::Swap(swap), Some(desk)) = (&ask, desk) {
             let answer = desk.answer(swap.clone(), false).await.unwrap();
-            return ControllerReply::Swap(answer);
+            return ControllerReply::Swap(answer).into();
         }
         if !matches!(ask, FromAgent::Log(_)) || self.rules().shows_logs {
             self.tell(Seen::Request(ask));
         }
-        ControllerReply::Ok
+        ControllerReply::Ok.into()
     }
 
     async fn renew(&self, peer: &PeerCert, csr: Csr, _from: SocketAddr) -> Result<String, Refusal> {

@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use mesh_net::{
-    CloseCode, Csr, EnrolAnswer, EnrolAsk, LinkEnd, LinkHandle, MeshAuthority, MeshNote, PeerCert,
+    Answer, Body, CloseCode, Csr, EnrolAnswer, EnrolAsk, LinkEnd, LinkHandle, MeshAuthority,
+    MeshNote, PeerCert,
 };
 use mesh_proto::message::{
     Refusal, RefusalCode,
@@ -49,11 +50,9 @@ impl MeshAuthority for Authority {
         self.0.welcome(link, hello).await
     }
 
-    async fn request(&self, link: &LinkHandle, ask: FromAgent) -> ControllerReply {
-        match self.0.answer(link, ask).await {
-            Ok(reply) => reply,
-            Err(refusal) => ControllerReply::Refused(refusal),
-        }
+    async fn request(&self, link: &LinkHandle, ask: FromAgent, _body: Body) -> Answer {
+        let answered = self.0.answer(link, ask).await;
+        answered.unwrap_or_else(ControllerReply::Refused).into()
     }
 
     async fn renew(&self, peer: &PeerCert, csr: Csr, _from: SocketAddr) -> Result<String, Refusal> {

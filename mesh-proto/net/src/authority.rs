@@ -6,13 +6,19 @@ use mesh_proto::{
     message::{
         Refusal,
         enrol::{Enrol, Issued},
-        link::{ControllerReply, FromAgent, Hello, Welcome},
+        link::{FromAgent, Hello, Welcome},
     },
     pairing::{self, PairingCode},
 };
 use tokio::sync::oneshot;
 
-use crate::{cert::PeerCert, close::LinkEnd, keys::Csr, server::LinkHandle};
+use crate::{
+    body::{Answer, Body},
+    cert::PeerCert,
+    close::LinkEnd,
+    keys::Csr,
+    server::LinkHandle,
+};
 
 /// Decides who belongs to the site and what they are told. Implemented by the controller.
 ///
@@ -45,12 +51,17 @@ pub trait MeshAuthority: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Welcome, Refusal>> + Send;
 
     /// A request on a link that stands. Never [`FromAgent::Hello`] nor [`FromAgent::Renew`]. Up to
-    /// 16 of one link run at once. What is answered with [`ControllerReply::Ok`] is durable.
+    /// 16 of one link run at once. What is answered with [`Ok`](mesh_proto::message::link::ControllerReply::Ok) is durable.
+    ///
+    /// `body` is what follows the request on its stream: chunks of a [`FromAgent::Put`], the manifest of a
+    /// [`FromAgent::Save`], nothing after others. Of requests with bytes, [`FromAgent::Fetch`] included, two of one link
+    /// and sixteen of all run at once; the others wait.
     fn request(
         &self,
         link: &LinkHandle,
         ask: FromAgent,
-    ) -> impl Future<Output = ControllerReply> + Send;
+        body: Body,
+    ) -> impl Future<Output = Answer> + Send;
 
     /// A new certificate for the key of `peer` (or for a new key, `csr`, that is to replace it): on a link, or instead
     /// of the hello when `peer` is expired. Durable when this returns.

@@ -7,6 +7,7 @@
 
 mod agent;
 mod authority;
+mod body;
 pub mod cert;
 mod close;
 mod gossip;
@@ -18,9 +19,10 @@ mod transport;
 
 pub use agent::{
     AgentEndpoint, AgentLink, Backoff, BadToken, CaTrust, Dialer, EnrolAs, EnrolError, EnrolEvent,
-    EnrolProof, Enrolled, Incoming, Link, LinkError, Responder, enrol,
+    EnrolProof, Enrolled, Incoming, Link, LinkError, Responder, Upload, enrol,
 };
 pub use authority::{EnrolAnswer, EnrolAsk, EnrolOutcome, MeshAuthority, MeshNote, Refused};
+pub use body::{Answer, BODY_IDLE, BODY_WHOLE, Body, BodyError, Flow};
 pub use cert::{CertError, PeerCert};
 pub use close::{CallError, CloseCode, LinkEnd};
 pub use gossip::{

@@ -14,7 +14,10 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use crate::close::{CallError, CloseCode};
+use crate::{
+    body::Body,
+    close::{CallError, CloseCode},
+};
 
 /// Frames longer than [`MAX_EARLY_FRAME_BYTES`] that may be in memory at once, for all links of this process: with a
 /// thousand links a megabyte for each would be too much for a Raspberry Pi.
@@ -133,6 +136,11 @@ impl Reader {
             };
             self.frames.push(&chunk.bytes);
         }
+    }
+
+    /// What comes after the last frame.
+    pub(crate) fn into_body(self) -> Body {
+        Body::new(self.recv, self.frames.into_rest(), self.big)
     }
 
     /// Tells the other side that nothing more will be read.

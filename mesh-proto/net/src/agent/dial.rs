@@ -15,7 +15,7 @@ use crate::{
     close::{CallError, CloseCode, LinkEnd},
     stream::{Reader, write},
     tls::{Clock, LinkIdentity, TlsError, link_config},
-    transport::{LINK_STREAMS, socket, transport},
+    transport::{LINK_STREAMS, WIDE, socket, transport},
 };
 
 /// Time from the first packet to the welcome. A live controller is reached in a fraction of it; but when a whole room
@@ -213,6 +213,9 @@ impl AgentEndpoint {
         let name = controller_name(&identity.own.site);
         let connection = self.dial(controller, &name, tls, until).await?;
         connection.set_max_concurrent_bi_streams(LINK_STREAMS.into());
+        // It is our only one, and images may come and go over it.
+        connection.set_receive_window(WIDE.into());
+        connection.set_send_window(WIDE.into());
         Ok(connection)
     }
 

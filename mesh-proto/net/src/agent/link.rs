@@ -6,7 +6,9 @@ use mesh_proto::message::link::{AgentReply, ControllerReply, FromAgent, ToAgent,
 use quinn::{Connection, SendStream};
 use tokio::time::{Instant, timeout_at};
 
+use super::upload::Upload;
 use crate::{
+    body::Body,
     close::{CallError, CloseCode, LinkEnd},
     stream::{Reader, write, write_last},
 };
@@ -109,6 +111,48 @@ impl AgentLink {
             .next(until)
             .await?
             .ok_or(CallError::Dropped)
+    }
+
+    /// Asks for bytes: [`FromAgent::Fetch`]. What comes back is how many there will be, when the controller knows it, and
+    /// the bytes. `within` is for the answer before the bytes; these have limits of their own
+    /// ([`BODY_IDLE`](crate::BODY_IDLE), [`BODY_WHOLE`](crate::BODY_WHOLE)).
+    ///
+    /// # Errors
+    /// When there was no answer, or it was a refusal.
+    pub async fn fetch(
+        &self,
+        ask: &FromAgent,
+        within: Duration,
+    ) -> Result<(Option<u64>, Body), CallError> {
+        let until = Instant::now() + within;
+        let asked = async {
+            let (mut send, recv) = self.0.open_bi().await.map_err(LinkEnd::from)?;
+            write(&mut send, ask, TRANSFER).await?;
+            let _stopped = send.finish();
+            let mut reader = Reader::link(recv);
+            let reply = reader.next(until).await?.ok_or(CallError::Dropped)?;
+            Ok::<_, CallError>((reply, reader))
+        };
+        let asked = timeout_at(until, asked).await;
+        match asked.map_err(|_| CallError::TimedOut)?? {
+            (ControllerReply::Follows { len }, reader) => Ok((len, reader.into_body())),
+            (ControllerReply::Refused(refusal), _) => Err(refusal.into()),
+            (other, _) => Err(CallError::Protocol(format!("instead of bytes: {other:?}"))),
+        }
+    }
+
+    /// Begins a request with bytes: [`FromAgent::Put`] or [`FromAgent::Save`].
+    ///
+    /// # Errors
+    /// When the request could not be sent within `within`.
+    pub async fn upload(&self, ask: &FromAgent, within: Duration) -> Result<Upload, CallError> {
+        let opened = async {
+            let (mut send, recv) = self.0.open_bi().await.map_err(LinkEnd::from)?;
+            write(&mut send, ask, TRANSFER).await?;
+            Ok(Upload::new(send, Reader::link(recv)))
+        };
+        let opened = timeout_at(Instant::now() + within, opened).await;
+        opened.unwrap_or(Err(CallError::TimedOut))
     }
 
     /// Ends the link; say [`Bye`](FromAgent::Bye) first when it is meant to last.

@@ -6,6 +6,7 @@ mod dialer;
 mod enrol;
 mod link;
 mod trust;
+mod upload;
 
 pub use backoff::Backoff;
 pub use dial::{AgentEndpoint, LinkError};
@@ -13,3 +14,4 @@ pub use dialer::Dialer;
 pub use enrol::{EnrolAs, EnrolError, EnrolEvent, EnrolProof, Enrolled, enrol};
 pub use link::{AgentLink, Incoming, Link, Responder};
 pub use trust::{BadToken, CaTrust};
+pub use upload::Upload;

@@ -11,11 +11,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mesh_proto::message::link::{AgentReply, ToAgent};
+use mesh_proto::message::{
+    Refusal,
+    link::{AgentReply, ToAgent},
+};
 use quinn::Connection;
 use tokio::time::timeout_at;
 
 use super::{
+    lanes::{Lane, Lanes, Road},
     lock,
     pulse::{Epoch, Pulse},
 };
@@ -33,6 +37,7 @@ struct Inner {
     id: u64,
     peer: PeerCert,
     connection: Connection,
+    lanes: Arc<Lanes>,
     epoch: Epoch,
     pulse: Pulse,
 }
@@ -118,6 +123,11 @@ impl LinkHandle {
         }
     }
 
+    /// Waits for a place among the transfers.
+    pub(super) async fn lane(&self, road: &Road) -> Result<Lane, Refusal> {
+        self.0.lanes.enter(road).await
+    }
+
     /// Ends the link at once: not one more message is taken from it. The reason is for people.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.0.connection.close(code.to_wire(), reason.as_bytes());
@@ -162,6 +172,7 @@ impl Links {
         LinkHandle(Arc::new(Inner {
             id,
             peer,
+            lanes: Lanes::of(&connection),
             connection,
             epoch,
             pulse,

@@ -19,10 +19,11 @@ use tokio::{
 use super::{Desk, LinkHandle};
 use crate::{
     authority::{MeshAuthority, Refused},
+    body::{Answer, Body, BodyError, Pace, has_body, send_flow},
     cert::PeerCert,
     close::{CloseCode, LinkEnd},
     keys::Csr,
-    stream::{Reader, StreamError, write_last},
+    stream::{Reader, StreamError, write, write_last},
     transport::LINK_STREAMS,
 };
 
@@ -235,7 +236,13 @@ async fn request<A: MeshAuthority>(
         }
         Ok(FromAgent::Hello(_)) => ControllerReply::Refused(misplaced("one hello is enough")),
         Ok(FromAgent::Renew { csr }) => renew(&desk, link.peer(), &connection, &csr).await,
-        Ok(ask) => desk.authority.request(&link, ask).await,
+        Ok(ask) if has_body(&ask) => {
+            return transfer(&desk, &link, ask, reader.into_body(), send).await;
+        }
+        Ok(ask) => match desk.authority.request(&link, ask, reader.into_body()).await {
+            Answer::Reply(reply) => reply,
+            Answer::Follows(_) => ControllerReply::Refused(misplaced("nothing follows here")),
+        },
         Err(error) if error.is_protocol() => {
             desk.refuse(connection.remote_address(), Refused::Protocol);
             reader.stop();
@@ -244,4 +251,36 @@ async fn request<A: MeshAuthority>(
         Err(_) => return,
     };
     let _gone = write_last(&mut send, &reply, TRANSFER).await;
+}
+
+/// A request with bytes, or one that is answered by bytes: in a lane of its own until the last of them.
+async fn transfer<A: MeshAuthority>(
+    desk: &Desk<A>,
+    link: &LinkHandle,
+    ask: FromAgent,
+    body: Body,
+    mut send: SendStream,
+) {
+    let (_lane, answer) = match link.lane(&desk.road).await {
+        Ok(lane) => {
+            let body = body.idle(desk.limits.body_idle);
+            (Some(lane), desk.authority.request(link, ask, body).await)
+        }
+        Err(refusal) => (None, ControllerReply::Refused(refusal).into()),
+    };
+    match answer {
+        Answer::Reply(reply) => {
+            let _gone = write_last(&mut send, &reply, TRANSFER).await;
+        }
+        Answer::Follows(flow) => {
+            let head = ControllerReply::Follows { len: flow.len };
+            if write(&mut send, &head, TRANSFER).await.is_err() {
+                return;
+            }
+            let pace = Pace::new(desk.limits.body_idle);
+            if send_flow(&mut send, flow, pace).await == Err(BodyError::Stalled) {
+                desk.refuse(link.remote(), Refused::TooSlow);
+            }
+        }
+    }
 }

@@ -5,6 +5,7 @@
 
 mod enrol;
 mod handle;
+mod lanes;
 mod link;
 mod pending;
 mod pulse;
@@ -27,12 +28,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     authority::{MeshAuthority, MeshNote, Refused},
+    body::BODY_IDLE,
     close::CloseCode,
     tls::{ALPN_ENROL, ALPN_LINK, Clock, SiteIdentity, TlsError, server_config},
     transport::transport,
 };
 use handle::Links;
 pub use handle::{LinkHandle, Replies};
+use lanes::Road;
 use pending::Pending;
 use pulse::Epoch;
 use quota::Quota;
@@ -59,6 +62,8 @@ pub struct ServerLimits {
     pub enrols_per_minute: u32,
     /// Enrolments that wait for a person.
     pub pending: usize,
+    /// Longest wait for the next bytes of a transfer, or until some were taken.
+    pub body_idle: Duration,
 }
 
 impl Default for ServerLimits {
@@ -68,6 +73,7 @@ impl Default for ServerLimits {
             patience: Duration::from_secs(5),
             enrols_per_minute: 5,
             pending: 4096,
+            body_idle: BODY_IDLE,
         }
     }
 }
@@ -187,6 +193,7 @@ impl MeshServer {
             clock,
             epoch: Epoch::now(),
             links: Links::default(),
+            road: Road::default(),
             pending: Pending::new(limits.pending),
             quota: Mutex::new(Quota::new(limits.enrols_per_minute)),
             limits,
@@ -263,6 +270,7 @@ struct Desk<A> {
     clock: Clock,
     epoch: Epoch,
     links: Links,
+    road: Road,
     pending: Pending,
     quota: Mutex<Quota>,
     limits: ServerLimits,

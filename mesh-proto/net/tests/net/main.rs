@@ -10,3 +10,4 @@ mod gossip;
 mod life;
 mod link;
 mod strangers;
+mod transfer;

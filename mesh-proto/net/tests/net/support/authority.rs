@@ -6,8 +6,8 @@ use std::{
 };
 
 use mesh_net::{
-    Csr, EnrolAnswer, EnrolAsk, EnrolOutcome, LinkEnd, LinkHandle, MeshAuthority, MeshNote,
-    PeerCert, Refused, SwapDesk,
+    Answer, Body, Csr, EnrolAnswer, EnrolAsk, EnrolOutcome, LinkEnd, LinkHandle, MeshAuthority,
+    MeshNote, PeerCert, Refused, SwapDesk,
 };
 use mesh_proto::{
     identity::NodeId,
@@ -34,6 +34,7 @@ pub(crate) enum Seen {
     Pending(EnrolAsk, oneshot::Sender<EnrolOutcome>),
     Hello(LinkHandle, Hello),
     Request(FromAgent),
+    Transfer(FromAgent, Body, oneshot::Sender<Answer>),
     Renew(PeerCert),
     Closed(u64, LinkEnd),
     Note(Refused),
@@ -141,12 +142,18 @@ impl MeshAuthority for Court {
         Ok(welcome)
     }
 
-    async fn request(&self, _link: &LinkHandle, ask: FromAgent) -> ControllerReply {
+    async fn request(&self, _link: &LinkHandle, ask: FromAgent, body: Body) -> Answer {
         if let (FromAgent::Swap(swap), Some(desk)) = (&ask, self.swaps.get()) {
-            return ControllerReply::Swap(desk.answer(swap.clone(), false).await.unwrap());
+            let answer = desk.answer(swap.clone(), false).await.unwrap();
+            return ControllerReply::Swap(answer).into();
+        }
+        let (decide, decided) = oneshot::channel();
+        if mesh_bytes(&ask) {
+            self.tell(Seen::Transfer(ask, body, decide));
+            return decided.await.unwrap();
         }
         self.tell(Seen::Request(ask));
-        ControllerReply::Ok
+        ControllerReply::Ok.into()
     }
 
     async fn renew(&self, peer: &PeerCert, csr: Csr, _from: SocketAddr) -> Result<String, Refusal> {
@@ -162,6 +169,13 @@ impl MeshAuthority for Court {
         let MeshNote::Refused { why, .. } = note;
         self.tell(Seen::Note(why));
     }
+}
+
+fn mesh_bytes(ask: &FromAgent) -> bool {
+    matches!(
+        ask,
+        FromAgent::Fetch(_) | FromAgent::Put { .. } | FromAgent::Save { .. }
+    )
 }
 
 /// The next thing that came, of the kind that is expected now.
