@@ -117,6 +117,20 @@ impl Manifest {
         })
     }
 
+    /// The piece at this place among [`pieces`](Self::pieces), found without walking there.
+    #[must_use]
+    pub fn piece_at(&self, index: u64) -> Option<Piece> {
+        if index >= self.pieces_len() {
+            return None;
+        }
+        let after = self.runs.partition_point(|run| run.end() <= index);
+        let id = self.runs.get(after).and_then(|run| {
+            let at = index.checked_sub(u64::from(run.first))?;
+            run.ids.get(usize::try_from(at).ok()?).copied()
+        });
+        Some(self.piece(index, id))
+    }
+
     /// How many pieces hold data.
     #[must_use]
     pub fn data_len(&self) -> u64 {
@@ -370,6 +384,8 @@ mod tests {
             prop_assert_eq!(Manifest::parse(&manifest.encode()).unwrap(), manifest.clone());
             prop_assert_eq!(manifest.pieces().map(|p| p.id).collect::<Vec<_>>(), ids);
             prop_assert_eq!(manifest.encode().len(), manifest.encoded_len());
+            let found: Vec<_> = (0..).map_while(|index| manifest.piece_at(index)).collect();
+            prop_assert_eq!(found, manifest.pieces().collect::<Vec<_>>());
         }
 
         #[test]
