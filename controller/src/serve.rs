@@ -3,7 +3,6 @@
 mod mesh;
 mod policy;
 mod run;
-mod tftp;
 mod watch;
 
 use std::{
@@ -15,11 +14,10 @@ use std::{
 };
 
 use ipxe_net::{
-    BootHttp,
+    BootHttp, TftpServer,
     dhcp::{DhcpBindError, DhcpConfig, DhcpMode, DhcpPorts, DhcpServer},
 };
 pub use run::run;
-use tftp::TftpThread;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -234,7 +232,7 @@ fn open_firmware(state: &Path) -> Result<FirmwareSet, StartError> {
 /// Every socket, before any is answered.
 struct Bound {
     dhcp: Option<DhcpServer>,
-    tftp: Option<TftpThread>,
+    tftp: Option<TftpServer>,
     http: BootHttp,
     http_at: SocketAddr,
 }
@@ -248,7 +246,7 @@ impl Bound {
         let tftp_at = at(TFTP_PORT);
         let tftp = config
             .tftp
-            .then(|| TftpThread::bind(tftp_at).map_err(port("TFTP", tftp_at)))
+            .then(|| TftpServer::bind(tftp_at).map_err(port("TFTP", tftp_at)))
             .transpose()?;
         let mode = match config.dhcp {
             DhcpRole::Proxy => Some(DhcpMode::Proxy),
@@ -271,7 +269,7 @@ impl Bound {
             tasks.spawn(dhcp.run(Arc::clone(desk), stop.clone()));
         }
         if let Some(tftp) = self.tftp {
-            tftp.spawn(tasks, desk, stop);
+            tasks.spawn(tftp.run(Arc::clone(desk), stop.clone()));
         }
         tasks.spawn(self.http.run(Arc::clone(desk), stop.clone()));
     }

@@ -59,7 +59,7 @@ impl BootAuthority for Folder {
     }
 }
 
-#[tokio::main(flavor = "multi_thread")]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let (Some(addr), Some(folder)) = (args.next(), args.next()) else {
@@ -72,7 +72,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         small: Mutex::default(),
     };
     let stop = CancellationToken::new();
-    // As a task: the future that `main` blocks on runs on another thread than the one that hears the socket.
-    tokio::spawn(server.run(Arc::new(served), stop)).await?;
+    server.run(Arc::new(served), stop).await;
     Ok(())
 }

@@ -57,12 +57,7 @@ impl<A: BootAuthority> Desk<A> {
         self.alarm
     }
 
-    pub(super) fn handle_datagram(
-        &mut self,
-        now: Instant,
-        datagram: &Datagram<'_>,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn handle_datagram(&mut self, now: Instant, datagram: &Datagram<'_>, out: &Outbox) {
         if !is_answerable(datagram) {
             return self.drop_packet("tftp_unanswerable");
         }
@@ -105,7 +100,7 @@ impl<A: BootAuthority> Desk<A> {
         now: Instant,
         datagram: &Datagram<'_>,
         request: ReadRequest,
-        out: &mut Outbox,
+        out: &Outbox,
     ) {
         let from = datagram.from;
         if let Some(slot) = self.table.get_mut(from) {
@@ -168,7 +163,7 @@ impl<A: BootAuthority> Desk<A> {
     }
 
     /// Sends what is due, one call's worth for each client in turn, until all is out or the send buffer is full.
-    pub(super) fn flush(&mut self, now: Instant, out: &mut Outbox) {
+    pub(super) fn flush(&mut self, now: Instant, out: &Outbox) {
         while let Some(client) = self.ready.pop_front() {
             let Some(slot) = self.table.get_mut(client).filter(|slot| slot.queued) else {
                 continue;
@@ -201,7 +196,7 @@ impl<A: BootAuthority> Desk<A> {
     }
 
     /// The file cannot be read (any more): the client is told, once.
-    fn give_up(&mut self, client: SocketAddr, error: &io::Error, out: &mut Outbox) {
+    fn give_up(&mut self, client: SocketAddr, error: &io::Error, out: &Outbox) {
         self.drop_packet("tftp_unreadable");
         if let Some(slot) = self.table.get_mut(client) {
             warn!(%client, name = slot.transfer.name(), %error, "cannot read a boot file");
@@ -259,7 +254,7 @@ fn is_answerable(datagram: &Datagram<'_>) -> bool {
 }
 
 /// One ERROR; should it be lost, the client asks again.
-fn refuse(datagram: &Datagram<'_>, code: ErrorCode, text: &str, out: &mut Outbox) {
+fn refuse(datagram: &Datagram<'_>, code: ErrorCode, text: &str, out: &Outbox) {
     let packet = error_packet(code, text);
     out.send(datagram.from, datagram.at, &packet, packet.len());
 }
@@ -269,7 +264,7 @@ fn send_next(
     slot: &mut Slot,
     client: SocketAddr,
     buffer: &mut [u8],
-    out: &mut Outbox,
+    out: &Outbox,
 ) -> io::Result<(Sent, usize)> {
     match slot.transfer.poll_transmit() {
         None => Ok((Sent::Gone, 0)),
@@ -302,3 +297,6 @@ fn fill<'a>(slot: &Slot, window: &Window, buffer: &'a mut [u8]) -> io::Result<&'
     window.frame(packets);
     Ok(packets)
 }
+
+#[cfg(test)]
+mod tests;

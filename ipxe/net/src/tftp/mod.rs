@@ -1,4 +1,4 @@
-//! The TFTP server: one UDP socket and one task for every transfer.
+//! The TFTP server: one UDP socket and one thread for every transfer.
 //!
 //! All packets leave from the port that was asked (69), and from the address that was asked. RFC 1350 lets a server
 //! choose a fresh port for each transfer, and most do; but a NAT in front of a container, or a stateful firewall without
@@ -13,42 +13,60 @@ mod ahead;
 mod desk;
 mod socket;
 mod table;
+mod vigil;
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{Shutdown, SocketAddr},
+    panic::resume_unwind,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
 use ipxe::tftp::Limits;
-use tokio::time::{Instant, sleep, sleep_until};
+use socket2::Socket;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use self::{
     desk::Desk,
-    socket::{Inbox, Outbox},
+    socket::{Arrived, Inbox, Outbox},
+    vigil::{AWAKE, Vigil},
 };
 use crate::BootAuthority;
 
 /// Rest after a socket error that is not about one packet, so that a broken socket does not spin.
 const ERROR_PAUSE: Duration = Duration::from_millis(200);
-/// The alarm while no transfer waits for anything: any far point in time.
-const IDLE: Duration = Duration::from_secs(3600);
+/// How often the clock is looked at while a client is waited for and all are silent: so much later a repetition may come.
+const TICK: Duration = Duration::from_millis(100);
 
 /// A bound TFTP server, not yet answering.
 #[derive(Debug)]
 pub struct TftpServer {
-    inbox: Inbox,
     outbox: Outbox,
+    closer: Closer,
     limits: Limits,
 }
 
 impl TftpServer {
-    /// Binds the one socket. Has to be called inside a Tokio runtime.
+    /// Binds the one socket.
     ///
     /// # Errors
     /// As `bind` fails: the port is taken, or needs a privilege.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let outbox = Outbox::bind(addr)?;
+        let closer = Closer {
+            socket: outbox.handle()?,
+            closed: Arc::default(),
+        };
         Ok(Self {
-            inbox: Inbox::default(),
-            outbox: Outbox::bind(addr)?,
+            outbox,
+            closer,
             limits: Limits::default(),
         })
     }
@@ -67,55 +85,91 @@ impl TftpServer {
         self.outbox.local_addr()
     }
 
-    /// Serves until `stop`; transfers that run then are dropped, their clients time out.
-    ///
-    /// To be spawned, not awaited by `block_on` of a multi-threaded runtime: that would pass each packet from the thread
-    /// that hears the socket to another one (measured: a fifth of the rate in lockstep on a busy host).
+    /// Serves until `stop`, on a thread that does nothing else; transfers that run then are dropped, their clients time out.
+    /// Dropping the future stops it too.
     pub async fn run<A: BootAuthority>(self, authority: Arc<A>, stop: CancellationToken) {
         let Self {
-            mut inbox,
-            mut outbox,
+            outbox,
+            closer,
             limits,
         } = self;
-        let mut desk = Desk::new(authority, limits);
-        let mut stopped = pin!(stop.cancelled());
-        let mut alarm = pin!(sleep_until(Instant::now() + IDLE));
-        loop {
-            // A datagram first: its sender waits for it. To stop is looked at after the answer.
-            tokio::select! {
-                biased;
-                received = inbox.receive(&outbox) => match received {
-                    Ok(count) => {
-                        let now = Instant::now().into_std();
-                        for datagram in inbox.datagrams(count) {
-                            desk.handle_datagram(now, &datagram, &mut outbox);
-                        }
-                    }
-                    Err(error) => {
-                        warn!(%error, "the TFTP socket cannot receive");
-                        sleep(ERROR_PAUSE).await;
-                    }
-                },
-                room = outbox.writable(), if desk.has_backlog() => {
-                    if let Err(error) = room {
-                        warn!(%error, "the TFTP socket cannot send");
-                        sleep(ERROR_PAUSE).await;
-                    }
-                }
-                () = &mut alarm => desk.handle_timeouts(Instant::now().into_std()),
-                () = &mut stopped => return,
+        let desk = Desk::new(authority, limits);
+        let closed = Arc::clone(&closer.closed);
+        let mut serving = spawn_blocking(move || serve(desk, &outbox, &closed));
+        let ended = tokio::select! {
+            ended = &mut serving => ended,
+            () = stop.cancelled() => {
+                drop(closer);
+                serving.await
             }
-            desk.flush(Instant::now().into_std(), &mut outbox);
-            if stop.is_cancelled() {
-                return;
-            }
-            // Moving a timer costs a lock; ACKs only ever push deadlines back, so most turns leave it alone.
-            let due = desk.alarm().map(Instant::from_std);
-            if alarm.is_elapsed() || due.is_some_and(|due| due < alarm.deadline()) {
-                alarm
-                    .as_mut()
-                    .reset(due.unwrap_or_else(|| Instant::now() + IDLE));
-            }
+        };
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            resume_unwind(error.into_panic());
         }
     }
+}
+
+/// Wakes the serving thread and ends it.
+#[derive(Debug)]
+struct Closer {
+    socket: Socket,
+    closed: Arc<AtomicBool>,
+}
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        self.closed.store(true, Ordering::Release);
+        // Linux calls a UDP socket without a peer not connected, and wakes who waits for it all the same.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}
+
+fn serve<A: BootAuthority>(mut desk: Desk<A>, outbox: &Outbox, closed: &AtomicBool) {
+    let (mut inbox, mut vigil) = (Inbox::default(), Vigil::default());
+    loop {
+        let is_waiting = desk.has_backlog() || desk.alarm().is_some();
+        let received = receive(&mut inbox, outbox, is_waiting, &mut vigil);
+        if closed.load(Ordering::Acquire) {
+            return;
+        }
+        let now = Instant::now();
+        match received {
+            Ok(Some(arrived)) => desk.handle_datagram(now, &inbox.read(arrived), outbox),
+            Ok(None) => {}
+            Err(error) => {
+                warn!(%error, "the TFTP socket cannot receive");
+                thread::sleep(ERROR_PAUSE);
+            }
+        }
+        if desk.alarm().is_some_and(|due| due <= now) {
+            desk.handle_timeouts(now);
+        }
+        desk.flush(now, outbox);
+    }
+}
+
+/// The next datagram; nothing when it is time to look at the clock.
+fn receive(
+    inbox: &mut Inbox,
+    outbox: &Outbox,
+    is_waiting: bool,
+    vigil: &mut Vigil,
+) -> io::Result<Option<Arrived>> {
+    if is_waiting {
+        if vigil.is_due() {
+            let began = Instant::now();
+            while began.elapsed() < AWAKE {
+                if let Some(arrived) = inbox.poll(outbox)? {
+                    vigil.paid();
+                    return Ok(Some(arrived));
+                }
+                thread::yield_now(); // perhaps it is the client who waits for this core
+            }
+        }
+        vigil.missed();
+    }
+    outbox.wait_at_most(is_waiting.then_some(TICK))?;
+    inbox.wait(outbox)
 }
