@@ -18,7 +18,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What is asked of every kind of agent. Agents are numbered from 1.
 pub(crate) trait Kind {
-    /// The command that starts agent `number` on the host of the crowd.
+    /// The command that starts agent `number` on the host of the crowd; whatever it needs before, a key for one, is done
+    /// then.
     fn command(&mut self, bench: &Bench, number: u16) -> Result<Command>;
     /// How many others a log says it has met.
     fn met(&self, log: &str) -> usize;
@@ -71,12 +72,15 @@ impl<'a, K: Kind> Crowd<'a, K> {
         }
     }
 
-    /// Starts the next ones, up to agent `last`; how long until each has met all others.
+    /// Starts the next ones at once, up to agent `last`; how long until each has met all others.
     pub(crate) fn grow(&mut self, last: u16) -> Result<Duration> {
-        let started = Instant::now();
+        let mut coming = Vec::new();
         for number in self.agents.len() as u16 + 1..=last {
+            coming.push((number, self.kind.command(self.bench, number)?));
+        }
+        let started = Instant::now();
+        for (number, command) in coming {
             let log = self.bench.space.folder().file(format!("agent{number}.log"));
-            let command = self.kind.command(self.bench, number)?;
             self.chorus.add(&log);
             let name = format!("agent {number}");
             self.agents.push(Service::start(&name, command, &log)?);

@@ -71,7 +71,8 @@ impl Kind for Ours {
     }
 
     fn met(&self, log: &str) -> usize {
-        member::met(log)
+        // The controller is a member too, and must be met as well.
+        member::met(log).saturating_sub(1)
     }
 
     fn joined(&mut self, number: u16) -> Result<String> {

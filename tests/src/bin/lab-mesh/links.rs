@@ -7,7 +7,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use mesh_net::{
-    AgentEndpoint, CaTrust, EnrolAs, EnrolProof, Enrolled, Link, NodeKey, enrol, tls::system_clock,
+    AgentEndpoint, CaTrust, Dialer, EnrolAs, EnrolProof, Enrolled, Link, LinkIdentity, NodeKey,
+    enrol, tls::system_clock,
 };
 use mesh_proto::{
     facts::HardwareFacts,
@@ -17,12 +18,12 @@ use mesh_proto::{
         link::{AgentReply, FactsReport, Habitat, Hello, ToAgent},
     },
 };
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 
-/// Enrolments at once: a controller refuses more handshakes than it can do.
+/// Enrolments at once, as when a room is installed. The dials are not bounded.
 const AT_ONCE: usize = 16;
 
-/// Joins, links, says so, and answers what the controller asks until one link ends.
+/// Has its key certified by a token, dials together with all others, and answers what the controller asks until one link ends.
 pub(crate) async fn run(
     controller: SocketAddr,
     first: Ipv4Addr,
@@ -31,41 +32,66 @@ pub(crate) async fn run(
 ) -> Result<()> {
     ensure!(tokens.len() >= usize::from(count), "a token for each");
     let started = Instant::now();
-    let (mut coming, mut links) = (JoinSet::new(), JoinSet::new());
-    for (number, token) in (1..=count).zip(tokens) {
-        let address = Ipv4Addr::from(u32::from(first) + u32::from(number) - 1);
-        coming.spawn(one(controller, address, number, token));
-        if coming.len() >= AT_ONCE {
-            stay(&mut coming, &mut links).await?;
-        }
+    let certified = certify(controller, first, count, tokens).await?;
+    println!("certified {count} in {:.1} s", seconds(started));
+    let (started, mut failures, mut coming, mut links) =
+        (Instant::now(), 0, JoinSet::new(), JoinSet::new());
+    for agent in certified {
+        coming.spawn(agent.dial(controller));
     }
-    while !coming.is_empty() {
-        stay(&mut coming, &mut links).await?;
+    while let Some(dialled) = coming.join_next().await {
+        let (number, link, failed) = dialled??;
+        failures += failed;
+        links.spawn(answer(number, link));
     }
     println!(
-        "linked {count} after {:.1} s",
-        started.elapsed().as_secs_f64()
+        "linked {count} in {:.1} s; dials that failed first: {failures}",
+        seconds(started)
     );
     let ended = links.join_next().await;
     ended.context("no links")??
 }
 
-async fn stay(
-    coming: &mut JoinSet<Result<(u16, Link)>>,
-    links: &mut JoinSet<Result<()>>,
-) -> Result<()> {
-    let (number, link) = coming.join_next().await.context("one is coming")???;
-    links.spawn(answer(number, link));
-    Ok(())
+fn seconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64()
 }
 
-/// Has a key certified and opens its link.
+/// A key for each, some at a time.
+async fn certify(
+    controller: SocketAddr,
+    first: Ipv4Addr,
+    count: u16,
+    tokens: Vec<Secret>,
+) -> Result<Vec<Certified>> {
+    let (mut coming, mut certified) = (JoinSet::new(), Vec::new());
+    for (number, token) in (1..=count).zip(tokens) {
+        if coming.len() >= AT_ONCE {
+            let done: Result<Certified> = coming.join_next().await.context("one is coming")??;
+            certified.push(done?);
+        }
+        let address = Ipv4Addr::from(u32::from(first) + u32::from(number) - 1);
+        coming.spawn(one(controller, address, number, token));
+    }
+    while let Some(done) = coming.join_next().await {
+        certified.push(done??);
+    }
+    Ok(certified)
+}
+
+/// An agent that may dial.
+struct Certified {
+    number: u16,
+    endpoint: AgentEndpoint,
+    identity: LinkIdentity,
+}
+
+/// Has a key certified.
 async fn one(
     controller: SocketAddr,
     address: Ipv4Addr,
     number: u16,
     token: Secret,
-) -> Result<(u16, Link)> {
+) -> Result<Certified> {
     let endpoint = AgentEndpoint::bind((address, 0).into(), system_clock())?;
     let who = EnrolAs {
         key: KeyKind::Installed,
@@ -79,19 +105,33 @@ async fn one(
     let Enrolled { identity, .. } = enrol(&endpoint, controller, &key, &who, |_| {})
         .await
         .with_context(|| format!("agent {number} joins"))?;
-    let hello = Hello {
-        boot_id: boot_id(number),
-        agent: "lab".to_owned(),
-        habitat: Habitat::InstalledOs,
-        gossip_port: None,
-        facts_digest: facts(number).digest(),
-        last_generation: 0,
-    };
-    let link = endpoint.connect(controller, &identity, &hello).await;
-    Ok((
+    Ok(Certified {
         number,
-        link.with_context(|| format!("agent {number} links"))?,
-    ))
+        endpoint,
+        identity,
+    })
+}
+
+impl Certified {
+    /// Dials as an agent does, until it is welcome; how many dials failed before.
+    async fn dial(self, controller: SocketAddr) -> Result<(u16, Link, u32)> {
+        let number = self.number;
+        let hello = Hello {
+            boot_id: boot_id(number),
+            agent: "lab".to_owned(),
+            habitat: Habitat::InstalledOs,
+            gossip_port: None,
+            facts_digest: facts(number).digest(),
+            last_generation: 0,
+        };
+        let (mut failures, knock) = (0, Notify::new());
+        let mut dialer = Dialer::new(self.endpoint, &[controller]);
+        let link = dialer.link(&self.identity, &hello, &knock, |_, _| failures += 1);
+        let link = link
+            .await
+            .with_context(|| format!("agent {number} links"))?;
+        Ok((number, link, failures))
+    }
 }
 
 /// Answers until the link ends, which is an error here.

@@ -1,7 +1,8 @@
 //! Agents that are not there, for benches and for attempts that must fail. Each command is run on a host of the lab.
 //!
-//! * `lab-mesh links CONTROLLER FIRST COUNT TOKENS`: so many agents, one address each from FIRST on, join by the tokens of a file (one a
-//!   line), link up, say `linked COUNT after SECONDS s`, and stay until the process ends.
+//! * `lab-mesh links CONTROLLER FIRST COUNT TOKENS`: so many agents, one address each from FIRST on, have keys certified by the tokens of
+//!   a file (one a line), say `certified COUNT in SECONDS s`, dial all at once, say `linked COUNT in SECONDS s; …`, and stay until the
+//!   process ends.
 //! * `lab-mesh enrol CONTROLLER MAC SECRET`: asks for a key with a boot's secret, and prints `issued` or `refused CODE: TEXT`.
 
 mod links;
