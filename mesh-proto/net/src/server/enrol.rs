@@ -13,9 +13,9 @@ use mesh_proto::{
     pairing::{self, Nonce, Transcript},
 };
 use quinn::{Connection, SendStream};
-use tokio::{sync::OwnedSemaphorePermit, sync::oneshot, time::timeout};
+use tokio::{sync::oneshot, time::timeout};
 
-use super::{Desk, link::blame, lock};
+use super::{Desk, Slot, link::blame, lock};
 use crate::{
     authority::{EnrolAnswer, EnrolAsk, EnrolOutcome, MeshAuthority, Refused},
     cert::{hex, unhex},
@@ -47,7 +47,7 @@ fn fault(why: Refused, text: impl Into<String>) -> Fault {
 pub(super) async fn serve<A: MeshAuthority>(
     desk: &Arc<Desk<A>>,
     connection: Connection,
-    slot: OwnedSemaphorePermit,
+    slot: Slot,
 ) {
     let from = connection.remote_address();
     if !lock(&desk.quota).admit(from.ip(), StdInstant::now()) {

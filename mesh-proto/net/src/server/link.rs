@@ -11,12 +11,11 @@ use mesh_proto::{
 };
 use quinn::{Connection, RecvStream, SendStream, rustls::pki_types::CertificateDer};
 use tokio::{
-    sync::OwnedSemaphorePermit,
     task::JoinSet,
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{Desk, LinkHandle};
+use super::{Desk, LinkHandle, Slot};
 use crate::{
     authority::{MeshAuthority, Refused},
     body::{Answer, Body, BodyError, Pace, has_body, send_flow},
@@ -44,7 +43,7 @@ fn peer_of(connection: &Connection, now: i64) -> Option<PeerCert> {
 pub(super) async fn serve<A: MeshAuthority>(
     desk: &Arc<Desk<A>>,
     connection: Connection,
-    slot: OwnedSemaphorePermit,
+    slot: Slot,
 ) {
     let Some(peer) = peer_of(&connection, (desk.clock)()) else {
         let text = "a link needs the certificate of an enrolled key";
@@ -170,7 +169,7 @@ async fn open<A: MeshAuthority>(
     connection: Connection,
     mut send: SendStream,
     hello: Hello,
-    slot: OwnedSemaphorePermit,
+    slot: Slot,
 ) {
     let link = desk.links.open(peer, connection.clone(), desk.epoch);
     let welcome = match desk.authority.hello(&link, hello).await {

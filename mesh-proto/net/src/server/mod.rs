@@ -3,6 +3,7 @@
 //! A connection is a task. It shakes hands, proves who it is and then either enrols one key or is a link until it ends.
 //! The server holds the table of links only to sample when each was last heard.
 
+mod crowd;
 mod enrol;
 mod handle;
 mod lanes;
@@ -33,6 +34,7 @@ use crate::{
     tls::{ALPN_ENROL, ALPN_LINK, Clock, SiteIdentity, TlsError, server_config},
     transport::transport,
 };
+use crowd::{Crowd, Place};
 use handle::Links;
 pub use handle::{LinkHandle, Replies};
 use lanes::Road;
@@ -56,6 +58,8 @@ pub struct ServerLimits {
     /// Connections that have not yet proved who they are, at once. From half of it on, clients have to show that their
     /// address is their own first (QUIC's Retry).
     pub handshakes: usize,
+    /// The same, from one address: a room behind one router gets a quarter of all places, not all of them.
+    pub handshakes_per_address: usize,
     /// Time for the handshake, and again for the first message.
     pub patience: Duration,
     /// Enrolments from one address a minute.
@@ -70,6 +74,7 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             handshakes: 256,
+            handshakes_per_address: 64,
             patience: Duration::from_secs(5),
             enrols_per_minute: 5,
             pending: 4096,
@@ -195,6 +200,7 @@ impl MeshServer {
             links: Links::default(),
             road: Road::default(),
             pending: Pending::new(limits.pending),
+            crowd: Arc::default(),
             quota: Mutex::new(Quota::new(limits.enrols_per_minute)),
             limits,
         });
@@ -222,6 +228,12 @@ impl MeshServer {
         let _late = timeout(GRACE, drained).await;
         let _unsent = timeout(GRACE, endpoint.wait_idle()).await;
     }
+}
+
+/// What somebody holds who has not yet proved who it is.
+struct Slot {
+    _free: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// The next connection, once there is a free handshake for it.
@@ -272,6 +284,7 @@ struct Desk<A> {
     links: Links,
     road: Road,
     pending: Pending,
+    crowd: Arc<Crowd>,
     quota: Mutex<Quota>,
     limits: ServerLimits,
 }
@@ -285,14 +298,28 @@ impl<A: MeshAuthority> Desk<A> {
         tasks: &mut JoinSet<()>,
     ) {
         let pressed = free.available_permits() < self.limits.handshakes / 2;
-        if pressed && incoming.may_retry() {
-            let _cannot = incoming.retry();
-            return;
+        let proven = incoming.remote_address_validated();
+        let (from, most) = (
+            incoming.remote_address().ip(),
+            self.limits.handshakes_per_address,
+        );
+        match self.crowd.enter(from, proven, most) {
+            Some(place) if proven || !pressed => {
+                let slot = Slot {
+                    _free: slot,
+                    _place: place,
+                };
+                tasks.spawn(Arc::clone(self).serve(incoming, slot));
+            }
+            _ if incoming.may_retry() => {
+                let _cannot = incoming.retry();
+            }
+            // Counted by QUIC, see `count_refused`; the client dials again in a while.
+            _ => incoming.refuse(),
         }
-        tasks.spawn(Arc::clone(self).serve(incoming, slot));
     }
 
-    async fn serve(self: Arc<Self>, incoming: Incoming, slot: OwnedSemaphorePermit) {
+    async fn serve(self: Arc<Self>, incoming: Incoming, slot: Slot) {
         let from = incoming.remote_address();
         let connection = match timeout(self.limits.patience, incoming).await {
             Err(_) => return self.refuse(from, Refused::TooSlow),

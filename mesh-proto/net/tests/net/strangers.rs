@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::support::{
-    Ca, Leaf, Running,
+    Ca, Leaf, NOW, Running, at,
     authority::{Court, Seen},
     endpoint, hello, raw,
 };
-use mesh_net::{CloseCode, LinkEnd, NodeKey, Refused};
+use mesh_net::{AgentEndpoint, CloseCode, LinkEnd, NodeKey, Refused};
 use mesh_proto::frame::{MAX_EARLY_FRAME_BYTES, MAX_FRAME_BYTES};
 use quinn::Connection;
 use serde_json::json;
@@ -179,4 +179,31 @@ async fn strangers_who_hold_every_handshake_only_delay_an_agent() {
     let first = seen!(record, Seen::Note(why) => why);
     assert_eq!(first, Refused::TooSlow, "one had to go before it got in");
     drop((link, silent));
+}
+
+#[tokio::test]
+async fn a_host_that_holds_all_its_handshakes_takes_none_of_anothers() {
+    let ca = Ca::new();
+    let (court, _record) = Court::new(&ca);
+    let limits = mesh_net::ServerLimits {
+        handshakes_per_address: 2,
+        ..Default::default()
+    };
+    let server = Running::start_with(&ca, &court, "127.0.0.1:0", limits);
+    let stranger = || raw::dial(server.addr, raw::client(ENROL, None, &Arc::default()));
+    // Two that have shown nothing; from then on QUIC's Retry asks for a proof of the address, and two have given it.
+    let silent = [
+        stranger().await,
+        stranger().await,
+        stranger().await,
+        stranger().await,
+    ];
+    let agent = ca.agent(&Leaf::agent(7));
+    let refused = endpoint().connect(server.addr, &agent, &hello()).await;
+    let refused = refused.expect_err("all places of this address are taken");
+    assert!(!refused.is_final(), "{refused}: it may dial again");
+    let elsewhere = AgentEndpoint::bind("127.0.0.2:0".parse().unwrap(), at(NOW)).unwrap();
+    let link = elsewhere.connect(server.addr, &agent, &hello()).await;
+    link.expect("another address has places of its own");
+    drop(silent);
 }
