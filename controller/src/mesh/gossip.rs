@@ -27,16 +27,17 @@ const SWAP_LATER_MS: u32 = 15_000;
 pub(super) struct Gossip {
     handle: GossipHandle,
     swaps: SwapDesk,
-    /// Whom agents announce themselves to first.
-    seed: Entry,
+    /// Whom agents announce themselves to first: this controller, at each of its addresses.
+    seeds: Vec<Entry>,
 }
 
 impl Gossip {
-    /// Starts the socket's task.
+    /// Starts the socket's task. Members remember the address `own`; at any of the `others` an agent is let in as well.
     pub(super) fn start(
         socket: GossipSocket,
         ca: &Ca,
-        addr: SocketAddr,
+        own: SocketAddr,
+        others: &[SocketAddr],
         tasks: &mut JoinSet<()>,
         stop: &CancellationToken,
     ) -> (Self, GossipEvents) {
@@ -45,20 +46,20 @@ impl Gossip {
             node: ca.node(),
             role: Role::Controller,
             generation: ca.generation(),
-            addr,
+            addr: own,
         };
         let (task, handle, events) = socket.start(&who);
         tasks.spawn(task.run(stop.clone()));
         let gossip = Self {
             swaps: SwapDesk::new(handle.clone()),
             handle,
-            seed: entry(&Identity::new(who.node, who.generation, addr, who.role)),
+            seeds: seeds(&who, others),
         };
         (gossip, events)
     }
 
     pub(super) fn seeds(&self) -> Vec<Entry> {
-        vec![self.seed.clone()]
+        self.seeds.clone()
     }
 
     pub(super) async fn swap(&self, swap: Swap, joining: bool) -> SwapAnswer {
@@ -81,6 +82,13 @@ impl Gossip {
     pub(super) async fn knock(&self, at: SocketAddr) {
         let _stopping = self.handle.knock(at).await;
     }
+}
+
+/// The same node at each address: an announcement is taken by whoever has the node's id.
+fn seeds(who: &GossipAs, others: &[SocketAddr]) -> Vec<Entry> {
+    let all = std::iter::once(&who.addr).chain(others.iter().filter(|at| **at != who.addr));
+    let identity = |at: &SocketAddr| Identity::new(who.node, who.generation, *at, who.role);
+    all.map(|at| entry(&identity(at))).collect()
 }
 
 fn entry(identity: &Identity) -> Entry {
@@ -168,5 +176,28 @@ impl Inner {
             .view()
             .member(&Self::machine_of(node))?
             .gossips_at()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_hear_of_every_address_of_a_controller_and_of_its_own_first() {
+        let at: Vec<SocketAddr> = ["10.0.0.1:4849", "10.0.1.1:4849", "10.0.2.1:4849"]
+            .map(|at| at.parse().expect("an address"))
+            .to_vec();
+        let who = GossipAs {
+            site: "home".to_owned(),
+            node: NodeId(7),
+            role: Role::Controller,
+            generation: 3,
+            addr: at[1],
+        };
+        let seeds = seeds(&who, &at);
+        let told: Vec<SocketAddr> = seeds.iter().map(|seed| seed.addr).collect();
+        assert_eq!(told, [at[1], at[0], at[2]]);
+        assert!(seeds.iter().all(|seed| seed.node == who.node));
     }
 }

@@ -129,11 +129,12 @@ impl Bound {
             expected.map(|m| (m.machine.node(), m.generation)),
         );
         let reachable = reachable_at(self.at);
-        let gossips_at = reachable_at(self.gossip_at).first().copied();
+        let gossips_at = reachable_at(self.gossip_at);
         let (gossip, events) = Gossip::start(
             self.gossip,
             &self.ca,
-            gossips_at.unwrap_or(self.gossip_at),
+            gossips_at.first().copied().unwrap_or(self.gossip_at),
+            &gossips_at,
             tasks,
             stop,
         );
