@@ -20,7 +20,8 @@ use crate::{
         activations::{ActivationDoc, DeactivateBody},
         boot_configs::{ActivateBody, AssetDoc, ConfigDoc, ConfigSummary, PreviewDoc, ProgramDoc},
         commands::Doing,
-        words::Kind,
+        machines::MachineDoc,
+        words::{Kind, MemberState},
     },
     state::Timestamp,
 };
@@ -149,6 +150,9 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             output,
         } => {
             let until = until.map(|u| u.from(session.now)).transpose()?;
+            if reboot {
+                ensure_reachable(&machines, session).await?;
+            }
             activate(session, &name, &machines, (kind, until), &output).await?;
             if reboot {
                 for machine in &machines {
@@ -189,6 +193,23 @@ async fn preview(
         ))
     };
     session.text(preview.answers.get(&answer).ok_or_else(missing)?)
+}
+
+/// Nothing is armed for machines that would then not restart: somebody else's power button would decide when it runs.
+async fn ensure_reachable(machines: &[String], session: &Session<'_>) -> Result<(), Failure> {
+    for machine in machines {
+        let path = format!("/machines/{}", encode(machine));
+        let known: MachineDoc = read(session.client.get(&path).await?)?;
+        let state = known.member.map(|member| member.state);
+        if state != Some(MemberState::Alive) {
+            let word = state.map_or("no member of the mesh", MemberState::word);
+            return Err(Failure::Local(format!(
+                "{} is {word} and cannot be told to reboot: nothing was armed; without --reboot it would be, for its next boot",
+                known.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 async fn activate(

@@ -1,10 +1,12 @@
 //! The real program as a process on loopback, asked by its own command line.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, UdpSocket},
+    os::unix::net::UnixStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -30,6 +32,27 @@ pub(crate) struct Controller {
     folder: tempfile::TempDir,
     child: Option<Child>,
     pub(crate) links: SocketAddr,
+}
+
+/// A command line that goes on until it is dropped.
+pub(crate) struct Following {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Following {
+    /// The next line it prints.
+    #[track_caller]
+    pub(crate) fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).unwrap()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
 }
 
 impl Controller {
@@ -108,6 +131,35 @@ impl Controller {
             .unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (done.status.success(), text(done.stdout), text(done.stderr))
+    }
+
+    /// A command line whose data comes for as long as it runs.
+    pub(crate) fn follow(&self, line: &[&str]) -> Following {
+        let mut child = Command::new(ENFORCER)
+            .arg("--api-socket")
+            .arg(self.path("api.sock"))
+            .args(line)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (tell, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            let told = output.lines().map_while(Result::ok);
+            told.for_each(|line| drop(tell.send(line)));
+        });
+        Following { child, lines }
+    }
+
+    /// The metrics, whole: boot HTTP shows only what is counted.
+    pub(crate) fn metrics(&self) -> String {
+        let mut stream = UnixStream::connect(self.path("api.sock")).unwrap();
+        let ask = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(ask.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        text
     }
 
     /// The data of a command that has to succeed.

@@ -266,3 +266,61 @@ async fn one_that_falls_silent_is_unreachable() {
     let silent = c.until(&["members", "list"], |v| v[0]["state"] == "unreachable");
     assert_eq!(silent[0]["why"], "silent for 6 s");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_followed_as_the_machine_speaks_and_into_its_next_boot() {
+    let (c, mut agent) = joined("H1").await;
+    let first = agent.connect().await.unwrap();
+    let name = agent.name().to_owned();
+    first.say("before anybody looked", &agent.boot_id, 0).await;
+    let log = c.follow(&["machines", "logs", &name, "-f"]);
+    assert_eq!(log.line(), "[    1.500] agent: before anybody looked");
+    first.say("while somebody looks", &agent.boot_id, 1).await;
+    assert_eq!(log.line(), "[    1.500] agent: while somebody looks");
+    agent.boot_id = "1c5e4a0d-2222-4222-8333-944444444444".to_owned();
+    let second = agent.connect().await.unwrap();
+    second.say("another boot", &agent.boot_id, 0).await;
+    assert_eq!(log.line(), "[    1.500] agent: another boot");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_members_links_and_refusals() {
+    let (c, agent) = joined("I1").await;
+    let served = agent.connect().await.unwrap();
+    let metrics = c.metrics();
+    for line in [
+        "enforcer_members{state=\"alive\"} 1",
+        "enforcer_links{role=\"agent\"} 1",
+        "enforcer_gossip_datagrams_total{fate=\"opened\"} 0",
+    ] {
+        assert!(metrics.contains(line), "no {line} in {metrics}");
+    }
+    c.told(&["machines", "revoke", agent.name()]);
+    served.ended().await;
+    assert!(agent.connect().await.is_err());
+    let metrics = c.metrics();
+    for line in [
+        "enforcer_members{state=\"down\"} 1",
+        "enforcer_links{role=\"agent\"} 0",
+        "enforcer_mesh_refusals_total{reason=\"not-admitted\"} 1",
+    ] {
+        assert!(metrics.contains(line), "no {line} in {metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_armed_for_a_machine_that_cannot_be_rebooted_now() {
+    let (c, agent) = joined("J1").await;
+    let name = agent.name();
+    let script = c.file("shell.ipxe", "shell\n");
+    let set = ["boot-configs", "set", "shell", "--ipxe", &script];
+    c.told(&[&set[..], &["--evidence", "callback"]].concat());
+    let activate = ["boot-configs", "activate", "shell", name, "--reboot"];
+    let (good, _, told) = c.ask(&activate);
+    assert!(!good && told.contains("nothing was armed"), "{told}");
+    let machine = c.json(&["machines", "show", name]);
+    assert!(machine["active"].is_null(), "{machine:#}");
+    let mut served = agent.connect().await.unwrap();
+    c.told(&activate);
+    assert_eq!(served.asked(order).await, Command::Reboot);
+}
