@@ -32,8 +32,8 @@ fn main() -> Result<()> {
     let wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
     let mut table = Table::new("Mesh of 100");
     if wanted("crowd") {
-        let theirs = measured("serf", Serf::new)?;
         let ours = measured("ours", Ours::new)?;
+        let theirs = measured("serf", Serf::new)?;
         figures::print(&mut table, &ours, &theirs);
     }
     if wanted("restart") {
@@ -50,5 +50,8 @@ fn measured<K: Kind>(name: &str, kind: impl FnOnce(&Bench) -> Result<K>) -> Resu
     let bench = Bench::new(name, false)?;
     crowd::prepare(&bench)?;
     let kind = kind(&bench)?;
-    Figures::of(&mut Crowd::new(&bench, kind))
+    let figures = Figures::of(&mut Crowd::new(&bench, kind))?;
+    // The other kind takes minutes.
+    eprintln!("{name}: {figures:?}");
+    Ok(figures)
 }

@@ -71,8 +71,7 @@ impl Kind for Ours {
     }
 
     fn met(&self, log: &str) -> usize {
-        // The controller is a member too, and must be met as well.
-        member::met(log).saturating_sub(1)
+        member::met(log)
     }
 
     fn joined(&mut self, number: u16) -> Result<String> {
