@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 tests/preflight.sh bench
 [ $# -gt 0 ] || set -- footprint dhcp tftp script files power_on mesh
 target=$(uname -m)-unknown-linux-gnu
-RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo build --quiet --release --target "$target" -p enforcer -p enforcer-agent
+RUSTFLAGS=$(tests/static-flags.sh) cargo build --quiet --release --target "$target" -p enforcer -p enforcer-agent
 ENFORCER_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/$target/release/enforcer")
 ENFORCER_AGENT_BIN=$(dirname "$ENFORCER_BIN")/enforcer-agent
 export ENFORCER_BIN ENFORCER_AGENT_BIN

@@ -13,5 +13,5 @@ if [ "$arch" != "$(uname -m)" ]; then
   command -v "$linker" >/dev/null || { echo "build-agent: $linker is missing: apt-get install gcc-$arch-linux-gnu" >&2; exit 1; }
   export "CARGO_TARGET_$(echo "$target" | tr 'a-z-' 'A-Z_')_LINKER=$linker"
 fi
-RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo build --quiet --release --package enforcer-agent --target "$target"
+RUSTFLAGS=$(tests/static-flags.sh "$arch") cargo build --quiet --release --package enforcer-agent --target "$target"
 echo "${CARGO_TARGET_DIR:-target}/$target/release/enforcer-agent"

@@ -1,0 +1,8 @@
+#!/bin/sh
+# Prints the RUSTFLAGS of a static program. usage: tests/static-flags.sh [x86_64|aarch64]
+set -eu
+flags="-C target-feature=+crt-static"
+# For x86-64 Rust links with its own lld, which can fold equal functions and pack relocations: the controller is 1 MB of
+# 14.5 smaller for it. Nothing here compares the addresses of functions.
+[ "${1:-$(uname -m)}" != x86_64 ] || flags="$flags -C link-arg=-Wl,--icf=all -C link-arg=-Wl,-z,pack-relative-relocs"
+echo "${RUSTFLAGS:-} $flags"
