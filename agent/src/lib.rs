@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod cmdline;
 pub mod daemon;
+pub mod deploy;
 pub mod dispatch;
 pub mod effects;
 pub mod facts;

@@ -4,6 +4,7 @@
 //! Nothing here reads a clock, a socket or a file.
 
 mod chunk;
+pub mod edit;
 mod hex;
 mod manifest;
 pub mod parcel;

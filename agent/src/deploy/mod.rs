@@ -1,0 +1,40 @@
+//! What an agent does to a disk: save it, empty it, write an image and the edits on top of it, read everything back.
+//!
+//! [`run`] is the way in. The course of a job is pure; what it is done with are traits: the machine ([`Host`]), its disk
+//! ([`Disk`]), who gave the job ([`Controller`]) and where chunks come from ([`ChunkSource`]). Everything blocks, on
+//! threads of its own. Nothing is remembered beside the disk: an interrupted job is begun anew, and the disk itself shows
+//! how far it came.
+
+mod block;
+mod capture;
+mod compare;
+mod controller;
+mod course;
+mod disk;
+mod ends;
+mod erase;
+mod fault;
+mod host;
+mod lanes;
+mod layout;
+mod mark;
+mod meter;
+mod own;
+mod parts;
+mod patience;
+mod run;
+mod sources;
+mod used;
+mod verify;
+mod write;
+
+pub use block::BlockDisk;
+pub use controller::{Controller, Trouble};
+pub use disk::{Disk, Geometry, Memory};
+pub use fault::Fault;
+pub use host::{Host, Part};
+pub use meter::Watcher;
+pub use patience::Patience;
+pub use run::{BUDGET_BYTES, Ended, Setup, run};
+pub use sources::{ChunkSource, Request, Take};
+pub use used::{Unused, file_system, parse_domain};
