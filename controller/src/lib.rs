@@ -15,6 +15,7 @@ pub mod leases;
 pub mod management_os;
 pub mod mesh;
 pub mod metrics;
+pub mod notify;
 pub mod serve;
 pub mod state;
 pub mod store;

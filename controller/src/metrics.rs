@@ -34,11 +34,13 @@ pub enum Counter {
     MeshRefusals,
     /// Commands that were settled, by outcome.
     Commands,
+    /// Attempts to notify somebody, by outcome.
+    Notifications,
 }
 
 impl Counter {
     /// Every counter, in the order of `/metrics`.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Dropped,
         Self::TftpTransfers,
         Self::ApiRequests,
@@ -48,6 +50,7 @@ impl Counter {
         Self::Enrolments,
         Self::MeshRefusals,
         Self::Commands,
+        Self::Notifications,
     ];
 
     /// Name, label and help line, as Prometheus shows them.
@@ -89,6 +92,11 @@ impl Counter {
                 "enforcer_commands_total",
                 "outcome",
                 "Commands that were settled.",
+            ),
+            Self::Notifications => (
+                "enforcer_notifications_total",
+                "outcome",
+                "Attempts to send a webhook or a mail.",
             ),
         }
     }

@@ -32,6 +32,8 @@ use crate::{
     http::{self, Api, local},
     mesh::MeshStartError,
     metrics::Metrics,
+    notify::{Courier, Notifier},
+    state::notify::Retry,
     store::{Redb, Store, StoreError, SystemClock},
 };
 
@@ -140,6 +142,14 @@ impl Controller {
             let known_as = mesh::known_as(&desk);
             bound.start(&store, Arc::clone(&metrics), known_as, &mut tasks, &stop)
         });
+        let courier = Courier::new(config.mail.clone());
+        let notifier = Notifier::new(
+            store.clone(),
+            courier,
+            Arc::clone(&metrics),
+            Retry::default(),
+        );
+        tasks.spawn(notifier.run(stop.clone()));
         let api = Api::new(
             store.clone(),
             assets,

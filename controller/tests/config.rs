@@ -115,3 +115,32 @@ fn a_file_that_is_missing_or_no_toml_is_a_sentence() {
             .contains("is not TOML")
     );
 }
+
+#[test]
+fn a_mail_server_is_read_with_its_usual_ports_and_needs_its_parts() {
+    let mail = |toml: &str| load(&format!("[mail]\n{toml}"), Flags::default());
+    let good = mail("server = \"m.example.org\"\nfrom = \"boot@example.org\"").unwrap();
+    assert_eq!(good.mail.unwrap().port, 587);
+    let tls = mail("server = \"m\"\nfrom = \"a@b\"\ntls = \"tls\"").unwrap();
+    assert_eq!(tls.mail.unwrap().port, 465);
+    for (toml, told) in [
+        ("server = \"m\"", "mail needs both `server` and `from`"),
+        ("server = \"m:x\"\nfrom = \"a@b\"", "'m:x' is no server"),
+        ("server = \"m\"\nfrom = \"a\"", "'a' is no mail address"),
+        (
+            "server = \"m\"\nfrom = \"a@b\"\nuser = \"u\"",
+            "need each other",
+        ),
+        (
+            "server = \"m\"\nfrom = \"a@b\"\ntls = \"ssl\"",
+            "'ssl' is none of",
+        ),
+        (
+            "server = \"m\"\nfrom = \"a@b\"\nport = 25",
+            "there is no such setting",
+        ),
+    ] {
+        let mistakes = mail(toml).unwrap_err();
+        assert!(mistakes.contains(told), "{told} in {mistakes}");
+    }
+}

@@ -19,10 +19,12 @@ mod machines;
 mod members;
 mod output;
 mod reservations;
+mod secret;
 mod span;
 mod sse;
 mod trust;
 mod upload;
+mod webhooks;
 
 use std::{
     io::{self, Write},
@@ -58,6 +60,8 @@ pub enum Command {
     Reservations(Noun<reservations::Verb>),
     /// Addresses lent to machines (DHCP server mode)
     Leases(Noun<leases::Verb>),
+    /// Who is told what happens: webhooks and mail
+    Webhooks(Noun<webhooks::Verb>),
     /// The controller's clock, by which certificates are issued
     Clock(Noun<clock::Verb>),
 }
@@ -121,6 +125,7 @@ async fn perform(
         Command::Files(noun) => files::run(noun.verb, &mut session).await,
         Command::Reservations(noun) => reservations::run(noun.verb, &mut session).await,
         Command::Leases(noun) => leases::run(noun.verb, &mut session).await,
+        Command::Webhooks(noun) => webhooks::run(noun.verb, &mut session).await,
         Command::Clock(noun) => clock::run(noun.verb, &mut session).await,
     }
 }

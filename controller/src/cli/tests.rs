@@ -263,6 +263,67 @@ async fn reservations_are_kept_and_leases_listed() {
 }
 
 #[tokio::test]
+async fn a_webhook_is_made_tested_and_its_dead_letters_are_replayed() {
+    let c = Controller::start();
+    let notifier = crate::notify::Notifier::new(
+        c.site.api.store.clone(),
+        crate::notify::Courier::new(None),
+        c.site.api.metrics.clone(),
+        crate::state::notify::Retry {
+            give_up: jiff::SignedDuration::ZERO,
+            ..Default::default()
+        },
+    );
+    tokio::spawn(notifier.run(c.stop.clone()));
+    // Nobody listens there: the port is free again.
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let url = format!("http://{free}/");
+    let secret = c
+        .run(&["webhooks", "create", "ci", "--url", &url])
+        .await
+        .unwrap();
+    assert!(secret.starts_with("whsec_"), "{secret}");
+    let failed = c
+        .run(&["webhooks", "test", "ci"])
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(failed.contains("cannot be reached"), "{failed}");
+    let dead = c
+        .run(&["webhooks", "deliveries", "ci", "--state", "dead"])
+        .await
+        .unwrap();
+    assert!(dead.contains("webhook.test"), "{dead}");
+    c.run(&["webhooks", "replay", "ci"]).await.unwrap();
+    let list = c.run(&["webhooks", "list"]).await.unwrap();
+    assert!(
+        list.contains(&url) && list.contains("deployment.online"),
+        "{list}"
+    );
+    let given = c.write("secret", &secret);
+    let same = [
+        "webhooks",
+        "create",
+        "other",
+        "--url",
+        &url,
+        "--secret-file",
+        &given,
+        "-o",
+        "json",
+    ];
+    assert!(c.run(&same).await.unwrap().contains(secret.trim()));
+    c.run(&["webhooks", "delete", "ci"]).await.unwrap();
+    assert_eq!(
+        refusal(c.run(&["webhooks", "show", "ci"]).await),
+        "webhook-not-found"
+    );
+}
+
+#[tokio::test]
 async fn failures_have_their_exit_codes() {
     let c = Controller::start();
     let code = |r: Result<String, Failure>| r.unwrap_err().exit_code();

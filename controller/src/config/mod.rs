@@ -4,6 +4,7 @@
 //! mistakes are reported at once.
 
 mod flags;
+mod mail;
 mod read;
 mod section;
 mod values;
@@ -18,9 +19,12 @@ use ipxe::LocalBoot;
 pub use section::Mistake;
 pub use values::local_boot;
 
-use crate::state::{
-    lease::Subnet,
-    policy::{Accept, Discovery},
+use crate::{
+    notify::MailSettings,
+    state::{
+        lease::Subnet,
+        policy::{Accept, Discovery},
+    },
 };
 
 /// How DHCP is served.
@@ -88,6 +92,8 @@ pub struct Config {
     pub idle_wait_s: Option<u32>,
     /// `management_os.flavour`: the one preferred when several are installed. Default `generic`.
     pub flavour: String,
+    /// `[mail]`: the server that notifications go through. Default none.
+    pub mail: Option<MailSettings>,
 }
 
 impl Default for Config {
@@ -114,6 +120,7 @@ impl Default for Config {
             management_cmdline: "console=ttyS0,115200 console=tty0".to_owned(),
             idle_wait_s: Some(600),
             flavour: "generic".to_owned(),
+            mail: None,
         }
     }
 }

@@ -35,10 +35,11 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
         &mut c.local_boot,
         top.take_text("local_boot", values::local_boot),
     );
-    let (dhcp, ipxe, os) = (
+    let (dhcp, ipxe, os, mail) = (
         top.take_table("dhcp"),
         top.take_table("ipxe"),
         top.take_table("management_os"),
+        top.take_table("mail"),
     );
     top.finish();
     read_dhcp(&mut c, dhcp, &mut mistakes);
@@ -50,6 +51,7 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
     set(&mut c.idle_wait_s, os.take_text("idle_wait", values::wait));
     set(&mut c.flavour, os.take("flavour"));
     os.finish();
+    c.mail = super::mail::read(mail, &mut mistakes);
     (c, mistakes)
 }
 

@@ -8,7 +8,7 @@ use super::{DhcpRole, Rechain};
 use crate::state::policy::{Accept, Discovery};
 
 /// Reads one of a few words.
-fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
     let known = || words.iter().map(|(w, _)| *w).collect::<Vec<_>>().join(", ");
     let found = words
         .iter()
@@ -82,6 +82,18 @@ pub(super) fn site(text: &str) -> Result<String, String> {
 pub(super) fn address(text: &str) -> Result<Ipv4Addr, String> {
     text.parse()
         .map_err(|_| format!("'{text}' is no IPv4 address; write it like 10.0.0.1"))
+}
+
+/// `host` or `host:port`.
+pub(super) fn with_port(text: &str, usual: u16) -> Result<(String, u16), String> {
+    let wrong = || format!("'{text}' is no server; write it like mail.example.org:587");
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
+        None => (text, usual),
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let good = !host.is_empty() && host.chars().all(plain);
+    good.then(|| (host.to_owned(), port)).ok_or_else(wrong)
 }
 
 /// `10.0.0.0/24`.

@@ -122,6 +122,12 @@ codes! {
     JoinTokenNotFound = "join-token-not-found", NOT_FOUND, "No such join token";
     /// Too many join tokens are good.
     JoinTokensFull = "join-tokens-full", CONFLICT, "Too many join tokens";
+    /// No webhook of this name.
+    WebhookNotFound = "webhook-not-found", NOT_FOUND, "No such webhook";
+    /// Too many webhooks.
+    WebhooksFull = "webhooks-full", CONFLICT, "Too many webhooks";
+    /// No delivery of this number.
+    DeliveryNotFound = "delivery-not-found", NOT_FOUND, "No such delivery";
     /// The store did not commit.
     StoreUnavailable = "store-unavailable", SERVICE_UNAVAILABLE, "The store cannot write";
     /// A fault of ours.

@@ -11,7 +11,7 @@ use super::{
     Api,
     api::{
         activations, boot_configs, clock, commands, events, explain, facts, files, join_tokens,
-        leases, logs, machines, members, meta, reservations, trust,
+        leases, logs, machines, members, meta, reservations, trust, webhooks,
     },
     auth::{
         Access::{self, Anyone, Least},
@@ -116,6 +116,15 @@ fn v1() -> Routes {
         .at(Least(Viewer), routes!(events::list))
         .at(Least(Viewer), routes!(events::stream))
         .at(Least(Viewer), routes!(explain::explain))
+        // URLs of receivers often hold a key.
+        .at(Least(Operator), routes!(webhooks::list))
+        // What happens here leaves the house.
+        .at(Least(Admin), routes!(webhooks::create))
+        .at(Least(Operator), routes!(webhooks::show))
+        .at(Least(Admin), routes!(webhooks::delete))
+        .at(Least(Operator), routes!(webhooks::test))
+        .at(Least(Operator), routes!(webhooks::deliveries))
+        .at(Least(Operator), routes!(webhooks::replay))
         // A wrong clock that is confirmed makes certificates that no host takes.
         .at(Least(Admin), routes!(clock::confirm))
 }

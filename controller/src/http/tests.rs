@@ -2,6 +2,7 @@
 
 mod resources;
 mod streams;
+mod webhooks;
 
 use axum::{
     body::Body,

@@ -13,6 +13,7 @@ pub mod lease;
 pub mod machine;
 pub mod matching;
 pub mod member;
+pub mod notify;
 pub mod ops;
 pub mod policy;
 pub mod record;

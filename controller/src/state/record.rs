@@ -13,6 +13,7 @@ use super::{
     lease::{Declined, LeaseRecord, Reservation},
     machine::{Machine, MachineId},
     member::Member,
+    notify::{Delivery, DeliveryId, HookName, Webhook},
     trust::{
         Digest,
         key::{EnrolledKey, Serial},
@@ -56,6 +57,10 @@ pub enum Record {
     Ring(Arc<KeyRing>),
     /// The newest issuing time; there is one.
     Stamp(Stamp),
+    /// A webhook or mail subscription, by name.
+    Webhook(Arc<Webhook>),
+    /// A notification on its way, by number.
+    Delivery(Arc<Delivery>),
 }
 
 /// The key of a stored value.
@@ -91,6 +96,10 @@ pub enum Key {
     Ring,
     /// See [`Record::Stamp`].
     Stamp,
+    /// See [`Record::Webhook`].
+    Webhook(HookName),
+    /// See [`Record::Delivery`].
+    Delivery(DeliveryId),
 }
 
 /// One write of a transaction.
@@ -122,6 +131,8 @@ impl Record {
             Self::Command(c) => Key::Command(c.id),
             Self::Ring(_) => Key::Ring,
             Self::Stamp(_) => Key::Stamp,
+            Self::Webhook(w) => Key::Webhook(w.name.clone()),
+            Self::Delivery(d) => Key::Delivery(d.id),
         }
     }
 }
@@ -163,4 +174,6 @@ put!(
     CommandRecord => Command,
     KeyRing => Ring,
     Stamp => Stamp,
+    Webhook => Webhook,
+    Delivery => Delivery,
 );

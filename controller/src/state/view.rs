@@ -4,6 +4,7 @@
 //! the entries that changed.
 
 mod mesh;
+mod notify;
 
 use std::{net::Ipv4Addr, sync::Arc};
 
@@ -43,6 +44,7 @@ pub struct View {
     declined: OrdMap<Ipv4Addr, Declined>,
     events: OrdMap<u64, Arc<Event>>,
     mesh: mesh::MeshView,
+    notify: notify::NotifyView,
 }
 
 impl View {
@@ -253,6 +255,8 @@ impl View {
             | Record::Command(_)
             | Record::Ring(_)
             | Record::Stamp(_) => self.insert_mesh(record),
+            Record::Webhook(w) => self.insert_webhook(w),
+            Record::Delivery(d) => self.insert_delivery(d),
         }
     }
 
@@ -288,6 +292,8 @@ impl View {
             | Key::Command(_)
             | Key::Ring
             | Key::Stamp => self.forget_mesh(key),
+            Key::Webhook(name) => self.forget_webhook(name),
+            Key::Delivery(id) => self.forget_delivery(*id),
         }
     }
 

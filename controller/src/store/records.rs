@@ -1,4 +1,4 @@
-//! One record of each of the mesh's tables, for the store's own tests.
+//! One record of each of the tables of mesh and notifications, for the store's own tests.
 
 use mesh_proto::{
     facts::{Cpu, FACTS_VERSION, FirmwareMode, HardwareFacts, Memory, Smbios},
@@ -13,9 +13,11 @@ use mesh_proto::{
 use crate::state::{
     Record, Timestamp,
     command::{CommandId, CommandRecord, CommandStage},
+    event::{Draft, Event},
     facts::FactsRecord,
     machine::MachineId,
     member::{Member, MemberState},
+    notify::{Delivery, DeliveryId, DeliveryStage, Target, Webhook},
     trust::{
         Digest,
         key::{EnrolledKey, KeyState, ProvedBy, Serial},
@@ -130,7 +132,61 @@ pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
         text: Some("on its way".to_owned()),
         settled: None,
     };
-    let ring = KeyRing {
+    let stamp = Stamp {
+        newest: now,
+        unconfirmed: Some(now),
+    };
+    let [webhook, delivery] = notifications(machine, now);
+    vec![
+        webhook,
+        delivery,
+        Record::EnrolledKey(key(machine, 7, "boot", now).into()),
+        Record::Pending(pending.into()),
+        Record::Token(token.into()),
+        Record::Facts(read.into()),
+        Record::Member(member(machine, 3, now).into()),
+        Record::Command(command.into()),
+        Record::Ring(ring(now).into()),
+        Record::Stamp(stamp),
+    ]
+}
+
+fn notifications(machine: &MachineId, now: Timestamp) -> [Record; 2] {
+    let webhook = Webhook {
+        name: "ci".parse().unwrap(),
+        target: Target::Http {
+            url: "http://10.0.0.9/".parse().unwrap(),
+            secret: Secret::new("whsec_"),
+        },
+        kinds: vec!["deployment.*".parse().unwrap()],
+        machine: Some(machine.clone()),
+        by: "ann".to_owned(),
+        created: now,
+        looked: 7,
+        lost: 1,
+    };
+    let delivery = Delivery {
+        id: DeliveryId(300),
+        hook: webhook.name.clone(),
+        event: Event {
+            seq: 7,
+            at: now,
+            draft: Draft::new("deployment.online", "web1 is online").field("deployment", "3"),
+        },
+        machine_name: Some("web1".to_owned()),
+        stage: DeliveryStage::Waiting { next: now },
+        attempts: 2,
+        since: now,
+        last: Some("it answered 500".to_owned()),
+    };
+    [
+        Record::Webhook(webhook.into()),
+        Record::Delivery(delivery.into()),
+    ]
+}
+
+fn ring(now: Timestamp) -> KeyRing {
+    KeyRing {
         current: 1,
         keys: vec![GroupKey {
             epoch: 1,
@@ -139,19 +195,5 @@ pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
             retired: Some(now),
         }],
         wanted: Some("a test".to_owned()),
-    };
-    let stamp = Stamp {
-        newest: now,
-        unconfirmed: Some(now),
-    };
-    vec![
-        Record::EnrolledKey(key(machine, 7, "boot", now).into()),
-        Record::Pending(pending.into()),
-        Record::Token(token.into()),
-        Record::Facts(read.into()),
-        Record::Member(member(machine, 3, now).into()),
-        Record::Command(command.into()),
-        Record::Ring(ring.into()),
-        Record::Stamp(stamp),
-    ]
+    }
 }

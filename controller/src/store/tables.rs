@@ -30,11 +30,13 @@ pub enum Table {
     Commands,
     Ring,
     Stamp,
+    Webhooks,
+    Deliveries,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Machines,
         Self::Configs,
         Self::Activations,
@@ -50,6 +52,8 @@ impl Table {
         Self::Commands,
         Self::Ring,
         Self::Stamp,
+        Self::Webhooks,
+        Self::Deliveries,
     ];
 
     /// Its name in the database.
@@ -71,6 +75,8 @@ impl Table {
             Self::Commands => "commands",
             Self::Ring => "ring",
             Self::Stamp => "stamp",
+            Self::Webhooks => "webhooks",
+            Self::Deliveries => "deliveries",
         }
     }
 }
@@ -97,6 +103,8 @@ pub(crate) fn place_of(key: &Key) -> (Table, Vec<u8>) {
         Key::Command(id) => (Table::Commands, id.0.to_be_bytes().into()),
         Key::Ring => (Table::Ring, ONLY_ROW.into()),
         Key::Stamp => (Table::Stamp, ONLY_ROW.into()),
+        Key::Webhook(name) => (Table::Webhooks, name.as_str().into()),
+        Key::Delivery(id) => (Table::Deliveries, id.0.to_be_bytes().into()),
     }
 }
 
@@ -130,6 +138,8 @@ fn to_json(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
         Record::Command(c) => json(c),
         Record::Ring(r) => json(r),
         Record::Stamp(s) => json(s),
+        Record::Webhook(w) => json(w),
+        Record::Delivery(d) => json(d),
     }
 }
 
@@ -157,6 +167,8 @@ pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, S
         Table::Commands => json(value).map(Record::Command),
         Table::Ring => json(value).map(Record::Ring),
         Table::Stamp => serde_json::from_slice(value).map(Record::Stamp),
+        Table::Webhooks => json(value).map(Record::Webhook),
+        Table::Deliveries => json(value).map(Record::Delivery),
     }
     .map_err(|e| format!("a row of table {}: {e}", table.name()))?;
     if place_of(&record.key()) == (table, key.to_vec()) {

@@ -19,6 +19,7 @@ mod page;
 pub(super) mod refusals;
 pub mod reservations;
 pub mod trust;
+pub mod webhooks;
 pub mod words;
 
 use page::PageQuery;

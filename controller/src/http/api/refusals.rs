@@ -5,7 +5,7 @@ use crate::{
     http::error::{Code, Problem},
     state::ops::{
         AcceptError, ActivateError, CommandError, ConfigError, MachineError, ReservationError,
-        TokenError,
+        TokenError, WebhookError,
     },
     store::StoreError,
 };
@@ -93,6 +93,20 @@ impl From<TokenError> for Problem {
             TokenError::NotFound(_) => Code::JoinTokenNotFound,
             TokenError::Life => Code::BadValue,
             TokenError::Full => Code::JoinTokensFull,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<WebhookError> for Problem {
+    fn from(error: WebhookError) -> Self {
+        let code = match error {
+            WebhookError::Machine(error) => return error.into(),
+            WebhookError::NotFound(_) => Code::WebhookNotFound,
+            WebhookError::Taken(_) => Code::NameTaken,
+            WebhookError::Full => Code::WebhooksFull,
+            WebhookError::Kinds => Code::BadValue,
+            WebhookError::NoDelivery(..) => Code::DeliveryNotFound,
         };
         Self::new(code, error.to_string())
     }

@@ -15,6 +15,7 @@ mod pending;
 mod reservations;
 mod ring;
 mod tokens;
+mod webhooks;
 
 pub use acceptance::{
     AcceptError, AcceptMachine, Accepted, Keep, RefuseMachine, Refused, ResolveDispute,
@@ -35,6 +36,10 @@ pub use pending::Withdraw;
 pub use reservations::{DeleteReservation, ReservationError, SetReservation};
 pub use ring::{DropRetired, RotateRing, UseRing};
 pub use tokens::{CreateToken, MAX_TOKEN_LIFE, RevokeToken, TokenError};
+pub use webhooks::{
+    CreateWebhook, DeleteWebhook, QueueDeliveries, Replay, SettleDelivery, TestWebhook,
+    WebhookError, Word, anything_to_queue,
+};
 
 #[cfg(test)]
 mod tests;

@@ -241,7 +241,9 @@ impl View {
             | Record::Lease(_)
             | Record::Reservation(_)
             | Record::Declined(_)
-            | Record::Event(_) => {}
+            | Record::Event(_)
+            | Record::Webhook(_)
+            | Record::Delivery(_) => {}
         }
     }
 
@@ -282,7 +284,9 @@ impl View {
             | Key::Lease(_)
             | Key::Reservation(_)
             | Key::Declined(_)
-            | Key::Event(_) => {}
+            | Key::Event(_)
+            | Key::Webhook(_)
+            | Key::Delivery(_) => {}
         }
     }
 

@@ -7,6 +7,7 @@ mod members;
 mod persons;
 mod rings;
 mod tokens;
+mod webhooks;
 
 use std::net::{IpAddr, SocketAddr};
 
