@@ -13,7 +13,7 @@ export CARGO_TERM_PROGRESS_WHEN=never
 # Arguments for `cargo test` that pick the integration tests of the given files. All calls say --workspace and pick targets,
 # not packages: another choice of packages means other features, and everything would be built twice.
 picked() { for file in "$@"; do file=${file%/main.rs}; echo --test "$(basename "$file" .rs)"; done; }
-inner_tests() { picked {ipxe,ipxe/net,mesh-proto,mesh-proto/net,controller,agent,fuzz/bodies}/tests/{*.rs,*/main.rs}; }
+inner_tests() { picked {image,image/store,ipxe,ipxe/net,mesh-proto,mesh-proto/net,controller,agent,fuzz/bodies}/tests/{*.rs,*/main.rs}; }
 stories() { picked tests/tests/{*.rs,*/main.rs}; }
 
 format() { cargo fmt --all --check && cargo fmt --check --manifest-path fuzz/Cargo.toml; }
