@@ -1,17 +1,20 @@
-//! Who is who: a person compares the code on the screen, and another machine with this one's address gets nothing while it lives.
-
-use std::net::Ipv4Addr;
+//! Who is who on real firmware: a person compares the code on the screen, one machine is one record however often it boots, and another
+//! machine with its card's address gets nothing while it lives.
 
 use anyhow::{Context, Result, ensure};
 use enforcer_tests::{
     fixture::Flavour,
-    lab::{AgentPlan, Firmware, Space, peers::ForeignDhcp, re, story},
+    lab::{Firmware, Machine, MachinePlan, Segment, peers::Relay, re, story},
 };
 
-use crate::site::{DISCOVER, READY_LIMIT, Site};
+use crate::site::{DISCOVER, PATIENCE, READY_LIMIT, Site};
 
-/// Only a failing story waits longer for a refusal, in seconds.
-const PATIENCE_S: &str = "20";
+/// Two wires: bridges would not know where an address is that two machines on one wire have.
+const TWO_WIRES: &str = "[dhcp]\nmode = \"server\"
+[[dhcp.subnet]]\nnetwork = \"10.77.0.0/24\"\npool = \"10.77.0.150-10.77.0.199\"
+[[dhcp.subnet]]\nnetwork = \"10.78.0.0/24\"\npool = \"10.78.0.150-10.78.0.199\"\nrouters = [\"10.78.0.1\"]\n";
+/// How often the machine boots the management OS.
+const BOOTS: usize = 3;
 
 /// A wrong code changes nothing, the right one proves the key.
 fn accept_by_code(site: &Site, mac: &str, code: &str) -> Result<()> {
@@ -27,52 +30,74 @@ fn accept_by_code(site: &Site, mac: &str, code: &str) -> Result<()> {
     level("t2")
 }
 
-/// Another machine with this one's card's address asks for a key; what it is told.
-fn forger(space: &Space, mac: &str) -> Result<String> {
-    let address = Ipv4Addr::new(10, 77, 0, 66);
-    let host = space.home().host("forger", address)?;
-    let plan = AgentPlan::new(host.clone(), address, space.folder().path(), 66)?;
-    plan.board.forge(mac)?;
-    let agent = plan.command("join")?;
-    let mut join = host.command("timeout");
-    // The same words, bounded: an agent that waits for a person would wait for ever.
-    join.arg(PATIENCE_S)
-        .arg(agent.get_program())
-        .args(agent.get_args());
-    join.args(["--controller", &Space::CONTROLLER.to_string()]);
-    let said = join.output()?;
-    ensure!(!said.status.success(), "a forger joined");
-    let text = [said.stdout, said.stderr].concat();
-    Ok(String::from_utf8_lossy(&text).into_owned())
+/// One record, an alive member, nothing to decide for a person.
+fn is_one(site: &Site, mac: &str) -> Result<()> {
+    site.wait_alive(mac)?;
+    let records = site.records(mac)?;
+    ensure!(records.len() == 1, "one record, not {records:#?}");
+    let all = site.json(&["machines", "list"])?;
+    ensure!(all.as_array().is_some_and(|all| all.len() == 1), "{all:#}");
+    let known = site.machine(mac)?;
+    ensure!(known["disputed"].is_null(), "disputed: {known:#}");
+    Ok(())
+}
+
+/// It is looked at again, as often as it takes: each boot has a key of its own.
+fn boots_again(site: &Site, machine: &mut Machine) -> Result<()> {
+    let mac = machine.mac();
+    let generation = |site: &Site| -> Result<u64> {
+        let member = site.json(&["members", "show", &mac])?;
+        let generation = member["generation"].as_u64();
+        generation.context("a member has a generation")
+    };
+    for boot in 2..=BOOTS {
+        let before = generation(site)?;
+        site.enforcer(&["machines", "inspect", &mac])?;
+        machine.serial()?.from_here();
+        machine.reset()?;
+        machine
+            .serial()?
+            .expect(re("ENFORCER MEMBER"), READY_LIMIT)?;
+        is_one(site, &mac).with_context(|| format!("boot {boot}"))?;
+        ensure!(generation(site)? > before, "boot {boot} is another life");
+    }
+    Ok(())
+}
+
+/// Another machine (other board, other disk) with this one's card's address boots in its stead, behind a router.
+fn forger(site: &Site, far: &Segment, mac: &str) -> Result<Machine> {
+    site.enforcer(&["machines", "inspect", mac])?;
+    let plan = MachinePlan::new(far.clone(), 66).firmware(Firmware::Bios);
+    let mut forger = plan.mac(mac).power_on()?;
+    forger.serial()?.forbid(re("ENFORCER MEMBER"));
+    forger.serial()?.expect(re("ENFORCER READY"), READY_LIMIT)?;
+    Ok(forger)
 }
 
 #[test]
-fn the_code_on_the_screen_is_the_controllers_and_a_forger_of_the_address_is_refused() -> Result<()>
-{
+fn three_boots_are_one_machine_and_another_with_its_address_is_refused() -> Result<()> {
     story("identity", |space| {
-        let _foreign = ForeignDhcp::start(space)?;
-        let site = Site::open(space, DISCOVER, Flavour::Virtio)?;
+        let far = space.far_segment()?;
+        let site = Site::open(space, &format!("{DISCOVER}{TWO_WIRES}"), Flavour::Virtio)?;
+        let _relay = Relay::start(&far)?;
         let mut first = space.machine(1).firmware(Firmware::Bios).power_on()?;
         let mac = first.mac();
         first.serial()?.expect(re("ENFORCER READY"), READY_LIMIT)?;
         let shown = first.expect(re(r"ENFORCER CODE (\d{4}-\d{4})"))?;
         let code = shown.groups.first().cloned().context("a code")?;
-        site.wait_alive(&mac)?;
+        is_one(&site, &mac)?;
         let known = site.machine(&mac)?;
         ensure!(known["code"] == *code, "the screen says {code}: {known:#}");
-        ensure!(known["disputed"].is_null(), "disputed: {known:#}");
         accept_by_code(&site, &mac, &code)?;
+        boots_again(&site, &mut first)?;
 
-        let told = forger(space, &mac)?;
-        ensure!(told.contains("refused"), "the forger is told: {told}");
+        let mut forger = forger(&site, &far, &mac)?;
         site.wait_event(&mac, "machine.disputed")?;
+        forger.serial()?.expect(re("refused"), PATIENCE)?;
         let known = site.machine(&mac)?;
         ensure!(known["disputed"].is_string(), "{known:#}");
-        ensure!(
-            site.records(&mac)?.len() == 1,
-            "one record: {:#?}",
-            site.records(&mac)?
-        );
+        let records = site.records(&mac)?;
+        ensure!(records.len() == 1, "one record, not {records:#?}");
         ensure!(
             site.member(&mac)?.as_deref() == Some("alive"),
             "the first keeps its link"
