@@ -103,13 +103,17 @@ pub fn script_of(decision: &Decision, view: &View, mac: MacAddr, base: &str) -> 
     )
 }
 
-/// The plan with the boot's secret in it, where there is one. It is kept apart until here so that no log can show it.
+/// The plan with the boot's secret in it, where there is one. It is kept apart until here so that no log can show it, and
+/// `quiet` keeps the kernel from printing its command line on every console; a person's own `loglevel=` comes later and wins.
 fn with_secret(decision: &Decision) -> BootPlan {
     match (&decision.plan, &decision.secret) {
         (BootPlan::Management(kernel), Some(secret)) => {
             let mut kernel = kernel.clone();
-            kernel.cmdline.push_str(" enforcer.secret=");
-            kernel.cmdline.push_str(secret.expose());
+            kernel.cmdline = format!(
+                "quiet {} enforcer.secret={}",
+                kernel.cmdline,
+                secret.expose()
+            );
             BootPlan::Management(kernel)
         }
         (plan, _) => plan.clone(),

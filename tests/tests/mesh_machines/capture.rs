@@ -32,18 +32,65 @@ fn holds(capture: &[u8], bytes: &[u8]) -> bool {
     false
 }
 
-/// The lines of a private key in PEM, as text and as bytes.
-fn key_lines(name: &str, text: &str) -> Secrets {
+/// The lines of a private key in PEM, which may be a string in JSON.
+fn pem_lines(text: &str) -> Vec<&str> {
     let Some((_, rest)) = text.split_once("PRIVATE KEY-----") else {
         return Vec::new();
     };
-    let lines = rest
-        .split(['\n', '\\'])
-        .map(|line| line.trim_start_matches('n'));
-    let lines = lines.skip(1).take_while(|line| !line.starts_with("-----"));
+    let rest = rest.split("-----").next().unwrap_or_default();
+    let rest = rest.split("\\n").flat_map(str::lines);
+    rest.filter(|line| !line.is_empty()).collect()
+}
+
+/// The same, each with a name.
+fn key_lines(name: &str, text: &str) -> Secrets {
     // The first line of a PKCS#8 key is its algorithm, the same in all.
-    let lines = lines.skip(1).filter(|line| line.len() > 16);
+    let lines = pem_lines(text).into_iter().skip(1);
+    let lines = lines.filter(|line| line.len() > 16);
     lines.map(|line| (name.to_owned(), line.into())).collect()
+}
+
+/// The bytes of base64 (RFC 4648 §4).
+fn base64(text: &str) -> Vec<u8> {
+    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let sextets: Vec<usize> = text.chars().filter_map(|c| ALPHABET.find(c)).collect();
+    let bytes = sextets.chunks(4).flat_map(|four| {
+        let bits = four.iter().fold(0, |bits, six| bits << 6 | six) << (6 * (4 - four.len()));
+        let bytes = [bits >> 16, bits >> 8, bits].map(|byte| byte as u8);
+        bytes.into_iter().take(four.len().saturating_sub(1))
+    });
+    bytes.collect()
+}
+
+/// The private number of a P-256 key in PEM, as it would be in memory: PKCS#8 holds it as an octet string of 32 bytes (RFC 5915).
+fn private_number(name: &str, text: &str) -> Secrets {
+    const OCTETS_32: [u8; 2] = [4, 32];
+    let der = base64(&pem_lines(text).concat());
+    let at = der.windows(2).position(|two| two == OCTETS_32);
+    let number = at.and_then(|at| der.get(at + 2..at + 34));
+    number
+        .map(|number| (format!("{name}, the number itself"), number.to_owned()))
+        .into_iter()
+        .collect()
+}
+
+/// The group keys of the gossip, of every rotation, as text and as the bytes that seal: the controller's database has them in JSON.
+fn ring_keys(database: &[u8]) -> Secrets {
+    let text = String::from_utf8_lossy(database);
+    let keys = text.split("\"epoch\":").skip(1).filter_map(|rest| {
+        let (_, key) = rest.split_once("\"key\":\"")?;
+        let key = key.get(..64)?;
+        key.bytes().all(|b| b.is_ascii_hexdigit()).then_some(key)
+    });
+    let both = |key: &str| {
+        let bytes = (0..64).step_by(2);
+        let bytes = bytes.filter_map(|at| u8::from_str_radix(&key[at..at + 2], 16).ok());
+        [
+            ("a gossip key as text".to_owned(), key.into()),
+            ("a gossip key".to_owned(), bytes.collect()),
+        ]
+    };
+    keys.flat_map(both).collect()
 }
 
 /// Private keys and ring keys below a folder, whatever their files are called.
@@ -54,7 +101,9 @@ fn keys_below(folder: &Path) -> Result<Secrets> {
         if path.is_dir() {
             found.extend(keys_below(&path)?);
         } else if let Ok(text) = fs::read_to_string(&path) {
-            found.extend(key_lines(&path.display().to_string(), &text));
+            let name = path.display().to_string();
+            found.extend(key_lines(&name, &text));
+            found.extend(private_number(&name, &text));
         }
     }
     Ok(found)
@@ -110,6 +159,12 @@ fn a_listener_on_the_wire_has_no_secret_that_still_opens_anything() -> Result<()
             "the machine keeps its link"
         );
 
+        let console = machine.serial()?.text().to_owned();
+        ensure!(
+            !console.contains(&stolen),
+            "the boot's secret is on the console"
+        );
+
         site.enforcer(&["machines", "accept", &mac])?;
         let skip = machine.events().len();
         site.enforcer(&["machines", "reboot", &mac])?;
@@ -121,10 +176,14 @@ fn a_listener_on_the_wire_has_no_secret_that_still_opens_anything() -> Result<()
         let heard = fs::read(capture.stop())?;
         let mut secrets = keys_below(&site.controller.state().join("ca"))?;
         secrets.extend(keys_below(&agent.folder.join("state"))?);
+        let numbers = |(name, _): &&(String, Vec<u8>)| name.ends_with("itself");
         ensure!(
-            secrets.len() >= 2,
+            secrets.iter().filter(numbers).count() >= 2,
             "the CA's and the agent's key: {secrets:?}"
         );
+        let ring = ring_keys(&fs::read(site.controller.state().join("enforcer.redb"))?);
+        ensure!(!ring.is_empty(), "the database holds no gossip key");
+        secrets.extend(ring);
         secrets.push(("the join token".to_owned(), token.clone().into()));
         let middle = token.split('-').nth(2).context("a token's secret")?;
         secrets.push(("the join token's secret".to_owned(), middle.into()));
