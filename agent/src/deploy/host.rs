@@ -46,7 +46,7 @@ pub trait Host: Send + Sync {
     ///
     /// # Errors
     /// What the firmware did not take, for people.
-    fn boot_order(&self, esp: &Part) -> Result<bool, String>;
+    fn boot_order(&self, esp: &Part, sector_size: u32) -> Result<bool, String>;
 
     /// A word for the log.
     fn say(&self, text: &str);

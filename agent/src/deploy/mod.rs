@@ -6,6 +6,7 @@
 //! how far it came.
 
 mod block;
+mod boot_order;
 mod capture;
 mod compare;
 mod controller;
@@ -17,6 +18,8 @@ mod fault;
 mod host;
 mod lanes;
 mod layout;
+mod link;
+mod machine;
 mod mark;
 mod meter;
 mod own;
@@ -33,6 +36,8 @@ pub use controller::{Controller, Trouble};
 pub use disk::{Disk, Geometry, Memory};
 pub use fault::Fault;
 pub use host::{Host, Part};
+pub use link::LinkDesk;
+pub use machine::ThisMachine;
 pub use meter::Watcher;
 pub use patience::Patience;
 pub use run::{BUDGET_BYTES, Ended, Setup, run};

@@ -396,7 +396,11 @@ impl<'a> Work<'a> {
             .into_iter()
             .find(|part| part.is_esp);
         let Some(esp) = esp else { return Ok(()) };
-        match self.setup.host.boot_order(&esp) {
+        match self
+            .setup
+            .host
+            .boot_order(&esp, self.disk.geometry().sector_size)
+        {
             Ok(true) => self.edits.push(Edit::BootOrder),
             Ok(false) => {}
             Err(why) => self

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::console::Consoles;
+use super::jobs;
 use super::lease::Lease;
 use super::screen::{self, Machine as Shown};
 use crate::cmdline::{BootWords, Idle};
@@ -61,13 +62,18 @@ pub(super) async fn stay(
             return alone(words.idle, journal).await;
         }
     };
-    let (view, active) = (agent.view(), agent.active());
+    let (view, active, line) = (agent.view(), agent.active(), agent.jobs());
     let stop = CancellationToken::new();
     let life = agent.run(stop.clone());
     tokio::pin!(life);
     tokio::select! {
         ending = &mut life => after(ending, words.idle, journal).await,
         () = show(view, &shown, consoles) => Power::Restart,
+        power = jobs::work(line, consoles, journal) => {
+            stop.cancel();
+            life.await;
+            power
+        }
         () = idle(words.idle, active) => {
             journal.say("nothing to do in all this time: giving the machine back to its disk");
             stop.cancel();

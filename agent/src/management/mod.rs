@@ -4,6 +4,7 @@
 //! below [`RUN`].
 
 mod console;
+mod jobs;
 mod lease;
 mod member;
 mod screen;

@@ -15,6 +15,7 @@ use super::cure::{LinkCure, after_dial};
 use super::enrol::{Enrolment, until_certified};
 use super::gossip::{Gossip, GossipChoice, MemberWatch};
 use super::identity::{Identity, Memory};
+use super::line::JobLine;
 use super::orders::{Power, blink};
 use super::session::{SessionEnd, serve};
 use super::shared::Shared;
@@ -101,6 +102,7 @@ impl<E: Effects> Agent<E> {
             .collect();
         controllers.extend(setup.controllers);
         let from = local_address(setup.bind, &controllers);
+        let active = watch::Sender::new(Instant::now());
         Ok(Self {
             endpoint: AgentEndpoint::bind(from, setup.clock)?,
             shared: Arc::new(Shared {
@@ -116,7 +118,8 @@ impl<E: Effects> Agent<E> {
                 memory: setup.memory,
                 gossip: Gossip::bind(setup.gossip, from.ip(), setup.watch)?,
                 view: watch::Sender::default(),
-                active: watch::Sender::new(Instant::now()),
+                jobs: JobLine::new(active.clone()),
+                active,
                 identify: watch::Sender::new(None),
                 facts: Mutex::new(Arc::new(setup.facts)),
             }),
@@ -136,6 +139,12 @@ impl<E: Effects> Agent<E> {
     #[must_use]
     pub fn active(&self) -> watch::Receiver<Instant> {
         self.shared.active.subscribe()
+    }
+
+    /// The way to the controller for who does jobs.
+    #[must_use]
+    pub fn jobs(&self) -> JobLine {
+        self.shared.jobs.clone()
     }
 
     /// Lives until it is stopped, the machine goes down, or no site takes it.
@@ -257,7 +266,9 @@ impl<E: Effects> Agent<E> {
             };
         });
         let mut own = Arc::new(own);
+        self.shared.jobs.set(Some(link.link.clone()));
         let end = serve(&self.shared, &mut own, link, stop).await;
+        self.shared.jobs.set(None);
         match end {
             SessionEnd::Stopped => return Err(Ending::Stopped),
             SessionEnd::Power(power) => return Err(Ending::Power(power)),

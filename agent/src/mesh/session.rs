@@ -166,7 +166,10 @@ async fn answer<E: Effects>(shared: &Shared<E>, ask: ToAgent) -> AgentReply {
             Ok(()) => AgentReply::Ok,
             Err(refusal) => AgentReply::Refused(refusal),
         },
-        ToAgent::Jobs => AgentReply::Ok,
+        ToAgent::Jobs => {
+            shared.jobs.nudge();
+            AgentReply::Ok
+        }
         ToAgent::Command(_) => AgentReply::Refused(Refusal::new(
             RefusalCode::Protocol,
             "an order is no question",

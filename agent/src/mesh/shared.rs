@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::gossip::Gossip;
 use super::identity::Memory;
+use super::line::JobLine;
 use super::view::View;
 use crate::dispatch::Node;
 use crate::effects::Effects;
@@ -25,6 +26,8 @@ pub(super) struct Shared<E> {
     pub(super) view: watch::Sender<View>,
     /// When somebody last wanted something of this machine.
     pub(super) active: watch::Sender<Instant>,
+    /// For who does jobs.
+    pub(super) jobs: JobLine,
     /// Until when the lamp blinks.
     pub(super) identify: watch::Sender<Option<Instant>>,
     pub(super) node: Mutex<Node>,

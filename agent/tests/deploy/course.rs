@@ -264,7 +264,7 @@ fn an_image_larger_than_the_budget_is_written_through_few_buffers() {
         fn sanitize(&self, _: &mesh_proto::facts::Disk) -> Result<(), String> {
             Err(String::new())
         }
-        fn boot_order(&self, _: &enforcer_agent::deploy::Part) -> Result<bool, String> {
+        fn boot_order(&self, _: &enforcer_agent::deploy::Part, _: u32) -> Result<bool, String> {
             Ok(false)
         }
         fn say(&self, _: &str) {}

@@ -224,7 +224,7 @@ impl Host for Machine {
         Err("the disk has no such command".to_owned())
     }
 
-    fn boot_order(&self, esp: &Part) -> Result<bool, String> {
+    fn boot_order(&self, esp: &Part, _: u32) -> Result<bool, String> {
         self.asked_boot_order.lock().unwrap().push(esp.number);
         Ok(true)
     }
