@@ -16,6 +16,7 @@ pub mod management_os;
 pub mod mesh;
 pub mod metrics;
 pub mod notify;
+pub mod power;
 pub mod serve;
 pub mod state;
 pub mod store;

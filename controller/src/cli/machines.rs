@@ -10,12 +10,13 @@ use super::{
     failure::Failure,
     logs,
     output::{Line, Output, ago, dash, when},
-    trust,
+    power, trust,
 };
 use crate::{
     http::api::{
         commands::Doing,
         machines::{ActiveDoc, MachineDoc, MemberWord, PendingDoc, Register, Update},
+        power::PowerDo,
         trust::Keep,
         words::{LocalBoot, Standing},
     },
@@ -54,9 +55,9 @@ pub enum Verb {
         #[arg(long)]
         name: Option<String>,
     },
-    /// Rename a machine, or change its way to its own disk
+    /// Rename a machine, or say how it starts its disk and who switches it
     #[command(
-        after_help = "Examples:\n  enforcer machines set web1 --name web2\n  enforcer machines set web1 --local-boot exit-failure"
+        after_help = "Examples:\n  enforcer machines set web1 --name web2\n  enforcer machines set web1 --local-boot exit-failure\n  enforcer machines set web1 --power ipmi://admin@10.0.9.1 --power-secret-file -\n  enforcer machines set web1 --power redfish://admin@10.0.9.1?sha256=AB:CD:...   (its own certificate)\n  enforcer machines set web1 --power wol"
     )]
     Set {
         /// Name, id or MAC in any spelling
@@ -67,6 +68,24 @@ pub enum Verb {
         /// How it starts its own disk
         #[arg(long)]
         local_boot: Option<LocalBoot>,
+        /// Who switches it: ipmi://user@host, redfish://user@host, wol, or none
+        #[arg(long)]
+        power: Option<String>,
+        /// A file with its management controller's password, or - for standard input
+        #[arg(long, requires = "power")]
+        power_secret_file: Option<String>,
+    },
+    /// Switch a machine on or off, or ask whether it is on
+    #[command(
+        after_help = "Examples:\n  enforcer machines power web1 status\n  enforcer machines power web1 cycle"
+    )]
+    Power {
+        /// Name, id or MAC in any spelling
+        machine: String,
+        /// What to do
+        r#do: PowerDo,
+        #[command(flatten)]
+        output: Output,
     },
     /// Say that a machine may be written to; with the code on its screen its key counts as well proved
     #[command(
@@ -168,7 +187,21 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             machine,
             name,
             local_boot,
-        } => set(session, &machine, Update { name, local_boot }).await,
+            power,
+            power_secret_file,
+        } => {
+            let update = Update { name, local_boot };
+            set(session, &machine, update, power.is_some()).await?;
+            match power {
+                None => Ok(()),
+                Some(address) => power::set(&machine, address, power_secret_file, session).await,
+            }
+        }
+        Verb::Power {
+            machine,
+            r#do,
+            output,
+        } => power::switch(&machine, r#do, &output, session).await,
         Verb::Accept { machine, code } => trust::accept(&machine, code, session).await,
         Verb::Refuse { machine } => trust::refuse(&machine, session).await,
         Verb::Resolve { machine, keep } => trust::resolve(&machine, keep, session).await,
@@ -196,10 +229,18 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
     }
 }
 
-async fn set(session: &Session<'_>, machine: &str, body: Update) -> Result<(), Failure> {
+async fn set(
+    session: &Session<'_>,
+    machine: &str,
+    body: Update,
+    more: bool,
+) -> Result<(), Failure> {
     if body.name.is_none() && body.local_boot.is_none() {
+        if more {
+            return Ok(());
+        }
         return Err(Failure::Usage(
-            "nothing to set; give --name or --local-boot".to_owned(),
+            "nothing to set; give --name, --local-boot or --power".to_owned(),
         ));
     }
     let value = session
@@ -281,6 +322,8 @@ fn details(machine: &MachineDoc, now: Timestamp) -> Vec<Line> {
         ("serial", dash(machine.serial.as_ref())),
         ("firmware", dash(machine.firmware.as_ref())),
         ("local boot", machine.local_boot.word().to_owned()),
+        ("power", dash(machine.power.as_ref())),
+        ("restart", machine.restart.words().to_owned()),
         ("active", dash(machine.active.as_ref().map(active))),
         ("first seen", moment(machine.first_seen)),
         ("last seen", moment(machine.last_seen)),

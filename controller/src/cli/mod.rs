@@ -18,6 +18,7 @@ mod logs;
 mod machines;
 mod members;
 mod output;
+mod power;
 mod reservations;
 mod secret;
 mod span;

@@ -128,6 +128,10 @@ codes! {
     WebhooksFull = "webhooks-full", CONFLICT, "Too many webhooks";
     /// No delivery of this number.
     DeliveryNotFound = "delivery-not-found", NOT_FOUND, "No such delivery";
+    /// Nobody can switch the machine.
+    NoPowerMeans = "no-power-means", CONFLICT, "Nobody can switch the machine";
+    /// Who should switch the machine did not.
+    PowerFailed = "power-failed", BAD_GATEWAY, "The machine was not switched";
     /// The store did not commit.
     StoreUnavailable = "store-unavailable", SERVICE_UNAVAILABLE, "The store cannot write";
     /// A fault of ours.

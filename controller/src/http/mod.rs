@@ -29,6 +29,7 @@ use crate::{
     assets::AssetFolder,
     mesh::Mesh,
     metrics::{Counter, Metrics},
+    power::Power,
     store::Store,
 };
 
@@ -43,6 +44,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// Where machines reach the boot HTTP server, such as `http://192.0.2.1:4880`; previews name files by it.
     pub boot_base: Arc<str>,
+    /// Switches machines.
+    pub power: Power,
     /// The mesh, unless it is off.
     mesh: Option<Mesh>,
     /// Ends the live streams when the controller stops.
@@ -63,6 +66,7 @@ impl Api {
         stop: CancellationToken,
     ) -> Self {
         Self {
+            power: Power::new(store.clone(), None),
             store,
             assets,
             metrics,
@@ -76,7 +80,12 @@ impl Api {
     /// The same, with a mesh.
     #[must_use]
     pub fn with_mesh(self, mesh: Option<Mesh>) -> Self {
-        Self { mesh, ..self }
+        let power = Power::new(self.store.clone(), mesh.clone());
+        Self {
+            mesh,
+            power,
+            ..self
+        }
     }
 
     /// The mesh, or the problem that there is none.

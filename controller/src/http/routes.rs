@@ -11,7 +11,7 @@ use super::{
     Api,
     api::{
         activations, boot_configs, clock, commands, events, explain, facts, files, join_tokens,
-        leases, logs, machines, members, meta, reservations, trust, webhooks,
+        leases, logs, machines, members, meta, power, reservations, trust, webhooks,
     },
     auth::{
         Access::{self, Anyone, Least},
@@ -76,6 +76,8 @@ fn v1() -> Routes {
         .at(Least(Viewer), routes!(machines::show))
         .at(Least(Operator), routes!(machines::update, machines::delete))
         .at(Least(Operator), routes!(machines::inspect))
+        .at(Least(Operator), routes!(power::set))
+        .at(Least(Operator), routes!(power::switch))
         .at(Least(Operator), routes!(trust::accept))
         .at(Least(Operator), routes!(trust::refuse))
         .at(Least(Operator), routes!(trust::resolve))

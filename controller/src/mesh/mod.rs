@@ -30,6 +30,7 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 pub use self::start::{Bound, MeshConfig, MeshStartError};
+pub(crate) use self::wake::broadcast;
 use self::{gossip::Gossip, life::Life, links::Links, logs::Logs, waiting::Waiting};
 use crate::{ca::Ca, metrics::Metrics, state::machine::MachineId, store::Store};
 

@@ -62,7 +62,7 @@ fn helpers(view: &View, sleeper: &MachineId) -> Vec<(MachineId, String)> {
 }
 
 /// Sends from each of this host's addresses; whether one of them could.
-fn broadcast(mac: MacAddr) -> bool {
+pub(crate) fn broadcast(mac: MacAddr) -> bool {
     let sent = own_addresses().into_iter().map(|from| send(from, mac));
     sent.filter_map(|s| {
         s.map_err(|error| warn!(%error, "a magic packet was not sent"))

@@ -16,6 +16,7 @@ pub mod member;
 pub mod notify;
 pub mod ops;
 pub mod policy;
+pub mod power;
 pub mod record;
 pub mod template;
 pub mod transition;

@@ -14,6 +14,7 @@ use super::{
     machine::{Machine, MachineId},
     member::Member,
     notify::{Delivery, DeliveryId, HookName, Webhook},
+    power::PowerSettings,
     trust::{
         Digest,
         key::{EnrolledKey, Serial},
@@ -61,6 +62,8 @@ pub enum Record {
     Webhook(Arc<Webhook>),
     /// A notification on its way, by number.
     Delivery(Arc<Delivery>),
+    /// How a machine is switched.
+    Power(Arc<PowerSettings>),
 }
 
 /// The key of a stored value.
@@ -100,6 +103,8 @@ pub enum Key {
     Webhook(HookName),
     /// See [`Record::Delivery`].
     Delivery(DeliveryId),
+    /// See [`Record::Power`].
+    Power(MachineId),
 }
 
 /// One write of a transaction.
@@ -133,6 +138,7 @@ impl Record {
             Self::Stamp(_) => Key::Stamp,
             Self::Webhook(w) => Key::Webhook(w.name.clone()),
             Self::Delivery(d) => Key::Delivery(d.id),
+            Self::Power(p) => Key::Power(p.machine.clone()),
         }
     }
 }
@@ -176,4 +182,5 @@ put!(
     Stamp => Stamp,
     Webhook => Webhook,
     Delivery => Delivery,
+    PowerSettings => Power,
 );

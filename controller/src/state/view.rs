@@ -19,6 +19,7 @@ use super::{
     lease::{Declined, LeaseRecord, Reservation},
     machine::{Machine, MachineId, MachineName},
     policy::Policy,
+    power::PowerSettings,
 };
 
 /// Events kept; older ones are dropped, here and in the store.
@@ -45,6 +46,7 @@ pub struct View {
     events: OrdMap<u64, Arc<Event>>,
     mesh: mesh::MeshView,
     notify: notify::NotifyView,
+    power: OrdMap<MachineId, Arc<PowerSettings>>,
 }
 
 impl View {
@@ -167,6 +169,12 @@ impl View {
         self.declined.values()
     }
 
+    /// How a machine is switched, if somebody said so.
+    #[must_use]
+    pub fn power(&self, machine: &MachineId) -> Option<&Arc<PowerSettings>> {
+        self.power.get(machine)
+    }
+
     /// Events with a number above `after`, oldest first.
     pub fn events_after(&self, after: u64) -> impl DoubleEndedIterator<Item = &Arc<Event>> {
         self.events.range(after.saturating_add(1)..).map(|(_, e)| e)
@@ -257,6 +265,9 @@ impl View {
             | Record::Stamp(_) => self.insert_mesh(record),
             Record::Webhook(w) => self.insert_webhook(w),
             Record::Delivery(d) => self.insert_delivery(d),
+            Record::Power(p) => {
+                self.power.insert(p.machine.clone(), p);
+            }
         }
     }
 
@@ -294,6 +305,9 @@ impl View {
             | Key::Stamp => self.forget_mesh(key),
             Key::Webhook(name) => self.forget_webhook(name),
             Key::Delivery(id) => self.forget_delivery(*id),
+            Key::Power(id) => {
+                self.power.remove(id);
+            }
         }
     }
 

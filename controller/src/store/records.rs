@@ -18,6 +18,7 @@ use crate::state::{
     machine::MachineId,
     member::{Member, MemberState},
     notify::{Delivery, DeliveryId, DeliveryStage, Target, Webhook},
+    power::PowerSettings,
     trust::{
         Digest,
         key::{EnrolledKey, KeyState, ProvedBy, Serial},
@@ -136,8 +137,14 @@ pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
         newest: now,
         unconfirmed: Some(now),
     };
+    let power = PowerSettings {
+        machine: machine.clone(),
+        address: "ipmi://ann@10.0.0.9".parse().unwrap(),
+        secret: Some(Secret::new("s3cret")),
+    };
     let [webhook, delivery] = notifications(machine, now);
     vec![
+        Record::Power(power.into()),
         webhook,
         delivery,
         Record::EnrolledKey(key(machine, 7, "boot", now).into()),

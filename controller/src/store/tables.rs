@@ -32,11 +32,12 @@ pub enum Table {
     Stamp,
     Webhooks,
     Deliveries,
+    Power,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Machines,
         Self::Configs,
         Self::Activations,
@@ -54,6 +55,7 @@ impl Table {
         Self::Stamp,
         Self::Webhooks,
         Self::Deliveries,
+        Self::Power,
     ];
 
     /// Its name in the database.
@@ -77,6 +79,7 @@ impl Table {
             Self::Stamp => "stamp",
             Self::Webhooks => "webhooks",
             Self::Deliveries => "deliveries",
+            Self::Power => "power",
         }
     }
 }
@@ -105,6 +108,7 @@ pub(crate) fn place_of(key: &Key) -> (Table, Vec<u8>) {
         Key::Stamp => (Table::Stamp, ONLY_ROW.into()),
         Key::Webhook(name) => (Table::Webhooks, name.as_str().into()),
         Key::Delivery(id) => (Table::Deliveries, id.0.to_be_bytes().into()),
+        Key::Power(id) => (Table::Power, id.as_str().into()),
     }
 }
 
@@ -140,6 +144,7 @@ fn to_json(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
         Record::Stamp(s) => json(s),
         Record::Webhook(w) => json(w),
         Record::Delivery(d) => json(d),
+        Record::Power(p) => json(p),
     }
 }
 
@@ -169,6 +174,7 @@ pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, S
         Table::Stamp => serde_json::from_slice(value).map(Record::Stamp),
         Table::Webhooks => json(value).map(Record::Webhook),
         Table::Deliveries => json(value).map(Record::Delivery),
+        Table::Power => json(value).map(Record::Power),
     }
     .map_err(|e| format!("a row of table {}: {e}", table.name()))?;
     if place_of(&record.key()) == (table, key.to_vec()) {

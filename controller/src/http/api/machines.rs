@@ -23,6 +23,7 @@ use crate::{
         ops::{
             DeleteMachine, InspectMachine, MachineError, MachineRef, RegisterMachine, UpdateMachine,
         },
+        power::means_of_restart,
         trust::pending::Pending,
     },
 };
@@ -60,6 +61,10 @@ pub struct MachineDoc {
     pub firmware: Option<String>,
     /// How it is sent to its own disk.
     pub local_boot: LocalBoot,
+    /// Who switches it, such as `ipmi://user@host:623` or `wol`; its password is not shown.
+    pub power: Option<String>,
+    /// How it gets to its next boot.
+    pub restart: super::power::MeansWord,
     /// When it was first heard of.
     pub first_seen: Timestamp,
     /// When it asked last.
@@ -179,6 +184,8 @@ impl MachineDoc {
             serial: machine.serial.clone(),
             firmware: machine.firmware.map(ipxe::Firmware::describe),
             local_boot: machine.local_boot.into(),
+            power: view.power(&machine.id).map(|p| p.address.to_string()),
+            restart: means_of_restart(view, machine).into(),
             first_seen: machine.first_seen,
             last_seen: machine.last_seen,
             active: active.map(|a| ActiveDoc {

@@ -16,6 +16,7 @@ pub mod machines;
 pub mod members;
 pub(super) mod meta;
 mod page;
+pub mod power;
 pub(super) mod refusals;
 pub mod reservations;
 pub mod trust;

@@ -3,6 +3,7 @@
 use crate::{
     assets::AssetError,
     http::error::{Code, Problem},
+    power::PowerError,
     state::ops::{
         AcceptError, ActivateError, CommandError, ConfigError, MachineError, ReservationError,
         TokenError, WebhookError,
@@ -107,6 +108,20 @@ impl From<WebhookError> for Problem {
             WebhookError::Full => Code::WebhooksFull,
             WebhookError::Kinds => Code::BadValue,
             WebhookError::NoDelivery(..) => Code::DeliveryNotFound,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<PowerError> for Problem {
+    fn from(error: PowerError) -> Self {
+        let code = match error {
+            PowerError::NoMeans(_) => Code::NoPowerMeans,
+            PowerError::NoTool(_)
+            | PowerError::Board(_)
+            | PowerError::NotSent
+            | PowerError::Agent(_)
+            | PowerError::Late => Code::PowerFailed,
         };
         Self::new(code, error.to_string())
     }

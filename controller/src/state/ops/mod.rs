@@ -12,6 +12,7 @@ mod keys;
 mod machines;
 mod members;
 mod pending;
+mod power;
 mod reservations;
 mod ring;
 mod tokens;
@@ -33,6 +34,7 @@ pub use machines::{
 };
 pub use members::{LinkOpened, LinkVerdict, OpenLink, SettleAfterStart};
 pub use pending::Withdraw;
+pub use power::{SetPower, TellPower};
 pub use reservations::{DeleteReservation, ReservationError, SetReservation};
 pub use ring::{DropRetired, RotateRing, UseRing};
 pub use tokens::{CreateToken, MAX_TOKEN_LIFE, RevokeToken, TokenError};

@@ -243,7 +243,8 @@ impl View {
             | Record::Declined(_)
             | Record::Event(_)
             | Record::Webhook(_)
-            | Record::Delivery(_) => {}
+            | Record::Delivery(_)
+            | Record::Power(_) => {}
         }
     }
 
@@ -286,7 +287,8 @@ impl View {
             | Key::Declined(_)
             | Key::Event(_)
             | Key::Webhook(_)
-            | Key::Delivery(_) => {}
+            | Key::Delivery(_)
+            | Key::Power(_) => {}
         }
     }
 

@@ -186,6 +186,9 @@ pub(in crate::state::ops) fn forget_everything_of(
     if view.facts(machine).is_some() {
         changes.write(Key::Facts(machine.clone()));
     }
+    if view.power(machine).is_some() {
+        changes.write(Key::Power(machine.clone()));
+    }
     if view.member(machine).is_some() {
         changes.write(Key::Member(machine.clone()));
     }
