@@ -8,6 +8,7 @@ mod certificates;
 mod codec;
 mod dhcp;
 mod http;
+mod images;
 mod link;
 mod seal;
 mod tftp;
@@ -16,6 +17,7 @@ pub use certificates::fuzz_certificates;
 pub use codec::fuzz_codec;
 pub use dhcp::fuzz_dhcp;
 pub use http::fuzz_http;
+pub use images::fuzz_images;
 pub use link::fuzz_link;
 pub use seal::fuzz_seal;
 pub use tftp::fuzz_tftp;
@@ -29,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("codec", fuzz_codec),
     ("dhcp", fuzz_dhcp),
     ("http", fuzz_http),
+    ("images", fuzz_images),
     ("link", fuzz_link),
     ("seal", fuzz_seal),
     ("tftp", fuzz_tftp),
