@@ -1,13 +1,12 @@
 //! Which machine uses which address, as its own DHCP requests said: TFTP and HTTP only know addresses.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::net::IpAddr;
 
 use ipxe::MacAddr;
 
+use super::recent::Recent;
 use crate::state::Timestamp;
 
-/// Addresses remembered; the oldest makes room.
-const MAX: usize = 16_384;
 /// An address is believed for this long, seconds: a boot takes minutes, and addresses are reused.
 const FRESH_S: i64 = 15 * 60;
 
@@ -18,35 +17,19 @@ const REQUESTED_S: i64 = 5 * 60;
 /// The memory.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
-    known: HashMap<IpAddr, (MacAddr, Timestamp)>,
+    known: Recent<IpAddr, (MacAddr, Timestamp)>,
     /// Only what stations requested by DHCP: a script can be asked for in anybody's name.
-    requested: HashMap<MacAddr, (IpAddr, Timestamp)>,
+    requested: Recent<MacAddr, (IpAddr, Timestamp)>,
 }
 
 impl Addresses {
     /// A station said that it uses this address.
     pub(super) fn learn(&mut self, ip: IpAddr, mac: MacAddr, now: Timestamp) {
-        if self.known.len() >= MAX && !self.known.contains_key(&ip) {
-            let oldest = self
-                .known
-                .iter()
-                .min_by_key(|(_, (_, at))| *at)
-                .map(|(ip, _)| *ip);
-            oldest.map(|ip| self.known.remove(&ip));
-        }
         self.known.insert(ip, (mac, now));
     }
 
     /// A station requested this address from a DHCP server.
     pub(super) fn requested(&mut self, mac: MacAddr, ip: IpAddr, now: Timestamp) {
-        if self.requested.len() >= MAX && !self.requested.contains_key(&mac) {
-            let oldest = self
-                .requested
-                .iter()
-                .min_by_key(|(_, (_, at))| *at)
-                .map(|(mac, _)| *mac);
-            oldest.map(|mac| self.requested.remove(&mac));
-        }
         self.requested.insert(mac, (ip, now));
         self.learn(ip, mac, now);
     }

@@ -8,6 +8,7 @@ mod authority;
 mod files;
 mod http;
 mod received;
+mod recent;
 mod stage;
 mod timeline;
 
