@@ -338,6 +338,7 @@ async fn a_machines_own_way_to_its_disk_beats_the_sites() {
         machine: MachineRef("web1".into()),
         name: None,
         local_boot: Some(LocalBoot::ExitFailure),
+        labels: Default::default(),
     };
     site.apply(own).await.unwrap();
     assert_eq!(

@@ -7,6 +7,7 @@ mod folder;
 mod issue;
 #[cfg(test)]
 mod tests;
+mod ticket;
 
 use std::{io, path::PathBuf};
 
@@ -14,7 +15,10 @@ use mesh_net::{KeyError, NodeKey, SiteIdentity, TlsError, cert};
 use mesh_proto::identity::NodeId;
 use rcgen::{Issuer, KeyPair};
 
-pub use self::issue::{Leaf, Subject, fresh_serial};
+pub use self::{
+    issue::{Leaf, Subject, fresh_serial},
+    ticket::{BadTicket, TicketCheck},
+};
 use crate::disk;
 
 /// Why there is no authority; each says what to do.

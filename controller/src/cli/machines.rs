@@ -55,9 +55,9 @@ pub enum Verb {
         #[arg(long)]
         name: Option<String>,
     },
-    /// Rename a machine, or say how it starts its disk and who switches it
+    /// Rename a machine, label it, or say how it starts its disk and who switches it
     #[command(
-        after_help = "Examples:\n  enforcer machines set web1 --name web2\n  enforcer machines set web1 --local-boot exit-failure\n  enforcer machines set web1 --power ipmi://admin@10.0.9.1 --power-secret-file -\n  enforcer machines set web1 --power redfish://admin@10.0.9.1?sha256=AB:CD:...   (its own certificate)\n  enforcer machines set web1 --power wol"
+        after_help = "Examples:\n  enforcer machines set web1 --name web2\n  enforcer machines set web1 --local-boot exit-failure\n  enforcer machines set web1 --power ipmi://admin@10.0.9.1 --power-secret-file -\n  enforcer machines set web1 --power redfish://admin@10.0.9.1?sha256=AB:CD:...   (its own certificate)\n  enforcer machines set web1 --power wol\n  enforcer machines set web1 --label pool=web --label spare-"
     )]
     Set {
         /// Name, id or MAC in any spelling
@@ -74,6 +74,9 @@ pub enum Verb {
         /// A file with its management controller's password, or - for standard input
         #[arg(long, requires = "power")]
         power_secret_file: Option<String>,
+        /// A label to write, NAME=VALUE, or to remove, NAME- (may be given several times)
+        #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+        labels: Vec<(String, Option<String>)>,
     },
     /// Switch a machine on or off, or ask whether it is on
     #[command(
@@ -189,8 +192,14 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             local_boot,
             power,
             power_secret_file,
+            labels,
         } => {
-            let update = Update { name, local_boot };
+            let labels = labels.into_iter().collect();
+            let update = Update {
+                name,
+                local_boot,
+                labels,
+            };
             set(session, &machine, update, power.is_some()).await?;
             match power {
                 None => Ok(()),
@@ -235,12 +244,12 @@ async fn set(
     body: Update,
     more: bool,
 ) -> Result<(), Failure> {
-    if body.name.is_none() && body.local_boot.is_none() {
+    if body.name.is_none() && body.local_boot.is_none() && body.labels.is_empty() {
         if more {
             return Ok(());
         }
         return Err(Failure::Usage(
-            "nothing to set; give --name, --local-boot or --power".to_owned(),
+            "nothing to set; give --name, --local-boot, --label or --power".to_owned(),
         ));
     }
     let value = session
@@ -250,6 +259,17 @@ async fn set(
     let machine: MachineDoc = super::client::read(value)?;
     eprintln!("{} is changed", machine.name);
     Ok(())
+}
+
+/// `pool=web` writes a label, `pool-` removes it.
+fn label(text: &str) -> Result<(String, Option<String>), String> {
+    if let Some((name, value)) = text.split_once('=') {
+        return Ok((name.to_owned(), Some(value.to_owned())));
+    }
+    match text.strip_suffix('-') {
+        Some(name) => Ok((name.to_owned(), None)),
+        None => Err("write NAME=VALUE, or NAME- to remove it".to_owned()),
+    }
 }
 
 fn path(machine: &str) -> String {
@@ -325,6 +345,7 @@ fn details(machine: &MachineDoc, now: Timestamp) -> Vec<Line> {
         ("power", dash(machine.power.as_ref())),
         ("restart", machine.restart.words().to_owned()),
         ("active", dash(machine.active.as_ref().map(active))),
+        ("labels", dash(labels(machine))),
         ("first seen", moment(machine.first_seen)),
         ("last seen", moment(machine.last_seen)),
     ];
@@ -342,6 +363,15 @@ fn details(machine: &MachineDoc, now: Timestamp) -> Vec<Line> {
 fn macs(machine: &MachineDoc) -> String {
     let macs: Vec<String> = machine.macs.iter().map(ToString::to_string).collect();
     macs.join(" ")
+}
+
+fn labels(machine: &MachineDoc) -> Option<String> {
+    let all: Vec<String> = machine
+        .labels
+        .iter()
+        .map(|(n, v)| format!("{n}={v}"))
+        .collect();
+    (!all.is_empty()).then(|| all.join(" "))
 }
 
 fn active(active: &ActiveDoc) -> String {

@@ -8,6 +8,7 @@ mod authority;
 mod commands;
 mod enrol;
 mod gossip;
+mod jobs;
 pub mod life;
 mod links;
 pub mod logs;

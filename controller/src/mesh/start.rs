@@ -158,6 +158,7 @@ impl Bound {
         tasks.spawn(Arc::clone(&inner).hear(events));
         tasks.spawn(Arc::clone(&inner).watch(stop.clone()));
         tasks.spawn(Arc::clone(&inner).keep_ring(stop.clone()));
+        tasks.spawn(Arc::clone(&inner).keep_jobs(stop.clone()));
         tasks.spawn(Arc::clone(&inner).renew_own(handle, stop.clone()));
         Mesh(inner)
     }

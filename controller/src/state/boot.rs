@@ -3,6 +3,7 @@
 //! DHCP, HTTP, a peer's question, a helper and `explain` all call it. It only looks; what must be written down before a
 //! script leaves is named in [`Decision::claim`] and done by [`ops::ClaimBoot`](super::ops::ClaimBoot).
 
+mod job;
 mod management;
 mod next;
 
@@ -17,8 +18,9 @@ pub use next::next_boot_wanted;
 
 use super::{
     Timestamp, View,
-    activation::{Activation, ActivationId, Stage},
+    activation::{Activation, ActivationId, Kind, Stage},
     config::{LOADED, Program},
+    deployment::DeploymentId,
     machine::{Machine, MachineId, Standing},
     policy::{Accept, Discovery},
     template::{Scope, TemplateError},
@@ -59,6 +61,10 @@ pub enum Claim {
     Activation(ActivationId),
     /// The day's discovery boot.
     Discovery,
+    /// The management OS for this deployment.
+    Serve(DeploymentId),
+    /// The disk that this deployment wrote.
+    HandOver(DeploymentId),
 }
 
 /// What a machine boots, and why.
@@ -95,11 +101,20 @@ pub fn decide(request: &BootRequest, view: &View, now: Timestamp) -> Decision {
         view,
         machine,
         due: due.map(AsRef::as_ref),
+        job: machine.and_then(|m| job::due(view, m, now)),
         waits: None,
+        local,
         now,
     };
     case.waits = what_is_missing(&case);
-    let steps = [config_due, management, peers];
+    let steps = [
+        job::in_work,
+        one_shot_config,
+        job::queued,
+        standing_config,
+        management,
+        peers,
+    ];
     let (plan, claim) = steps
         .iter()
         .find_map(|step| step(&case, &mut why))
@@ -121,8 +136,12 @@ struct Case<'a> {
     machine: Option<&'a Machine>,
     /// What was activated and is not over.
     due: Option<&'a Activation>,
+    /// What the machine's queue says.
+    job: Option<job::Due<'a>>,
     /// Why it has to wait for the management OS.
     waits: Option<String>,
+    /// How it is sent to its disk.
+    local: LocalBoot,
     now: Timestamp,
 }
 
@@ -134,7 +153,12 @@ impl Case<'_> {
 
 /// What the management OS has to find out before what is due can be served: then it comes first, and goes on by itself.
 fn what_is_missing(case: &Case<'_>) -> Option<String> {
-    let (machine, due) = (case.machine?, case.due?);
+    let machine = case.machine?;
+    config_lacks(case, machine).or_else(|| job::waits_for_acceptance(case.job.as_ref()?, machine))
+}
+
+fn config_lacks(case: &Case<'_>, machine: &Machine) -> Option<String> {
+    let due = case.due?;
     match (machine.standing, case.view.policy.accept) {
         (Standing::Seen, _) => return None,
         (Standing::Registered, Accept::Manual) => {
@@ -187,7 +211,23 @@ fn decided(why: &mut Vec<Why>, rule: &'static str, found: impl Into<String>) {
     });
 }
 
-/// Step 1: a boot config that is due for this machine.
+/// Step 1: a config that is spent once it was served; also says so when there is none of either kind.
+fn one_shot_config(case: &Case<'_>, why: &mut Vec<Why>) -> Found {
+    match case.due.map(|due| due.kind) {
+        Some(Kind::Standing) => None,
+        Some(Kind::OneShot) | None => config_due(case, why),
+    }
+}
+
+/// A config that is served on every boot, when nothing else is due.
+fn standing_config(case: &Case<'_>, why: &mut Vec<Why>) -> Found {
+    match case.due.map(|due| due.kind) {
+        Some(Kind::Standing) => config_due(case, why),
+        Some(Kind::OneShot) | None => None,
+    }
+}
+
+/// A boot config that is due for this machine.
 fn config_due(case: &Case<'_>, why: &mut Vec<Why>) -> Found {
     const RULE: &str = "config";
     let Some(machine) = case.machine else {

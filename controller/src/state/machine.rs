@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Timestamp,
+    label::Labels,
     matching::Identity,
     trust::{Digest, secret::BootSecret, token::TokenId},
 };
@@ -254,6 +255,9 @@ pub struct Machine {
     /// How it is sent to its own disk.
     #[serde(default)]
     pub local_boot: LocalBoot,
+    /// What a person wrote on it; selectors look at this.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
     /// The management OS boot it had last.
     #[serde(default)]
     pub discovery: Option<DiscoveryBoot>,
@@ -281,6 +285,7 @@ impl Machine {
             serial: None,
             firmware: None,
             local_boot: LocalBoot::Auto,
+            labels: Labels::new(),
             discovery: None,
             inspect: None,
             first_seen: now,

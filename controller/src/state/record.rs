@@ -8,13 +8,17 @@ use super::{
     activation::{Activation, ActivationId},
     command::{CommandId, CommandRecord},
     config::{BootConfig, ConfigName},
+    deployment::{Deployment, DeploymentId},
     event::Event,
     facts::FactsRecord,
+    image::{Image, ImageName},
     lease::{Declined, LeaseRecord, Reservation},
     machine::{Machine, MachineId},
     member::Member,
     notify::{Delivery, DeliveryId, HookName, Webhook},
     power::PowerSettings,
+    rollout::{Rollout, RolloutId},
+    setup::{Setup, SetupName},
     trust::{
         Digest,
         key::{EnrolledKey, Serial},
@@ -64,6 +68,14 @@ pub enum Record {
     Delivery(Arc<Delivery>),
     /// How a machine is switched.
     Power(Arc<PowerSettings>),
+    /// An image with its versions, by name.
+    Image(Arc<Image>),
+    /// A deployment, by number.
+    Deployment(Arc<Deployment>),
+    /// A rollout, by number.
+    Rollout(Arc<Rollout>),
+    /// A setup, by name.
+    Setup(Arc<Setup>),
 }
 
 /// The key of a stored value.
@@ -105,6 +117,14 @@ pub enum Key {
     Delivery(DeliveryId),
     /// See [`Record::Power`].
     Power(MachineId),
+    /// See [`Record::Image`].
+    Image(ImageName),
+    /// See [`Record::Deployment`].
+    Deployment(DeploymentId),
+    /// See [`Record::Rollout`].
+    Rollout(RolloutId),
+    /// See [`Record::Setup`].
+    Setup(SetupName),
 }
 
 /// One write of a transaction.
@@ -139,6 +159,10 @@ impl Record {
             Self::Webhook(w) => Key::Webhook(w.name.clone()),
             Self::Delivery(d) => Key::Delivery(d.id),
             Self::Power(p) => Key::Power(p.machine.clone()),
+            Self::Image(i) => Key::Image(i.name.clone()),
+            Self::Deployment(d) => Key::Deployment(d.id),
+            Self::Rollout(r) => Key::Rollout(r.id),
+            Self::Setup(s) => Key::Setup(s.name.clone()),
         }
     }
 }
@@ -183,4 +207,8 @@ put!(
     Webhook => Webhook,
     Delivery => Delivery,
     PowerSettings => Power,
+    Image => Image,
+    Deployment => Deployment,
+    Rollout => Rollout,
+    Setup => Setup,
 );

@@ -3,6 +3,7 @@
 //! The maps share structure (imbl), so that the writer can keep a copy per transaction and publish it at the price of
 //! the entries that changed.
 
+mod jobs;
 mod mesh;
 mod notify;
 
@@ -47,6 +48,7 @@ pub struct View {
     mesh: mesh::MeshView,
     notify: notify::NotifyView,
     power: OrdMap<MachineId, Arc<PowerSettings>>,
+    jobs: jobs::JobsView,
 }
 
 impl View {
@@ -268,6 +270,10 @@ impl View {
             Record::Power(p) => {
                 self.power.insert(p.machine.clone(), p);
             }
+            Record::Image(i) => self.jobs.insert_image(i),
+            Record::Deployment(d) => self.jobs.insert(d),
+            Record::Rollout(r) => self.jobs.insert_rollout(r),
+            Record::Setup(s) => self.jobs.insert_setup(s),
         }
     }
 
@@ -308,6 +314,10 @@ impl View {
             Key::Power(id) => {
                 self.power.remove(id);
             }
+            Key::Image(name) => self.jobs.forget_image(name),
+            Key::Deployment(id) => self.jobs.forget(*id),
+            Key::Rollout(id) => self.jobs.forget_rollout(*id),
+            Key::Setup(name) => self.jobs.forget_setup(name),
         }
     }
 

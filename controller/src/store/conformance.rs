@@ -86,7 +86,7 @@ macro_rules! claims {
 claims! {
     what_was_acknowledged_is_there_after_reopening,
     a_view_is_the_same_after_reopening,
-    each_of_the_meshs_records_is_kept_and_deleted,
+    each_of_the_newer_records_is_kept_and_deleted,
     concurrent_changes_of_one_record_lose_no_update,
     an_acknowledged_change_is_in_the_next_view,
     a_deleted_record_stays_deleted,
@@ -227,7 +227,7 @@ async fn a_view_is_the_same_after_reopening<P: Place>() {
     assert_eq!(*before, *after);
 }
 
-async fn each_of_the_meshs_records_is_kept_and_deleted<P: Place>() {
+async fn each_of_the_newer_records_is_kept_and_deleted<P: Place>() {
     let place = P::empty();
     let store = open(&place);
     store.apply(Make(1)).await.unwrap();
@@ -237,7 +237,7 @@ async fn each_of_the_meshs_records_is_kept_and_deleted<P: Place>() {
     assert_eq!(
         keys.len(),
         Table::ALL.len() - 7,
-        "one of each of the mesh's tables"
+        "one of each table of mesh, notifications and jobs"
     );
     let put = all.into_iter().map(Write::Put).collect();
     store.apply(Raw(put, vec![])).await.unwrap();
@@ -255,6 +255,15 @@ async fn each_of_the_meshs_records_is_kept_and_deleted<P: Place>() {
         (1, 1)
     );
     assert!(view.stamp().is_some());
+    let job = view.active_deployment(&id(1)).unwrap();
+    assert!(view.deployment_by_nonce(&job.nonce).is_some());
+    let key = job.keys.first().unwrap();
+    assert!(view.deployment_by_key(key).is_some());
+    assert_eq!(
+        (view.open_deployments().count(), view.image_roots().count()),
+        (1, 1)
+    );
+    assert_eq!((view.rollouts().count(), view.setups().count()), (1, 1));
     store.apply(Raw(keys, vec![])).await.unwrap();
     store.close().await;
     assert_eq!(*open(&place).view(), *empty, "nothing is left, in no index");

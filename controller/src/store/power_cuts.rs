@@ -16,6 +16,8 @@ use super::{
 };
 use crate::state::{
     Changes, Timestamp, Transition, View,
+    activation::Nonce,
+    deployment::{Deployment, DeploymentId},
     lease::Reservation,
     machine::{Machine, MachineId},
     policy::Policy,
@@ -28,7 +30,7 @@ const KEYS: u8 = 5;
 /// Writes and syncs until the power goes, at most: a dozen commits, or the whole making of a database.
 const LONGEST: u32 = 150;
 
-/// Adds one to a number, in four tables.
+/// Adds one to a number, in five tables.
 struct Count(u8);
 
 impl Transition for Count {
@@ -54,12 +56,23 @@ impl Transition for Count {
             &next.to_string(),
             now,
         ));
+        let job = records::deployment(&id, next, now);
+        changes.write(Deployment {
+            id: DeploymentId(key_of(self.0)),
+            nonce: Nonce::from_random(self.0.into()),
+            ..job
+        });
         (changes, next)
     }
 }
 
-/// The number as each of the four tables has it; zero when it has none.
-fn read(view: &View, key: u8) -> [u32; 4] {
+/// The number of the deployment that counts `key`.
+fn key_of(key: u8) -> u64 {
+    100 + u64::from(key)
+}
+
+/// The number as each of the five tables has it; zero when it has none.
+fn read(view: &View, key: u8) -> [u32; 5] {
     let mac = MacAddr([2, 0, 0, 0, 0, key]);
     let id = MachineId::from_random(key.into());
     let number = |text: &String| text.parse().unwrap();
@@ -71,6 +84,7 @@ fn read(view: &View, key: u8) -> [u32; 4] {
         reservation.map_or(0, number),
         view.member(&id).map_or(0, |m| m.generation),
         enrolled.map_or(0, number),
+        view.active_deployment(&id).map_or(0, |d| d.tries),
     ]
 }
 
@@ -83,7 +97,7 @@ impl Told {
         for (key, (acknowledged, asked)) in (0..).zip(&mut self.0) {
             let all = read(view, key);
             let found = all[0];
-            if all != [found; 4] {
+            if all != [found; 5] {
                 return Err(format!("part of a transaction: {all:?}"));
             }
             if !(*acknowledged..=*asked).contains(&found) {

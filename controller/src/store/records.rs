@@ -1,4 +1,4 @@
-//! One record of each of the tables of mesh and notifications, for the store's own tests.
+//! One record of each of the tables of mesh, notifications and jobs, for the store's own tests.
 
 use mesh_proto::{
     facts::{Cpu, FACTS_VERSION, FirmwareMode, HardwareFacts, Memory, Smbios},
@@ -12,13 +12,18 @@ use mesh_proto::{
 
 use crate::state::{
     Record, Timestamp,
+    activation::Nonce,
     command::{CommandId, CommandRecord, CommandStage},
+    deployment::{Deployment, DeploymentId, Moment, Order, State, Until},
     event::{Draft, Event},
     facts::FactsRecord,
+    image::{Content, Image, Origin, Pinned, Version, Visibility},
     machine::MachineId,
     member::{Member, MemberState},
     notify::{Delivery, DeliveryId, DeliveryStage, Target, Webhook},
     power::PowerSettings,
+    rollout::{Rollout, RolloutId},
+    setup::{Setup, SetupItem},
     trust::{
         Digest,
         key::{EnrolledKey, KeyState, ProvedBy, Serial},
@@ -85,8 +90,119 @@ fn facts() -> HardwareFacts {
     }
 }
 
+fn image(now: Timestamp) -> Image {
+    let content = Content {
+        manifest: ::image::ChunkId::of(b"manifest"),
+        size: 1 << 30,
+        sector_size: 512,
+        chunk_size: 1 << 20,
+        data_bytes: 1 << 20,
+        new_bytes: 1 << 10,
+    };
+    let version = Version {
+        number: 3,
+        content,
+        created: now,
+        origin: Origin::Upload {
+            by: "ann".to_owned(),
+            id: Some("u".to_owned()),
+        },
+        note: Some("a test's".to_owned()),
+    };
+    Image {
+        name: "debian".parse().unwrap(),
+        owner: Some("ann".to_owned()),
+        visibility: Visibility::Private,
+        versions: vec![version],
+        next: 4,
+        created: now,
+    }
+}
+
+/// A deployment at work, with a number in it.
+pub(super) fn deployment(machine: &MachineId, n: u32, now: Timestamp) -> Deployment {
+    let image = image(now);
+    Deployment {
+        id: DeploymentId(400),
+        nonce: Nonce::from_random(400),
+        machine: machine.clone(),
+        place: -7,
+        by: "ann".to_owned(),
+        keys: [format!("key-{machine}")].into(),
+        order: Order {
+            disk: Default::default(),
+            save_current: None,
+            erase: None,
+            image: Some(Pinned::of(&image, &image.versions[0])),
+            grow: true,
+            provision: Vec::new(),
+            after: Default::default(),
+            until: Until::Online {
+                within_s: 600,
+                probe: None,
+            },
+            roll_back: false,
+            when: Default::default(),
+        },
+        part: None,
+        created: now,
+        state: State::Writing,
+        since: now,
+        reason: None,
+        tries: n,
+        boots: 2,
+        session: Some("s".to_owned()),
+        captured: None,
+        written: None,
+        deadline: Some(now),
+        history: vec![Moment {
+            state: State::Queued,
+            at: now,
+        }],
+    }
+}
+
+fn rollout(now: Timestamp) -> Rollout {
+    Rollout {
+        id: RolloutId(5),
+        selector: "pool=web".to_owned(),
+        by: "ann".to_owned(),
+        key: None,
+        limit: 2,
+        max_failures: Some(1),
+        deployments: vec![DeploymentId(400)],
+        created: now,
+    }
+}
+
+fn setup(now: Timestamp) -> Setup {
+    Setup {
+        name: "pair".parse().unwrap(),
+        owner: None,
+        items: vec![SetupItem {
+            image: "debian@3".parse().unwrap(),
+            disk: Default::default(),
+            grow: false,
+        }],
+        note: None,
+        revision: 2,
+        updated: now,
+    }
+}
+
 /// One of each, about this machine.
 pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
+    let mut all = mesh(machine, now);
+    all.extend([
+        Record::Image(image(now).into()),
+        Record::Deployment(deployment(machine, 400, now).into()),
+        Record::Rollout(rollout(now).into()),
+        Record::Setup(setup(now).into()),
+    ]);
+    all
+}
+
+fn mesh(machine: &MachineId, now: Timestamp) -> Vec<Record> {
     let pending = Pending {
         key: Digest::of(b"pending"),
         serial: Serial::new("02"),

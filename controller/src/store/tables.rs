@@ -33,11 +33,15 @@ pub enum Table {
     Webhooks,
     Deliveries,
     Power,
+    Images,
+    Deployments,
+    Rollouts,
+    Setups,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::Machines,
         Self::Configs,
         Self::Activations,
@@ -56,6 +60,10 @@ impl Table {
         Self::Webhooks,
         Self::Deliveries,
         Self::Power,
+        Self::Images,
+        Self::Deployments,
+        Self::Rollouts,
+        Self::Setups,
     ];
 
     /// Its name in the database.
@@ -80,6 +88,10 @@ impl Table {
             Self::Webhooks => "webhooks",
             Self::Deliveries => "deliveries",
             Self::Power => "power",
+            Self::Images => "images",
+            Self::Deployments => "deployments",
+            Self::Rollouts => "rollouts",
+            Self::Setups => "setups",
         }
     }
 }
@@ -109,6 +121,10 @@ pub(crate) fn place_of(key: &Key) -> (Table, Vec<u8>) {
         Key::Webhook(name) => (Table::Webhooks, name.as_str().into()),
         Key::Delivery(id) => (Table::Deliveries, id.0.to_be_bytes().into()),
         Key::Power(id) => (Table::Power, id.as_str().into()),
+        Key::Image(name) => (Table::Images, name.as_str().into()),
+        Key::Deployment(id) => (Table::Deployments, id.0.to_be_bytes().into()),
+        Key::Rollout(id) => (Table::Rollouts, id.0.to_be_bytes().into()),
+        Key::Setup(name) => (Table::Setups, name.as_str().into()),
     }
 }
 
@@ -145,6 +161,10 @@ fn to_json(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
         Record::Webhook(w) => json(w),
         Record::Delivery(d) => json(d),
         Record::Power(p) => json(p),
+        Record::Image(i) => json(i),
+        Record::Deployment(d) => json(d),
+        Record::Rollout(r) => json(r),
+        Record::Setup(s) => json(s),
     }
 }
 
@@ -175,6 +195,10 @@ pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, S
         Table::Webhooks => json(value).map(Record::Webhook),
         Table::Deliveries => json(value).map(Record::Delivery),
         Table::Power => json(value).map(Record::Power),
+        Table::Images => json(value).map(Record::Image),
+        Table::Deployments => json(value).map(Record::Deployment),
+        Table::Rollouts => json(value).map(Record::Rollout),
+        Table::Setups => json(value).map(Record::Setup),
     }
     .map_err(|e| format!("a row of table {}: {e}", table.name()))?;
     if place_of(&record.key()) == (table, key.to_vec()) {

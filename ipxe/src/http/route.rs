@@ -18,9 +18,9 @@ pub enum Route {
         /// Which boot.
         session: Option<String>,
     },
-    /// `/boot/n/{nonce}/done|failed`: the booted system calls back.
+    /// `/boot/n/{nonce}/done|online|failed`: the booted system calls back; `online` is a deployed one's word for `done`.
     Callback {
-        /// Which activation.
+        /// Which activation or deployment.
         nonce: String,
         /// Whether it is `failed`.
         failed: bool,
@@ -69,7 +69,7 @@ pub fn parse(path: &str, query: Option<&str>) -> Option<Route> {
         ["metrics"] => Some(Route::Metrics),
         ["boot", mac] => Some(Route::Machine(mac.parse().ok()?, script_query(query()))),
         ["v1", "boot", mac] => Some(Route::Pixiecore(mac.parse().ok()?)),
-        ["boot", "n", nonce, end @ ("done" | "failed")] => Some(Route::Callback {
+        ["boot", "n", nonce, end @ ("done" | "online" | "failed")] => Some(Route::Callback {
             nonce: (*nonce).to_owned(),
             failed: *end == "failed",
             words: value(query(), "reason"),
@@ -201,6 +201,15 @@ mod tests {
                     nonce: "ab".into(),
                     failed: true,
                     words: Some("no+disk".into()),
+                }),
+            ),
+            (
+                "/boot/n/ab/online",
+                None,
+                Some(Route::Callback {
+                    nonce: "ab".into(),
+                    failed: false,
+                    words: None,
                 }),
             ),
             (

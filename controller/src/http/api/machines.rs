@@ -1,5 +1,7 @@
 //! Machines: known ones, registering, renaming, forgetting.
 
+use std::collections::BTreeMap;
+
 use axum::{Json, extract::State, http::StatusCode};
 use ipxe::MacAddr;
 use mesh_proto::facts::HardwareFacts;
@@ -18,6 +20,7 @@ use crate::{
     },
     state::{
         Timestamp, View,
+        label::{LabelText, Labels},
         machine::{Machine, MachineId},
         member::Member,
         ops::{
@@ -65,6 +68,10 @@ pub struct MachineDoc {
     pub power: Option<String>,
     /// How it gets to its next boot.
     pub restart: super::power::MeansWord,
+    /// Labels that people wrote on it; selectors look at these.
+    #[schema(example = json!({"pool": "web"}))]
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// When it was first heard of.
     pub first_seen: Timestamp,
     /// When it asked last.
@@ -186,6 +193,7 @@ impl MachineDoc {
             local_boot: machine.local_boot.into(),
             power: view.power(&machine.id).map(|p| p.address.to_string()),
             restart: means_of_restart(view, machine).into(),
+            labels: words(&machine.labels),
             first_seen: machine.first_seen,
             last_seen: machine.last_seen,
             active: active.map(|a| ActiveDoc {
@@ -196,6 +204,11 @@ impl MachineDoc {
             }),
         }
     }
+}
+
+fn words(labels: &Labels) -> BTreeMap<String, String> {
+    let pairs = labels.iter();
+    pairs.map(|(n, v)| (n.to_string(), v.to_string())).collect()
 }
 
 /// Which machines to list.
@@ -292,9 +305,13 @@ pub struct Update {
     /// New way to its own disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_boot: Option<LocalBoot>,
+    /// Labels to put; `null` removes one, others stay.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(example = json!({"pool": "web", "spare": null}))]
+    pub labels: BTreeMap<String, Option<String>>,
 }
 
-/// Changes a machine's name or its way to its own disk.
+/// Changes a machine's name, its way to its own disk, or its labels.
 #[utoipa::path(patch, path = "/machines/{machine}", tag = "machines", operation_id = "machines_update", request_body = Update,
     params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
     responses((status = 200, body = MachineDoc)))]
@@ -307,9 +324,20 @@ pub(crate) async fn update(
         machine: MachineRef(machine),
         name: body.name.map(|n| parse(&n, "name")).transpose()?,
         local_boot: body.local_boot.map(Into::into),
+        labels: labels(&body.labels)?,
     };
     let machine = api.store.apply(transition).await??;
     Ok(Json(MachineDoc::of(&machine, &api.store.view())))
+}
+
+fn labels(
+    wanted: &BTreeMap<String, Option<String>>,
+) -> Result<BTreeMap<LabelText, Option<LabelText>>, Problem> {
+    let one = |(name, value): (&String, &Option<String>)| {
+        let value = value.as_ref().map(|v| parse(v, "labels")).transpose()?;
+        Ok((parse(name, "labels")?, value))
+    };
+    wanted.iter().map(one).collect()
 }
 
 /// Lets a machine boot the management OS next time, once, also when its hardware is known.

@@ -29,6 +29,7 @@ impl From<MachineError> for Problem {
             MachineError::NotFound(_) => Code::MachineNotFound,
             MachineError::NameTaken(_) => Code::NameTaken,
             MachineError::NotAStation(_) => Code::MacNotAStation,
+            MachineError::TooManyLabels => Code::BadValue,
         };
         Self::new(code, error.to_string())
     }

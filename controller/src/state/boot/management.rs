@@ -10,15 +10,19 @@ use crate::state::{
 
 /// The rule's stable word.
 const RULE: &str = "management-os";
+/// iPXE came back without it.
+const NOT_LOADED: &str = "could not be loaded in this boot";
+/// Nobody built or imported one.
+const NONE_INSTALLED: &str =
+    "none is installed for this processor: run `enforcer management-os build`";
 /// An unaccepted machine gets one discovery boot in this time, so that a forgotten one is not a heater.
 const DISCOVERY_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 /// A person's wish for the management OS is forgotten after this time: whoever starts the machine then wants its disk.
 const INSPECT_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 
 pub(super) fn management(case: &Case<'_>, why: &mut Vec<Why>) -> Found {
-    let policy = &case.view.policy;
     if case.request.after_management {
-        return passed(why, RULE, "could not be loaded in this boot");
+        return passed(why, RULE, NOT_LOADED);
     }
     // A person wants the config, so neither discovery nor the day matter.
     let wanted = match &case.waits {
@@ -30,13 +34,8 @@ pub(super) fn management(case: &Case<'_>, why: &mut Vec<Why>) -> Found {
         Ok(reason) => reason,
         Err(found) => return passed(why, RULE, found),
     };
-    let arch = case.request.arch.unwrap_or(Arch::X64);
-    let Some(os) = policy.management.iter().find(|os| os.arch == arch) else {
-        return passed(
-            why,
-            RULE,
-            "none is installed for this processor: run `enforcer management-os build`",
-        );
+    let Some(os) = installed(case) else {
+        return passed(why, RULE, NONE_INSTALLED);
     };
     decided(
         why,
@@ -47,6 +46,25 @@ pub(super) fn management(case: &Case<'_>, why: &mut Vec<Why>) -> Found {
         BootPlan::Management(management_boot(os, case)),
         Some(Claim::Discovery),
     ))
+}
+
+/// The management OS for a job.
+///
+/// # Errors
+/// When it cannot be had, in words after "the management OS".
+pub(super) fn boot_of(case: &Case<'_>) -> Result<KernelBoot, &'static str> {
+    if case.request.after_management {
+        return Err(NOT_LOADED);
+    }
+    let os = installed(case)
+        .ok_or("is not installed for this processor: run `enforcer management-os build`")?;
+    Ok(management_boot(os, case))
+}
+
+fn installed<'a>(case: &Case<'a>) -> Option<&'a ManagementOs> {
+    let arch = case.request.arch.unwrap_or(Arch::X64);
+    let mut known = case.view.policy.management.iter();
+    known.find(|os| os.arch == arch)
 }
 
 fn inspected(case: &Case<'_>) -> bool {

@@ -4,12 +4,17 @@ use ipxe::BootPlan;
 use mesh_proto::message::{command::Command, link::Habitat};
 
 use super::{BootRequest, decide};
-use crate::state::{Timestamp, View, machine::MachineId};
+use crate::state::{Timestamp, View, deployment::restart, machine::MachineId};
 
-/// Why this machine should start again now, if so: its agent idles in the management OS, and what was activated for it
-/// waits no longer. Said once per boot: a machine that was told already is left alone.
+/// Why this machine should start again now, if so: a job wants it, or its agent idles in the management OS and what was
+/// activated for it waits no longer. Said once per boot: a machine that was told already is left alone.
 #[must_use]
 pub fn next_boot_wanted(view: &View, machine: &MachineId, now: Timestamp) -> Option<String> {
+    let known = view.machine(machine)?;
+    restart::wanted(view, known, now).or_else(|| config_waits(view, machine, now))
+}
+
+fn config_waits(view: &View, machine: &MachineId, now: Timestamp) -> Option<String> {
     let member = view.member(machine)?;
     if !member.is_alive() || member.habitat != Habitat::ManagementOs {
         return None;

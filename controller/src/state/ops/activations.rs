@@ -189,7 +189,9 @@ impl Transition for Deactivate {
     }
 }
 
-/// Closes what is past its time limit: activations, and commands that nobody took.
+/// Closes what is past its time limit: activations, and commands that nobody took. Jobs are [`PassDeadlines`]'s.
+///
+/// [`PassDeadlines`]: super::PassDeadlines
 #[derive(Debug, Clone, Copy)]
 pub struct ExpireOverdue;
 

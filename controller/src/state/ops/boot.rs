@@ -8,7 +8,7 @@ use crate::state::{
     boot::{BootRequest, Claim, Decision, decide},
     config::{Asset, LOADED},
     machine::{DiscoveryBoot, Machine, MachineId},
-    ops::activations::about,
+    ops::{activations::about, job_ends::served, online::hand_over},
     trust::secret::BootSecret,
 };
 
@@ -36,6 +36,23 @@ impl Transition for ClaimBoot {
             Some(Claim::Discovery) => {
                 let (changes, secret) = self.claim_discovery(view, now);
                 (changes, Decision { secret, ..decision })
+            }
+            Some(Claim::Serve(id)) => {
+                let (mut changes, secret) = self.claim_discovery(view, now);
+                match served(view, id, self.session(), now, &mut changes) {
+                    Ok(()) => (changes, Decision { secret, ..decision }),
+                    // A cap was reached: what the machine boots now is decided without this job.
+                    Err(()) => {
+                        let decision = self.decide_after(view, &changes, now);
+                        (changes, decision)
+                    }
+                }
+            }
+            Some(Claim::HandOver(id)) => {
+                let mut changes = Changes::none();
+                let how = "its local disk was served";
+                hand_over(view, id, how, now, &mut changes);
+                (changes, decision)
             }
             Some(Claim::Activation(id)) => {
                 let step = view

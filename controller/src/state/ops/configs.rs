@@ -14,7 +14,7 @@ const MAX_TEMPLATE: usize = 128 * 1024;
 /// Files and answers of one config.
 const MAX_FILES: usize = 32;
 /// Names that mean something else under `/boot/n/<nonce>/`.
-const RESERVED: [&str; 3] = ["done", "failed", LOADED];
+const RESERVED: [&str; 4] = ["done", "online", "failed", LOADED];
 
 /// Why a config is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

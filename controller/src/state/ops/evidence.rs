@@ -4,7 +4,7 @@ use crate::state::{
     Changes, Timestamp, Transition, View,
     activation::{Kind, Nonce, Step},
     config::Evidence,
-    ops::boot::record,
+    ops::{PhoneHome, boot::record},
     trust::key::Serial,
 };
 
@@ -37,7 +37,7 @@ impl Transition for Callback {
     fn run(&self, view: &View, now: Timestamp) -> (Changes, CallbackAnswer) {
         let mut changes = Changes::none();
         let Some(activation) = view.activation_by_nonce(&self.nonce) else {
-            return (changes, CallbackAnswer::Unknown);
+            return self.phone_home(view, now);
         };
         let step = match activation.config.evidence {
             // Anybody who saw the script can call back; only the agent's own word counts here.
@@ -52,6 +52,20 @@ impl Transition for Callback {
         };
         record(step, view, &mut changes);
         (changes, answer)
+    }
+}
+
+impl Callback {
+    /// The new system of a deployment speaks in the same way.
+    fn phone_home(&self, view: &View, now: Timestamp) -> (Changes, CallbackAnswer) {
+        let home = PhoneHome {
+            nonce: self.nonce.clone(),
+            failure: self.failure.clone(),
+        };
+        match home.run(view, now) {
+            (changes, true) => (changes, CallbackAnswer::Closed),
+            (changes, false) => (changes, CallbackAnswer::Unknown),
+        }
     }
 }
 

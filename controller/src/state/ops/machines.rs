@@ -1,6 +1,6 @@
 //! Machines come, are registered, renamed, forgotten.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ipxe::{Firmware, LocalBoot, MacAddr};
 
@@ -11,6 +11,7 @@ use super::{
 use crate::state::{
     Changes, Timestamp, Transition, View,
     event::Draft,
+    label::{LabelText, MAX_LABELS},
     machine::{Machine, MachineId, MachineName, Standing},
 };
 
@@ -58,6 +59,9 @@ pub enum MachineError {
     /// A multicast, broadcast or zero address.
     #[error("{0} is no address of a single network card")]
     NotAStation(MacAddr),
+    /// More than [`MAX_LABELS`].
+    #[error("a machine has at most {MAX_LABELS} labels; remove one with `NAME-`")]
+    TooManyLabels,
 }
 
 /// A person's word that the machine with this MAC is ours.
@@ -125,7 +129,7 @@ fn check_name(view: &View, name: &MachineName, id: &MachineId) -> Result<(), Mac
     }
 }
 
-/// A person changes a machine's name or local-boot method.
+/// A person changes a machine's name, local-boot method or labels.
 #[derive(Debug, Clone)]
 pub struct UpdateMachine {
     /// Which.
@@ -134,6 +138,8 @@ pub struct UpdateMachine {
     pub name: Option<MachineName>,
     /// New method.
     pub local_boot: Option<LocalBoot>,
+    /// Labels put (`Some`) or removed (`None`); others stay.
+    pub labels: BTreeMap<LabelText, Option<LabelText>>,
 }
 
 impl Transition for UpdateMachine {
@@ -169,6 +175,15 @@ impl UpdateMachine {
             machine.name = name.clone();
         }
         machine.local_boot = self.local_boot.unwrap_or(machine.local_boot);
+        for (name, value) in &self.labels {
+            match value {
+                Some(value) => machine.labels.insert(name.clone(), value.clone()),
+                None => machine.labels.remove(name),
+            };
+        }
+        if machine.labels.len() > MAX_LABELS {
+            return Err(MachineError::TooManyLabels);
+        }
         Ok(machine)
     }
 }

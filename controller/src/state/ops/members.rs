@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use mesh_proto::message::{Refusal, RefusalCode, enrol::KeyKind, link::Habitat};
 
-use super::commands::settle;
+use super::{
+    commands::settle,
+    online::{Evidence, link_ended, online, started},
+};
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
     command::CommandStage,
@@ -74,6 +77,13 @@ impl Transition for OpenLink {
         let superseded = self.retire_others(view, key, now, &mut changes);
         self.settle_earlier_boots(view, &machine.id, now, &mut changes);
         tell_coming(before.map(AsRef::as_ref), &member, machine, &mut changes);
+        self.tell_jobs(
+            view,
+            before.map(AsRef::as_ref),
+            &machine.id,
+            now,
+            &mut changes,
+        );
         changes.write(member.clone());
         let mut machine = machine.clone();
         if self.habitat == Habitat::ManagementOs && machine.inspect.take().is_some() {
@@ -160,6 +170,30 @@ impl OpenLink {
             }
         }
         retired
+    }
+
+    /// The agent of an installed OS is the evidence that a written disk works; one of another boot says that the management
+    /// OS of a written machine has ended.
+    fn tell_jobs(
+        &self,
+        view: &View,
+        before: Option<&Member>,
+        machine: &MachineId,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) {
+        match self.habitat {
+            Habitat::InstalledOs => {
+                if let Some(job) = started(view, machine) {
+                    online(view, job, Evidence::Agent, now, changes);
+                }
+            }
+            Habitat::ManagementOs => {
+                if before.is_some_and(|m| m.boot_id != self.boot_id) {
+                    link_ended(view, machine, now, changes);
+                }
+            }
+        }
     }
 
     /// A new boot answers what became of the commands of the one before.
@@ -256,6 +290,9 @@ impl Transition for LinkVerdict {
         };
         changes.event(Draft::new(kind, text).machine(&self.machine));
         changes.write(member);
+        if self.state != MemberState::Alive {
+            link_ended(view, &self.machine, now, &mut changes);
+        }
         (changes, ())
     }
 }

@@ -5,16 +5,24 @@ mod activations;
 mod boot;
 mod commands;
 mod configs;
+mod deployments;
 mod enrol;
 mod evidence;
 mod facts;
+mod images;
+mod job_ends;
+mod jobs;
 mod keys;
 mod machines;
 mod members;
+mod online;
+mod orders;
 mod pending;
 mod power;
 mod reservations;
 mod ring;
+mod rollouts;
+mod setups;
 mod tokens;
 mod webhooks;
 
@@ -25,18 +33,29 @@ pub use activations::{Activate, ActivateError, Deactivate, ExpireOverdue};
 pub use boot::{BeginFetch, ClaimBoot, FetchAnswer, FileSent};
 pub use commands::{CommandError, CommandWord, IssueCommand, Settle};
 pub use configs::{ConfigError, DeleteConfig, SetConfig};
+pub use deployments::{CancelDeployment, CreateDeployment, Created, DeployError, MoveDeployment};
 pub use enrol::{Claim, Enrol, EnrolOutcome, Grant};
 pub use evidence::{Callback, CallbackAnswer, ReportBoot};
 pub use facts::RecordFacts;
+pub use images::{
+    DeleteImage, DeleteVersion, ImageError, SaveCapture, SaveVersion, SetImage, used_by,
+};
+pub use jobs::{ClaimJob, EndJob, JobAnswer, ReportStep, still_wanted};
 pub use keys::{ConfirmClock, RenewKey, RevokeKeys};
 pub use machines::{
     DeleteMachine, InspectMachine, MachineError, MachineRef, RegisterMachine, Saw, UpdateMachine,
 };
 pub use members::{LinkOpened, LinkVerdict, OpenLink, SettleAfterStart};
+pub use online::{
+    Evidence as OnlineEvidence, PassDeadlines, PhoneHome, ProbeAnswered, deadline_passed,
+};
+pub use orders::{ONLINE_WITHIN_S, OrderError, OrderSpec};
 pub use pending::Withdraw;
 pub use power::{SetPower, TellPower};
 pub use reservations::{DeleteReservation, ReservationError, SetReservation};
 pub use ring::{DropRetired, RotateRing, UseRing};
+pub use rollouts::{CancelRollout, CreateRollout, RolledOut, SetRollout};
+pub use setups::{DeleteSetup, DeploySetup, SetSetup, SetupError};
 pub use tokens::{CreateToken, MAX_TOKEN_LIFE, RevokeToken, TokenError};
 pub use webhooks::{
     CreateWebhook, DeleteWebhook, QueueDeliveries, Replay, SettleDelivery, TestWebhook,

@@ -244,7 +244,11 @@ impl View {
             | Record::Event(_)
             | Record::Webhook(_)
             | Record::Delivery(_)
-            | Record::Power(_) => {}
+            | Record::Power(_)
+            | Record::Image(_)
+            | Record::Deployment(_)
+            | Record::Rollout(_)
+            | Record::Setup(_) => {}
         }
     }
 
@@ -288,7 +292,11 @@ impl View {
             | Key::Event(_)
             | Key::Webhook(_)
             | Key::Delivery(_)
-            | Key::Power(_) => {}
+            | Key::Power(_)
+            | Key::Image(_)
+            | Key::Deployment(_)
+            | Key::Rollout(_)
+            | Key::Setup(_) => {}
         }
     }
 

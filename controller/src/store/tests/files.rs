@@ -51,7 +51,7 @@ fn a_file_of_a_newer_version_is_refused_and_not_touched() {
     drop(database);
     let told = refused(&path);
     assert!(
-        told.contains("newer enforcer (schema 9, this one knows 2)"),
+        told.contains("newer enforcer (schema 9, this one knows 3)"),
         "{told}"
     );
 }
@@ -100,8 +100,8 @@ fn a_file_of_an_older_version_is_read_and_then_ours() {
     };
     drop(redb);
     assert_eq!(
-        write(2, None),
-        Some(2),
+        write(3, None),
+        Some(3),
         "an older program refuses it from now on"
     );
 }
@@ -136,5 +136,35 @@ fn a_row_that_cannot_be_read_is_damage_and_never_skipped() {
         let clock = ManualClock::new(start());
         let told = sentence(Store::open(memory, Policy::default(), clock));
         assert!(told.contains("is damaged (a row of table leases"), "{told}");
+    }
+}
+
+/// Stores as programs of earlier versions left them when they were killed.
+const KEPT: [(&str, &[u8]); 1] = [(
+    "schema 2",
+    include_bytes!("../../../../tests/fixtures/store-schema-2.redb.zst"),
+)];
+
+#[tokio::test]
+async fn the_stores_of_every_earlier_version_open_and_are_used_on() {
+    for (version, packed) in KEPT {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("enforcer.redb");
+        std::fs::write(&path, zstd::decode_all(packed).unwrap()).unwrap();
+        let store = open(Redb::open(&path).unwrap());
+        let view = store.view();
+        let web1 = view.machine_by_name(&"web1".parse().unwrap()).unwrap();
+        assert!(web1.labels.is_empty(), "{version}");
+        let armed = view.activations_of(&web1.id).next().unwrap();
+        assert_eq!(armed.config.name.to_string(), "live", "{version}");
+        assert!(view.events_after(0).count() > 3, "{version}");
+        assert_eq!(view.deployments().count(), 0, "{version}");
+        store.apply(Count).await.unwrap();
+        store.close().await;
+        assert_eq!(
+            count(&open(Redb::open(&path).unwrap()).view()),
+            1,
+            "{version}"
+        );
     }
 }

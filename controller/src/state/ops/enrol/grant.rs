@@ -3,6 +3,7 @@
 use mesh_proto::message::enrol::{KeyKind, Level};
 
 use super::subject::is_blank;
+use crate::state::ops::deployments::forget_deployments_of;
 use crate::state::{
     Changes, Key, Timestamp, View,
     event::Draft,
@@ -174,6 +175,7 @@ pub(in crate::state::ops) fn forget_everything_of(
     for activation in view.activations_of(machine) {
         changes.write(Key::Activation(activation.id));
     }
+    forget_deployments_of(view, machine, changes);
     for key in view.keys_of(machine) {
         changes.write(Key::EnrolledKey(key.serial.clone()));
     }

@@ -212,4 +212,5 @@ pub(in crate::state::ops) fn is_blank(view: &View, machine: &Machine) -> bool {
         && view.facts(&machine.id).is_none()
         && view.keys_of(&machine.id).next().is_none()
         && view.member(&machine.id).is_none()
+        && view.deployments_of(&machine.id).next().is_none()
 }

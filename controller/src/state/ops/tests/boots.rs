@@ -12,7 +12,7 @@ use crate::state::{
     policy::{Accept, Discovery},
 };
 
-fn activate(world: &mut World, script: &str, evidence: Evidence) -> Activation {
+pub(super) fn activate(world: &mut World, script: &str, evidence: Evidence) -> Activation {
     let config = BootConfig {
         name: "live".parse().unwrap(),
         revision: 0,

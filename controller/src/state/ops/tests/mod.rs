@@ -3,6 +3,7 @@
 mod boots;
 mod commands;
 mod enrolment;
+mod jobs;
 mod members;
 mod persons;
 mod rings;

@@ -246,3 +246,28 @@ fn invented_addresses_make_room_before_a_machine_that_speaks() {
         "its key waits"
     );
 }
+
+#[test]
+fn a_person_writes_labels_on_a_machine_and_takes_them_off() {
+    let mut world = World::new();
+    world.registered(1);
+    let mut set = |name: &str, value: Option<&str>| {
+        let value = value.map(|v| v.parse().unwrap());
+        world.does(&UpdateMachine {
+            machine: MachineRef("web1".into()),
+            name: None,
+            local_boot: None,
+            labels: [(name.parse().unwrap(), value)].into(),
+        })
+    };
+    set("pool", Some("web")).unwrap();
+    let machine = set("rack", Some("r1")).unwrap();
+    assert_eq!(machine.labels.len(), 2);
+    let selector: crate::state::label::Selector = "pool=web,rack".parse().unwrap();
+    assert!(selector.fits(&machine.labels));
+    assert!(!selector.fits(&set("rack", None).unwrap().labels));
+    for n in 0..crate::state::label::MAX_LABELS {
+        let _ = set(&format!("l{n}"), Some("x"));
+    }
+    assert_eq!(set("one-more", Some("x")), Err(MachineError::TooManyLabels));
+}

@@ -1,0 +1,405 @@
+//! Deployments: jobs for a machine's disk, one queue per machine (DESIGN §5).
+//!
+//! `queued → served → capturing → erasing → fetching → writing → verifying → editing → written → rebooting → handed-over |
+//! online | done | failed | cancelled`. A job is claimed before the management OS's script leaves or when the agent asks for
+//! it; each step is written down before the agent is answered; what is over stays over. This file says what a deployment
+//! is; [`queue`] whose turn it is, [`words`] what a person is told, [`ops`](super::ops) how it changes.
+
+use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr};
+
+use mesh_proto::message::job::{
+    After, Counts, DiskRule, DiskSeen, Edit, Erase, ProvisionFile, Step,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Timestamp,
+    activation::Nonce,
+    image::{ImageName, Pinned, VersionId},
+    machine::MachineId,
+    rollout::RolloutId,
+    setup::SetupName,
+};
+
+pub mod provision;
+pub mod queue;
+pub mod restart;
+pub mod words;
+
+/// Starts of the machine that one job gets to come online: the first, and one retry.
+pub const MAX_TRIES: u32 = 2;
+/// Boots of the management OS without a step by its agent before a job fails: never a boot loop. A flaky link can cost a
+/// few; each step that is reported begins the count anew.
+pub const MAX_BOOTS: u32 = 20;
+/// Jobs that may wait for one machine: more is a loop somewhere.
+pub const MAX_QUEUED: usize = 64;
+/// Jobs kept per machine after they are over, for its history.
+pub const KEPT: usize = 16;
+/// Moments kept of one job; the first and the newest stay.
+const MAX_HISTORY: usize = 64;
+
+/// A deployment's number; later ones are larger. Also the stable id of what is told about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeploymentId(pub u64);
+
+impl fmt::Display for DeploymentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl FromStr for DeploymentId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// Where a deployment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(
+    missing_docs,
+    reason = "those of the agent are its steps: see `job::Step`"
+)]
+pub enum State {
+    /// Waits for its turn, or for its machine.
+    Queued,
+    /// The management OS was served for it, or its agent took it.
+    Served,
+    Capturing,
+    Erasing,
+    Fetching,
+    Writing,
+    Verifying,
+    Editing,
+    /// All is on the disk and was read back.
+    Written,
+    /// The machine starts again, into the disk.
+    Rebooting,
+    /// The disk was started; nobody spoke yet.
+    HandedOver,
+    /// Over: the new system spoke.
+    Online,
+    /// Over: done, and nothing to be started.
+    Done,
+    /// Over: see the reason.
+    Failed,
+    /// Over: a person ended it.
+    Cancelled,
+}
+
+impl State {
+    /// Its stable word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Served => "served",
+            Self::Capturing => "capturing",
+            Self::Erasing => "erasing",
+            Self::Fetching => "fetching",
+            Self::Writing => "writing",
+            Self::Verifying => "verifying",
+            Self::Editing => "editing",
+            Self::Written => "written",
+            Self::Rebooting => "rebooting",
+            Self::HandedOver => "handed-over",
+            Self::Online => "online",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl From<Step> for State {
+    fn from(step: Step) -> Self {
+        match step {
+            Step::Capturing => Self::Capturing,
+            Step::Erasing => Self::Erasing,
+            Step::Fetching => Self::Fetching,
+            Step::Writing => Self::Writing,
+            Step::Verifying => Self::Verifying,
+            Step::Editing => Self::Editing,
+        }
+    }
+}
+
+/// What a machine boots for a deployment, and whether others may have their turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It waits: nothing was done yet.
+    Waiting,
+    /// The management OS works on the disk.
+    AtWork,
+    /// The disk is to be started, and its system to speak.
+    Starting,
+    /// It is over.
+    Over,
+}
+
+/// What a person looks at to see that a deployment is good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "until")]
+pub enum Until {
+    /// The disk was started: nothing in the image is known to speak. Should it speak all the same, it is online.
+    HandedOver,
+    /// The new system speaks within a time: its agent, its phone-home, or an answer to the probe.
+    Online {
+        /// Seconds from the writing's end, and again from the disk's start.
+        within_s: u32,
+        /// Asked until it answers.
+        #[serde(default)]
+        probe: Option<Probe>,
+    },
+}
+
+/// How the controller asks a new system whether it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "probe")]
+pub enum Probe {
+    /// A TCP connection can be made.
+    Tcp {
+        /// Where; `None`: the machine's newest known address.
+        #[serde(default)]
+        host: Option<IpAddr>,
+        /// Which port.
+        port: u16,
+    },
+    /// An HTTP GET is answered with a status below 400.
+    Http {
+        /// Where; `None`: the machine's newest known address.
+        #[serde(default)]
+        host: Option<IpAddr>,
+        /// Which port.
+        port: u16,
+        /// Which path.
+        path: String,
+    },
+}
+
+/// The disk is saved before it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Save {
+    /// As a version of which image.
+    pub name: ImageName,
+    /// Only blocks that the file systems use.
+    pub used_blocks_only: bool,
+}
+
+/// Whether somebody is asked to start the machine for its job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// It is started again as soon as it is its turn.
+    #[default]
+    Now,
+    /// The job waits until it starts by itself.
+    NextBoot,
+}
+
+/// What is to be done: its parts in this order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Which disk. Once the machine's facts are known, this very disk.
+    #[serde(default)]
+    pub disk: DiskRule,
+    /// Save it first.
+    #[serde(default)]
+    pub save_current: Option<Save>,
+    /// Empty it.
+    #[serde(default)]
+    pub erase: Option<Erase>,
+    /// Write this.
+    #[serde(default)]
+    pub image: Option<Pinned>,
+    /// Grow its last partition to the disk's end.
+    #[serde(default)]
+    pub grow: bool,
+    /// Files for the new system. Secrets: gone when the job is over.
+    #[serde(default)]
+    pub provision: Vec<ProvisionFile>,
+    /// What the machine does then.
+    #[serde(default)]
+    pub after: After,
+    /// When it is good.
+    pub until: Until,
+    /// Write the saved disk back when the new system does not come.
+    #[serde(default)]
+    pub roll_back: bool,
+    /// Whether somebody starts the machine for it.
+    #[serde(default)]
+    pub when: When,
+}
+
+/// What larger thing a deployment belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "of")]
+pub enum Part {
+    /// Many machines get the same.
+    Rollout {
+        /// Which.
+        rollout: RolloutId,
+    },
+    /// A machine gets several images, in order, as one.
+    Setup {
+        /// Which.
+        setup: SetupName,
+        /// The number of the first of them, which names them all.
+        run: DeploymentId,
+        /// Its place, from zero.
+        index: u16,
+        /// How many there are.
+        count: u16,
+    },
+    /// The saved disk is written back.
+    RollBack {
+        /// What failed.
+        failed: DeploymentId,
+    },
+}
+
+/// What was found when all was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// The disk.
+    pub disk: DiskSeen,
+    /// What was changed on top of the image.
+    pub edits: Vec<Edit>,
+    /// What was counted.
+    pub counts: Counts,
+}
+
+/// A state and when it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// Which.
+    pub state: State,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A job for a machine's disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its number.
+    pub id: DeploymentId,
+    /// Its name in URLs: who shows it speaks for the new system.
+    pub nonce: Nonce,
+    /// Whose disk.
+    pub machine: MachineId,
+    /// Its place in the machine's queue: lower ones first.
+    pub place: i64,
+    /// Who asked for it, for people.
+    pub by: String,
+    /// The askers' own names for their requests: asked again with one of them, it is the same job.
+    #[serde(default)]
+    pub keys: BTreeSet<String>,
+    /// What is to be done.
+    pub order: Order,
+    /// What it belongs to.
+    #[serde(default)]
+    pub part: Option<Part>,
+    /// When it was asked for.
+    pub created: Timestamp,
+    /// Where it stands.
+    pub state: State,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, where there is more to say.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Starts of the machine to come online.
+    #[serde(default)]
+    pub tries: u32,
+    /// Boots of the management OS since the last step.
+    #[serde(default)]
+    pub boots: u32,
+    /// The boot that was served last; its retries are no new boots.
+    #[serde(default)]
+    pub session: Option<String>,
+    /// The disk as it was: what `save_current` made.
+    #[serde(default)]
+    pub captured: Option<VersionId>,
+    /// What was written.
+    #[serde(default)]
+    pub written: Option<Written>,
+    /// When somebody has to have spoken.
+    #[serde(default)]
+    pub deadline: Option<Timestamp>,
+    /// The states it had.
+    pub history: Vec<Moment>,
+}
+
+impl Deployment {
+    /// What it means for its machine.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self.state {
+            State::Queued => Phase::Waiting,
+            State::Served
+            | State::Capturing
+            | State::Erasing
+            | State::Fetching
+            | State::Writing
+            | State::Verifying
+            | State::Editing => Phase::AtWork,
+            State::Written | State::Rebooting => Phase::Starting,
+            State::HandedOver => match self.order.until {
+                Until::HandedOver => Phase::Over,
+                Until::Online { .. } => Phase::Starting,
+            },
+            State::Online | State::Done | State::Failed | State::Cancelled => Phase::Over,
+        }
+    }
+
+    /// Whether its end is still to come.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.phase() != Phase::Over
+    }
+
+    /// Whether it has its machine: no other job may begin there.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        match self.phase() {
+            Phase::AtWork | Phase::Starting => true,
+            Phase::Waiting | Phase::Over => false,
+        }
+    }
+
+    /// The same in another state.
+    #[must_use]
+    pub fn to(&self, state: State, reason: Option<String>, now: Timestamp) -> Self {
+        let mut next = self.clone();
+        (next.state, next.since, next.reason) = (state, now, reason);
+        next.history.push(Moment { state, at: now });
+        if next.history.len() > MAX_HISTORY {
+            next.history.remove(1);
+        }
+        if !next.is_open() {
+            next.deadline = None;
+            // What was for the new system alone is not kept longer than needed.
+            next.order.provision.iter_mut().for_each(|f| f.text.clear());
+        }
+        next
+    }
+
+    /// What it does, in few words: `debian@3`, `erase`, `save to web1-disk`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match (
+            &self.order.image,
+            &self.order.erase,
+            &self.order.save_current,
+        ) {
+            (Some(image), ..) => image.id.to_string(),
+            (None, Some(_), _) => "erase".to_owned(),
+            (None, None, Some(save)) => format!("save to {}", save.name),
+            (None, None, None) => "nothing".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Labels: what a person writes on machines to name many of them at once. A pool is a label.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{config::is_plain_name, machine::BadName};
+
+/// Labels one machine may have: enough for every scheme we have seen, small enough to copy with the machine.
+pub const MAX_LABELS: usize = 32;
+/// Conditions of one selector.
+const MAX_TERMS: usize = 16;
+
+/// A label's name or its value: 1 to 63 letters, digits, `-`, `_` and `.`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LabelText(String);
+
+impl LabelText {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for LabelText {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        if is_plain_name(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BadName(text.chars().take(80).collect()))
+        }
+    }
+}
+
+impl TryFrom<String> for LabelText {
+    type Error = BadName;
+
+    fn try_from(text: String) -> Result<Self, BadName> {
+        text.parse()
+    }
+}
+
+impl From<LabelText> for String {
+    fn from(text: LabelText) -> Self {
+        text.0
+    }
+}
+
+impl fmt::Display for LabelText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A machine's labels: `pool=web, rack=r1`.
+pub type Labels = BTreeMap<LabelText, LabelText>;
+
+/// One condition of a selector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Term {
+    /// `pool=web`.
+    Is(LabelText, LabelText),
+    /// `pool!=web`; also when there is no such label.
+    IsNot(LabelText, LabelText),
+    /// `pool`.
+    Has(LabelText),
+    /// `!pool`.
+    HasNot(LabelText),
+}
+
+/// Which machines are meant: every condition holds. `pool=web,rack!=r1,!spare`. There is no selector that means all by
+/// having no condition: that would be too easy to type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Selector(Vec<Term>);
+
+/// Why a text is no selector.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' is no label selector; write conditions with commas between them, such as `pool=web,rack!=r1,spare,!broken`"
+)]
+pub struct BadSelector(String);
+
+impl Selector {
+    /// Whether a machine with these labels is meant.
+    #[must_use]
+    pub fn fits(&self, labels: &Labels) -> bool {
+        self.0.iter().all(|term| match term {
+            Term::Is(name, value) => labels.get(name) == Some(value),
+            Term::IsNot(name, value) => labels.get(name) != Some(value),
+            Term::Has(name) => labels.contains_key(name),
+            Term::HasNot(name) => !labels.contains_key(name),
+        })
+    }
+}
+
+impl FromStr for Term {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        if let Some((name, value)) = text.split_once("!=") {
+            return Ok(Self::IsNot(name.trim().parse()?, value.trim().parse()?));
+        }
+        if let Some((name, value)) = text.split_once('=') {
+            return Ok(Self::Is(name.trim().parse()?, value.trim().parse()?));
+        }
+        match text.strip_prefix('!') {
+            Some(name) => Ok(Self::HasNot(name.trim().parse()?)),
+            None => Ok(Self::Has(text.parse()?)),
+        }
+    }
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Is(name, value) => write!(f, "{name}={value}"),
+            Self::IsNot(name, value) => write!(f, "{name}!={value}"),
+            Self::Has(name) => write!(f, "{name}"),
+            Self::HasNot(name) => write!(f, "!{name}"),
+        }
+    }
+}
+
+impl FromStr for Selector {
+    type Err = BadSelector;
+
+    fn from_str(text: &str) -> Result<Self, BadSelector> {
+        let bad = || BadSelector(text.chars().take(80).collect());
+        let terms: Result<Vec<Term>, _> = text.split(',').map(|t| t.trim().parse()).collect();
+        match terms {
+            Ok(terms) if terms.len() <= MAX_TERMS => Ok(Self(terms)),
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, term) in self.0.iter().enumerate() {
+            let comma = if n == 0 { "" } else { "," };
+            write!(f, "{comma}{term}")?;
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<String> for Selector {
+    type Error = BadSelector;
+
+    fn try_from(text: String) -> Result<Self, BadSelector> {
+        text.parse()
+    }
+}
+
+impl From<Selector> for String {
+    fn from(selector: Selector) -> Self {
+        selector.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        let text = |t: &str| t.parse().unwrap();
+        pairs.iter().map(|(n, v)| (text(n), text(v))).collect()
+    }
+
+    #[test]
+    fn a_selector_means_machines_whose_labels_fit_every_condition() {
+        let web = labels(&[("pool", "web"), ("rack", "r1")]);
+        for (selector, fits) in [
+            ("pool=web", true),
+            ("pool=web,rack=r1", true),
+            ("pool=web, rack!=r1", false),
+            ("pool=db", false),
+            ("pool", true),
+            ("!pool", false),
+            ("!spare,pool", true),
+            ("spare!=yes", true),
+        ] {
+            let parsed: Selector = selector.parse().unwrap();
+            assert_eq!(parsed.fits(&web), fits, "{selector}");
+            let again: Selector = parsed.to_string().parse().unwrap();
+            assert_eq!(again, parsed, "{selector}");
+        }
+    }
+
+    #[test]
+    fn nothing_and_nonsense_are_no_selectors() {
+        for text in [
+            "",
+            ",",
+            "pool=",
+            "=web",
+            "pool=a b",
+            "pool==web",
+            "a,,b",
+            "!",
+        ] {
+            assert!(text.parse::<Selector>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! Jobs, as the agent of a management OS asks for them and reports on them. Every word of an agent is about its own
+//! machine: the link's certificate says which.
+
+use ::image::{ChunkSize, Ticket};
+use mesh_proto::message::{
+    Refusal, RefusalCode,
+    enrol::KeyKind,
+    job::{Capture, ImageRef, Job, JobEnd, JobProgress, Outcome, Step},
+    link::Habitat,
+};
+
+use super::{
+    deployments::{about, name_of},
+    job_ends::{ended_well, fail},
+};
+use crate::state::{
+    Changes, Timestamp, Transition, View,
+    deployment::{Deployment, DeploymentId, Phase, State, Written, provision, queue},
+    machine::Machine,
+    trust::key::{EnrolledKey, Serial},
+};
+
+/// How long a ticket is good: no boot of the management OS lasts longer, and each asks anew.
+const TICKET_LIVES: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+/// Longest reason an agent may give, characters.
+const MAX_WORDS: usize = 500;
+
+/// The agent of a management OS asks what is to be done to its disk.
+#[derive(Debug, Clone)]
+pub struct ClaimJob {
+    /// The certificate of its link.
+    pub serial: Serial,
+    /// How the machine reaches our boot HTTP server, `http://host:port`; for the phone-home of its new system.
+    pub base: String,
+}
+
+/// What it is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JobAnswer {
+    /// Do this.
+    Do {
+        /// The job; the ticket of its image is still to be signed.
+        job: Box<Job>,
+        /// What is to be signed, when there is an image.
+        ticket: Option<Ticket>,
+    },
+    /// Nothing now.
+    Nothing {
+        /// For its screen: why, and what comes next.
+        text: String,
+    },
+}
+
+impl JobAnswer {
+    fn nothing(text: impl Into<String>) -> Self {
+        Self::Nothing { text: text.into() }
+    }
+}
+
+impl Transition for ClaimJob {
+    type Outcome = Result<JobAnswer, Refusal>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        let mut changes = Changes::none();
+        let answer = asker(view, &self.serial)
+            .map(|(key, machine)| self.answer(view, key, machine, now, &mut changes));
+        (changes, answer)
+    }
+}
+
+impl ClaimJob {
+    fn answer(
+        &self,
+        view: &View,
+        key: &EnrolledKey,
+        machine: &Machine,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) -> JobAnswer {
+        let in_work = view.active_deployment(&machine.id);
+        let Some(job) = in_work.or_else(|| view.queue_of(&machine.id).next()) else {
+            return JobAnswer::nothing("nothing is to be done");
+        };
+        if job.phase() == Phase::Starting {
+            let text = format!(
+                "{} is written; the machine restarts into its disk",
+                job.title()
+            );
+            return JobAnswer::nothing(text);
+        }
+        let free = match job.phase() {
+            Phase::Waiting if !queue::goes_on(view, job) => {
+                queue::may_begin(view, machine, job, now)
+            }
+            Phase::Waiting | Phase::AtWork | Phase::Starting | Phase::Over => {
+                queue::may_be_written(view, machine)
+            }
+        };
+        if let Err(hold) = free.and_then(|()| queue::may_have(view, job, key)) {
+            wait_for_a_person(job, changes);
+            return JobAnswer::nothing(format!("deployment {}: {hold}", job.id));
+        }
+        let job = match job.phase() {
+            Phase::Waiting => taken(view, job, now, changes),
+            Phase::AtWork | Phase::Starting | Phase::Over => Deployment::clone(job),
+        };
+        self.told(view, &job, machine, now)
+    }
+
+    /// The deployment as the agent reads it. What was done already is not asked for again.
+    fn told(&self, view: &View, job: &Deployment, machine: &Machine, now: Timestamp) -> JobAnswer {
+        let order = &job.order;
+        let image = order.image.as_ref();
+        let ticket = image.map(|image| Ticket {
+            image: image.manifest,
+            machine: machine.id.to_string(),
+            until_unix_s: (now + TICKET_LIVES).as_second(),
+        });
+        let save = order
+            .save_current
+            .as_ref()
+            .filter(|_| job.captured.is_none());
+        let job = Job {
+            id: job.id.0,
+            disk: order.disk.clone(),
+            capture: save.map(|save| Capture {
+                name: save.name.to_string(),
+                chunk_size: ChunkSize::default().get(),
+                used_blocks_only: save.used_blocks_only,
+            }),
+            erase: order.erase,
+            image: image.map(|image| ImageRef {
+                name: image.id.to_string(),
+                manifest: image.manifest.to_string(),
+                size: image.size,
+                sector_size: image.sector_size,
+                ticket: String::new(),
+            }),
+            grow: order.grow,
+            provision: provision::files(view, job, machine, &self.base),
+            after: order.after,
+        };
+        JobAnswer::Do {
+            job: Box::new(job),
+            ticket,
+        }
+    }
+}
+
+/// The agent takes the first of its queue: written down before it is told.
+fn taken(view: &View, job: &Deployment, now: Timestamp, changes: &mut Changes) -> Deployment {
+    let next = job.to(State::Served, None, now);
+    let text = format!("{} takes {}", name_of(view, &next), next.title());
+    changes.event(about("deployment.served", &next, text));
+    changes.write(next.clone());
+    next
+}
+
+/// Boots are counted against machines that loop; one whose agent speaks and waits for a person does not.
+fn wait_for_a_person(job: &Deployment, changes: &mut Changes) {
+    if job.boots > 1 {
+        let mut next = job.clone();
+        next.boots = 1;
+        changes.write(next);
+    }
+}
+
+/// The key and machine of a link, when its agent may have jobs: the management OS's, and no other.
+pub(super) fn asker<'v>(
+    view: &'v View,
+    serial: &Serial,
+) -> Result<(&'v EnrolledKey, &'v Machine), Refusal> {
+    let no = |text: &str| Refusal::new(RefusalCode::NotAllowed, text);
+    let key = view.key(serial).filter(|k| k.is_live());
+    let key = key.ok_or_else(|| no("this key does not count any more"))?;
+    let machine = view
+        .machine(&key.machine)
+        .ok_or_else(|| no("no such machine"))?;
+    let member = view.member(&machine.id).filter(|m| m.serial == *serial);
+    let in_management = member.is_some_and(|m| m.habitat == Habitat::ManagementOs);
+    if key.kind != KeyKind::Boot || !in_management {
+        return Err(no("jobs are for the management OS"));
+    }
+    Ok((key, machine))
+}
+
+/// The deployment that an agent speaks of, when it is its machine's and at work.
+pub(super) fn at_work<'v>(
+    view: &'v View,
+    serial: &Serial,
+    job: u64,
+) -> Result<&'v Deployment, Refusal> {
+    let (_, machine) = asker(view, serial)?;
+    let job = theirs(view, machine, job)?;
+    match job.phase() {
+        Phase::AtWork => Ok(job),
+        Phase::Waiting | Phase::Starting | Phase::Over => Err(no_job(job)),
+    }
+}
+
+fn theirs<'v>(view: &'v View, machine: &Machine, job: u64) -> Result<&'v Deployment, Refusal> {
+    let job = view.deployment(DeploymentId(job));
+    let job = job.filter(|d| d.machine == machine.id);
+    job.map(AsRef::as_ref)
+        .ok_or_else(|| Refusal::new(RefusalCode::NoJob, "this machine has no such job"))
+}
+
+fn no_job(job: &Deployment) -> Refusal {
+    let why = job.reason.as_deref().unwrap_or("it is not at work");
+    let text = format!("deployment {} is {}: {why}", job.id, job.state.word());
+    Refusal::new(RefusalCode::NoJob, text)
+}
+
+/// Whether an agent may go on with its job; for words of it that change nothing (progress within a step, chunks).
+///
+/// # Errors
+/// When the job is not wanted any more, or not its machine's.
+pub fn still_wanted<'v>(
+    view: &'v View,
+    serial: &Serial,
+    job: u64,
+) -> Result<&'v Deployment, Refusal> {
+    at_work(view, serial, job)
+}
+
+/// An agent begins a step of its job, or goes on with one.
+#[derive(Debug, Clone)]
+pub struct ReportStep {
+    /// The certificate of its link.
+    pub serial: Serial,
+    /// How far it is.
+    pub progress: JobProgress,
+}
+
+impl Transition for ReportStep {
+    type Outcome = Result<(), Refusal>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        let mut changes = Changes::none();
+        let job = match at_work(view, &self.serial, self.progress.job) {
+            Ok(job) => job,
+            Err(refusal) => return (changes, Err(refusal)),
+        };
+        let step = self.progress.step;
+        if let Err(refusal) = saved_first(job, step) {
+            return (changes, Err(refusal));
+        }
+        let state = State::from(step);
+        if job.state != state {
+            let mut next = job.to(state, None, now);
+            // It goes on: what went before was no loop.
+            next.boots = 1;
+            let text = format!(
+                "{}: {} is {}",
+                name_of(view, job),
+                next.title(),
+                state.word()
+            );
+            changes.event(about(&format!("deployment.{}", state.word()), &next, text));
+            changes.write(next);
+        }
+        (changes, Ok(()))
+    }
+}
+
+/// A disk that is to be saved is not touched before it is.
+fn saved_first(job: &Deployment, step: Step) -> Result<(), Refusal> {
+    let unsaved = job.order.save_current.is_some() && job.captured.is_none();
+    if unsaved && step != Step::Capturing {
+        let text = "the disk has to be saved before anything else is done to it";
+        return Err(Refusal::new(RefusalCode::Protocol, text));
+    }
+    Ok(())
+}
+
+/// An agent says how its job ended. Said twice, it is heard once.
+#[derive(Debug, Clone)]
+pub struct EndJob {
+    /// The certificate of its link.
+    pub serial: Serial,
+    /// How it ended.
+    pub end: JobEnd,
+}
+
+impl Transition for EndJob {
+    /// The deployment as it is now.
+    type Outcome = Result<Deployment, Refusal>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        let mut changes = Changes::none();
+        let ended = self.ended(view, now, &mut changes);
+        match ended {
+            Ok(job) => (changes, Ok(job)),
+            Err(refusal) => (Changes::none(), Err(refusal)),
+        }
+    }
+}
+
+impl EndJob {
+    fn ended(
+        &self,
+        view: &View,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) -> Result<Deployment, Refusal> {
+        let (_, machine) = asker(view, &self.serial)?;
+        let job = theirs(view, machine, self.end.job)?;
+        if job.phase() != Phase::AtWork {
+            return heard_before(job, &self.end.outcome);
+        }
+        match &self.end.outcome {
+            Outcome::Written {
+                disk,
+                edits,
+                counts,
+            } => {
+                saved_first(job, Step::Writing)?;
+                let written = Written {
+                    disk: disk.clone(),
+                    edits: edits.clone(),
+                    counts: counts.clone(),
+                };
+                Ok(ended_well(view, job, written, now, changes))
+            }
+            Outcome::Failed {
+                reason,
+                disk_touched,
+            } => Ok(fail(
+                view,
+                job,
+                &bounded(reason),
+                *disk_touched,
+                now,
+                changes,
+            )),
+        }
+    }
+}
+
+/// The answer to the first word was lost on its way.
+fn heard_before(job: &Deployment, outcome: &Outcome) -> Result<Deployment, Refusal> {
+    let same = match outcome {
+        Outcome::Written { .. } => job.written.is_some() && job.state != State::Cancelled,
+        Outcome::Failed { .. } => job.state == State::Failed,
+    };
+    if same {
+        Ok(job.clone())
+    } else {
+        Err(no_job(job))
+    }
+}
+
+/// An agent's words, cut and cleaned for people's eyes.
+pub(super) fn bounded(text: &str) -> String {
+    let plain = text.chars().filter(|c| !c.is_control());
+    plain.take(MAX_WORDS).collect()
+}

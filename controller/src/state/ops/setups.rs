@@ -1,0 +1,258 @@
+//! Setups are written, deleted, and deployed as one row of jobs.
+
+use mesh_proto::message::job::{After, DiskRule, ProvisionFile};
+
+use super::{
+    MachineRef,
+    deployments::{Created, DeployError, Draw, enqueue, forget_oldest, has_room},
+    orders::{OrderError, OrderSpec, pinned},
+};
+use crate::state::{
+    Changes, Key, Timestamp, Transition, View,
+    activation::Nonce,
+    deployment::{Deployment, DeploymentId, Order, Part, Until, When},
+    event::Draft,
+    machine::Machine,
+    setup::{MAX_ITEMS, Setup, SetupName},
+    trust::Digest,
+};
+
+/// Why a setup is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// No such setup.
+    #[error("no setup is called '{0}'; `enforcer setups list` shows the known ones")]
+    NotFound(SetupName),
+    /// None, or too many.
+    #[error("a setup has 1 to {MAX_ITEMS} images")]
+    Items,
+    /// Two of them mean the same disk.
+    #[error("parts {0} and {1} have the same disk rule; give each a rule of its own")]
+    SameDisk(usize, usize),
+    /// An image that is not there.
+    #[error(transparent)]
+    Image(#[from] OrderError),
+}
+
+/// A person writes a setup; it replaces the one of the same name.
+#[derive(Debug, Clone)]
+pub struct SetSetup(pub Setup);
+
+impl Transition for SetSetup {
+    type Outcome = Result<Setup, SetupError>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        let mut changes = Changes::none();
+        if let Err(error) = check(view, &self.0) {
+            return (changes, Err(error));
+        }
+        let old = view.setup(&self.0.name);
+        let setup = Setup {
+            revision: old.map_or(1, |o| o.revision + 1),
+            updated: now,
+            ..self.0.clone()
+        };
+        let draft = Draft::new("setup.changed", format!("setup {} was written", setup.name));
+        changes.event(draft.field("setup", setup.name.to_string()));
+        changes.write(setup.clone());
+        (changes, Ok(setup))
+    }
+}
+
+fn check(view: &View, setup: &Setup) -> Result<(), SetupError> {
+    if !(1..=MAX_ITEMS).contains(&setup.items.len()) {
+        return Err(SetupError::Items);
+    }
+    for (n, item) in setup.items.iter().enumerate() {
+        pinned(view, &item.image)?;
+        if let Some(same) = setup.items[..n].iter().position(|i| i.disk == item.disk) {
+            return Err(SetupError::SameDisk(same + 1, n + 1));
+        }
+    }
+    Ok(())
+}
+
+/// A person deletes a setup. What was deployed of it goes on.
+#[derive(Debug, Clone)]
+pub struct DeleteSetup(pub SetupName);
+
+impl Transition for DeleteSetup {
+    type Outcome = Result<(), SetupError>;
+
+    fn run(&self, view: &View, _: Timestamp) -> (Changes, Self::Outcome) {
+        let mut changes = Changes::none();
+        if view.setup(&self.0).is_none() {
+            return (changes, Err(SetupError::NotFound(self.0.clone())));
+        }
+        changes.write(Key::Setup(self.0.clone()));
+        let draft = Draft::new("setup.deleted", format!("setup {} was deleted", self.0));
+        changes.event(draft.field("setup", self.0.to_string()));
+        (changes, Ok(()))
+    }
+}
+
+/// A person asks for a setup to be written to a machine.
+#[derive(Debug, Clone)]
+pub struct DeploySetup {
+    /// Whose disks.
+    pub machine: MachineRef,
+    /// Which.
+    pub setup: SetupName,
+    /// Files for the new system, with the first image.
+    pub provision: Vec<ProvisionFile>,
+    /// What the machine does when all is written.
+    pub after: After,
+    /// When it is good; `None`: as for one deployment.
+    pub until: Option<Until>,
+    /// Whether somebody starts the machine for it.
+    pub when: When,
+    /// Who, for people.
+    pub by: String,
+    /// The asker's own name for this request.
+    pub key: Option<String>,
+    /// Fresh random name, from which each part gets its own.
+    pub nonce: Nonce,
+}
+
+impl Transition for DeploySetup {
+    /// The parts, in order; with a key that was used before, the first of them.
+    type Outcome = Result<Vec<Created>, DeployError>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        let missing = || DeployError::NoMachine(self.machine.0.clone());
+        let Some(machine) = self.machine.find(view) else {
+            return (Changes::none(), Err(missing()));
+        };
+        if let Some((key, known)) = self
+            .key
+            .as_ref()
+            .and_then(|k| Some((k, view.deployment_by_key(k)?)))
+        {
+            let outcome = match known.machine == machine.id {
+                true => Ok(vec![created(known, true)]),
+                false => Err(DeployError::KeyReused(key.clone())),
+            };
+            return (Changes::none(), outcome);
+        }
+        let jobs = match self.orders(view, &machine) {
+            Ok(orders) => self.jobs(view, &machine, orders, now),
+            Err(error) => return (Changes::none(), Err(error)),
+        };
+        let mut changes = Changes::none();
+        forget_oldest(view, &machine, &mut changes);
+        for job in &jobs {
+            enqueue(job, &machine, &mut changes);
+        }
+        (
+            changes,
+            Ok(jobs.iter().map(|d| created(d, false)).collect()),
+        )
+    }
+}
+
+fn created(deployment: &Deployment, existed: bool) -> Created {
+    Created {
+        deployment: deployment.clone(),
+        existed,
+    }
+}
+
+impl DeploySetup {
+    fn orders(&self, view: &View, machine: &Machine) -> Result<Vec<Order>, DeployError> {
+        let missing = || DeployError::NoSetup(self.setup.to_string());
+        let setup = view.setup(&self.setup).ok_or_else(missing)?;
+        has_room(view, machine, setup.items.len())?;
+        let last = setup.items.len() - 1;
+        // Whether the whole speaks is decided by its last part, which starts the machine.
+        let until = || match (&self.until, self.provision.is_empty()) {
+            (None, false) if last > 0 => Some(Until::Online {
+                within_s: super::orders::ONLINE_WITHIN_S,
+                probe: None,
+            }),
+            (until, _) => until.clone(),
+        };
+        let orders: Result<Vec<Order>, OrderError> = (0..)
+            .zip(&setup.items)
+            .map(|(n, item)| {
+                let spec = OrderSpec {
+                    disk: item.disk.clone(),
+                    image: Some(item.image.clone()),
+                    grow: item.grow,
+                    provision: if n == 0 {
+                        self.provision.clone()
+                    } else {
+                        Vec::new()
+                    },
+                    after: if n == last { self.after } else { After::Stay },
+                    until: if n == last {
+                        until()
+                    } else {
+                        Some(Until::HandedOver)
+                    },
+                    when: self.when,
+                    ..OrderSpec::default()
+                };
+                spec.pin(view, machine)
+            })
+            .collect();
+        let orders = orders?;
+        one_disk_each(view, machine, &orders)?;
+        Ok(orders)
+    }
+
+    fn jobs(
+        &self,
+        view: &View,
+        machine: &Machine,
+        orders: Vec<Order>,
+        now: Timestamp,
+    ) -> Vec<Deployment> {
+        let draw = Draw {
+            machine,
+            by: &self.by,
+            key: self.key.as_deref(),
+            now,
+        };
+        let (run, count) = (view.next_deployment(), orders.len() as u16);
+        let numbered = (0..).zip(orders);
+        let jobs = numbered.map(|(index, order)| {
+            let part = Part::Setup {
+                setup: self.setup.clone(),
+                run,
+                index,
+                count,
+            };
+            let id = DeploymentId(run.0 + u64::from(index));
+            let mut job = draw.job(id, nth(&self.nonce, index.into()), order, Some(part));
+            if index > 0 {
+                job.keys.clear();
+            }
+            job
+        });
+        jobs.collect()
+    }
+}
+
+/// Rules that are bound to disks are equal when they mean the same one.
+fn one_disk_each(view: &View, machine: &Machine, orders: &[Order]) -> Result<(), DeployError> {
+    if view.facts(&machine.id).is_none() {
+        // The agent sees the disks, and each part names its own rule.
+        return Ok(());
+    }
+    let rules: Vec<&DiskRule> = orders.iter().map(|o| &o.disk).collect();
+    let twice = (0..rules.len()).any(|n| rules[..n].contains(&rules[n]));
+    if twice {
+        return Err(DeployError::SameDisk(machine.name.to_string()));
+    }
+    Ok(())
+}
+
+/// The nonce of part `n` of something that was asked for with one.
+pub(super) fn nth(nonce: &Nonce, n: u64) -> Nonce {
+    if n == 0 {
+        return nonce.clone();
+    }
+    let digest = Digest::of(format!("part {n} of {nonce}").as_bytes());
+    let (half, _) = digest.0.split_first_chunk().expect("32 bytes have 16");
+    Nonce::from_random(u128::from_be_bytes(*half))
+}

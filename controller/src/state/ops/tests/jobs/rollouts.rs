@@ -1,0 +1,155 @@
+//! Rollouts: many machines, a few at a time.
+
+use super::*;
+
+fn labelled(world: &mut World, n: u8) -> EnrolledKey {
+    let key = world.idles(n);
+    world
+        .does(&UpdateMachine {
+            machine: MachineRef(format!("web{n}")),
+            name: None,
+            local_boot: None,
+            labels: [("pool".parse().unwrap(), Some("web".parse().unwrap()))].into(),
+        })
+        .unwrap();
+    key
+}
+
+fn rollout(world: &mut World, limit: u32, max_failures: Option<u32>) -> CreateRollout {
+    CreateRollout {
+        selector: "pool=web".parse().unwrap(),
+        order: write_image("debian"),
+        limit,
+        max_failures,
+        by: "ann".to_owned(),
+        key: Some("r".to_owned()),
+        nonce: Nonce::from_random(u128::from(world.fresh()) << 64),
+    }
+}
+
+#[test]
+fn no_more_machines_are_at_work_than_were_asked_for() {
+    let mut world = World::new();
+    let keys: Vec<_> = (1..=4).map(|n| labelled(&mut world, n)).collect();
+    world.idles(5);
+    world.upload("debian");
+    let ask = rollout(&mut world, 2, None);
+    let made = world.does(&ask).unwrap();
+    assert_eq!(
+        (made.rollout.deployments.len(), made.existed),
+        (4, false),
+        "web5 has no label"
+    );
+    assert!(world.does(&ask).unwrap().existed);
+    let jobs = made.rollout.deployments;
+    // Whoever comes first, in any order.
+    world.takes(&keys[3]);
+    world.takes(&keys[1]);
+    assert!(
+        world
+            .waits(&keys[0])
+            .contains("rollout 1 has 2 of 2 machines at work")
+    );
+    assert!(is_disk(&world.plan(3)), "and no management OS for nothing");
+    assert!(world.next(jobs[2]).contains("rollout 1 has 2 of 2"));
+    world.writes(&keys[3], jobs[3]);
+    assert!(
+        world.waits(&keys[0]).contains("rollout 1"),
+        "its machine is not started yet"
+    );
+    world.plan(4);
+    world.takes(&keys[0]);
+    assert!(world.waits(&keys[2]).contains("rollout 1"));
+    let faster = SetRollout {
+        id: made.rollout.id,
+        limit: Some(3),
+        max_failures: None,
+    };
+    world.does(&faster).unwrap();
+    world.takes(&keys[2]);
+    let tally = world
+        .view
+        .rollout(made.rollout.id)
+        .unwrap()
+        .tally(&world.view);
+    assert_eq!(
+        (tally.active, tally.good, tally.waiting, tally.failed),
+        (3, 1, 0, 0)
+    );
+}
+
+#[test]
+fn a_rollout_stops_when_too_many_fail() {
+    let mut world = World::new();
+    let keys: Vec<_> = (1..=3).map(|n| labelled(&mut world, n)).collect();
+    world.upload("debian");
+    let ask = rollout(&mut world, 1, Some(1));
+    let made = world.does(&ask).unwrap().rollout;
+    world.takes(&keys[0]);
+    world
+        .ends(&keys[0], made.deployments[0], failed(false))
+        .unwrap();
+    let words = world.waits(&keys[1]);
+    assert!(
+        words.contains("rollout 1 stopped after 1 failures"),
+        "{words}"
+    );
+    let bear = SetRollout {
+        id: made.id,
+        limit: None,
+        max_failures: Some(None),
+    };
+    world.does(&bear).unwrap();
+    world.takes(&keys[1]);
+    let cancel = CancelRollout {
+        id: made.id,
+        by: "ann".to_owned(),
+    };
+    assert_eq!(world.does(&cancel), Ok(1), "what is at work goes on");
+    assert_eq!(world.job(made.deployments[1]).state, State::Served);
+    assert_eq!(world.job(made.deployments[2]).state, State::Cancelled);
+}
+
+#[test]
+fn a_machine_for_which_it_cannot_be_done_is_named_and_the_others_go_on() {
+    let mut world = World::new();
+    let key = labelled(&mut world, 1);
+    labelled(&mut world, 2);
+    let mut facts = examples::facts(1);
+    facts.disks[0].bytes = 1 << 30;
+    world.tells(&key, facts).unwrap();
+    world.upload("debian");
+    let ask = rollout(&mut world, 1, None);
+    let made = world.does(&ask).unwrap();
+    assert_eq!((made.rollout.deployments.len(), made.refused.len()), (1, 1));
+    assert_eq!(made.refused[0].0, "web1");
+    assert!(
+        made.refused[0].1.to_string().contains("too small"),
+        "{}",
+        made.refused[0].1
+    );
+    let none = CreateRollout {
+        selector: "pool=db".parse().unwrap(),
+        key: None,
+        ..ask.clone()
+    };
+    assert!(matches!(world.does(&none), Err(DeployError::NoneFits(_))));
+    let zero = CreateRollout {
+        limit: 0,
+        key: None,
+        ..ask
+    };
+    assert_eq!(world.does(&zero), Err(DeployError::NoLimit));
+}
+
+#[test]
+fn a_machine_that_is_off_does_not_hold_the_places_of_others() {
+    let mut world = World::new();
+    let keys: Vec<_> = (1..=3).map(|n| labelled(&mut world, n)).collect();
+    world.upload("debian");
+    let ask = rollout(&mut world, 1, None);
+    world.does(&ask).unwrap();
+    world.silent(1);
+    world.takes(&keys[2]);
+    assert!(world.waits(&keys[1]).contains("rollout 1 has 1 of 1"));
+}

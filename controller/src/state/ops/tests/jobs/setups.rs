@@ -1,0 +1,241 @@
+//! Setups: several images, in order, as one.
+
+use mesh_proto::facts::Disk;
+
+use super::*;
+use crate::state::setup::{Setup, SetupItem};
+
+fn by_serial(serial: &str) -> DiskRule {
+    DiskRule {
+        serial: Some(serial.to_owned()),
+        ..DiskRule::default()
+    }
+}
+
+fn setup(items: &[(&str, &str)]) -> Setup {
+    let item = |(image, serial): &(&str, &str)| SetupItem {
+        image: image.parse().unwrap(),
+        disk: by_serial(serial),
+        grow: false,
+    };
+    Setup {
+        name: "baas".parse().unwrap(),
+        owner: None,
+        items: items.iter().map(item).collect(),
+        note: None,
+        revision: 0,
+        updated: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn deploy(world: &mut World) -> DeploySetup {
+    DeploySetup {
+        machine: MachineRef("web1".into()),
+        setup: "baas".parse().unwrap(),
+        provision: Vec::new(),
+        after: After::Reboot,
+        until: None,
+        when: When::Now,
+        by: "ann".to_owned(),
+        key: Some("k".to_owned()),
+        nonce: Nonce::from_random(u128::from(world.fresh()) << 64),
+    }
+}
+
+/// Machine 1 with two disks, and a setup for both.
+fn two_disks() -> (World, EnrolledKey) {
+    let mut world = World::new();
+    let key = world.idles(1);
+    let mut facts = examples::facts(1);
+    facts.disks = vec![
+        examples::disk("DISK-1"),
+        Disk {
+            name: "sdb".to_owned(),
+            ..examples::disk("DATA-1")
+        },
+    ];
+    world.tells(&key, facts).unwrap();
+    world.upload("system");
+    world.upload("data");
+    world
+        .does(&SetSetup(setup(&[
+            ("system", "DISK-1"),
+            ("data", "DATA-1"),
+        ])))
+        .unwrap();
+    (world, key)
+}
+
+#[test]
+fn the_parts_are_done_in_order_and_nothing_comes_between() {
+    let (mut world, key) = two_disks();
+    let ask = deploy(&mut world);
+    let parts: Vec<_> = world
+        .does(&ask)
+        .unwrap()
+        .into_iter()
+        .map(|c| c.deployment)
+        .collect();
+    assert_eq!(parts.len(), 2);
+    assert!(world.does(&ask).unwrap()[0].existed);
+    let [system, data] = [&parts[0], &parts[1]];
+    assert_ne!(system.nonce, data.nonce);
+    assert_eq!(
+        (system.order.after, data.order.after),
+        (After::Stay, After::Reboot)
+    );
+    world.upload("other");
+    let other = world
+        .deploys(
+            1,
+            OrderSpec {
+                disk: by_serial("DISK-1"),
+                ..write_image("other")
+            },
+        )
+        .id;
+    let told = world.takes(&key);
+    assert_eq!(
+        (told.id, told.disk.serial.as_deref()),
+        (system.id.0, Some("DISK-1"))
+    );
+    assert_eq!(world.writes(&key, system.id).state, State::Done);
+    let moved = world.does(&MoveDeployment { id: other, to: 0 }).unwrap();
+    assert_eq!(
+        moved,
+        [data.id, other],
+        "what was begun is not put behind anything"
+    );
+    // A power cut, and somebody armed a config: the setup goes on all the same.
+    super::super::boots::activate(
+        &mut world,
+        "echo hi",
+        crate::state::config::Evidence::Callback,
+    );
+    assert!(is_management(&world.plan(1)));
+    let told = world.takes(&key);
+    assert_eq!(
+        (told.id, told.disk.serial.as_deref()),
+        (data.id.0, Some("DATA-1"))
+    );
+    assert_eq!(world.writes(&key, data.id).state, State::Written);
+    world.plan(1);
+    assert_eq!(world.job(data.id).state, State::HandedOver);
+}
+
+#[test]
+fn when_a_part_fails_the_rest_is_not_done() {
+    let (mut world, key) = two_disks();
+    let ask = deploy(&mut world);
+    let parts = world.does(&ask).unwrap();
+    world.takes(&key);
+    let first = parts[0].deployment.id;
+    world.steps(&key, first, Step::Writing).unwrap();
+    world.ends(&key, first, failed(true)).unwrap();
+    let rest = world.job(parts[1].deployment.id);
+    assert_eq!(rest.state, State::Cancelled);
+    assert_eq!(
+        rest.reason.unwrap(),
+        format!("part {first} of its setup failed")
+    );
+}
+
+#[test]
+fn the_parts_are_moved_and_cancelled_together() {
+    let (mut world, _) = two_disks();
+    world.upload("other");
+    let disk = by_serial("DISK-1");
+    let a = world
+        .deploys(
+            1,
+            OrderSpec {
+                disk: disk.clone(),
+                ..write_image("other")
+            },
+        )
+        .id;
+    let ask = deploy(&mut world);
+    let parts = world.does(&ask).unwrap();
+    let [s, d] = [parts[0].deployment.id, parts[1].deployment.id];
+    let b = world
+        .deploys(
+            1,
+            OrderSpec {
+                disk,
+                ..write_image("system")
+            },
+        )
+        .id;
+    assert_eq!(
+        world.does(&MoveDeployment { id: d, to: 0 }).unwrap(),
+        [s, d, a, b]
+    );
+    assert_eq!(
+        world.does(&MoveDeployment { id: b, to: 1 }).unwrap(),
+        [s, d, b, a],
+        "not into it"
+    );
+    assert_eq!(
+        world.does(&MoveDeployment { id: s, to: 2 }).unwrap(),
+        [b, a, s, d]
+    );
+    world
+        .does(&CancelDeployment {
+            id: d,
+            by: "ann".to_owned(),
+        })
+        .unwrap();
+    assert_eq!(world.job(s).state, State::Cancelled);
+}
+
+#[test]
+fn two_parts_never_mean_one_disk() {
+    let (mut world, _) = two_disks();
+    let same = setup(&[("system", "DISK-1"), ("data", "DISK-1")]);
+    assert_eq!(world.does(&SetSetup(same)), Err(SetupError::SameDisk(1, 2)));
+    let mut sly = setup(&[("system", "DISK-1"), ("data", "x")]);
+    sly.items[1].disk = DiskRule {
+        smallest: true,
+        max_bytes: Some(u64::MAX),
+        ..by_serial("DISK-1")
+    };
+    world.does(&SetSetup(sly)).unwrap();
+    let ask = deploy(&mut world);
+    assert_eq!(
+        world.does(&ask),
+        Err(DeployError::SameDisk("web1".to_owned()))
+    );
+    assert!(matches!(
+        world.does(&SetSetup(setup(&[]))),
+        Err(SetupError::Items)
+    ));
+    let unknown = setup(&[("nothing", "DISK-1")]);
+    assert!(matches!(
+        world.does(&SetSetup(unknown)),
+        Err(SetupError::Image(_))
+    ));
+}
+
+#[test]
+fn a_setup_calls_home_with_the_word_of_its_last_part() {
+    let (mut world, _) = two_disks();
+    let key = world.proves(1);
+    world.links(1, &key);
+    let ask = DeploySetup {
+        provision: vec![ProvisionFile {
+            name: "user-data".to_owned(),
+            text: "#cloud-config\n".to_owned(),
+        }],
+        ..deploy(&mut world)
+    };
+    let parts = world.does(&ask).unwrap();
+    let last = &parts[1].deployment;
+    assert!(matches!(last.order.until, Until::Online { .. }) && last.order.provision.is_empty());
+    let files = world.takes(&key).provision;
+    let vendor = files.iter().find(|f| f.name == "vendor-data").unwrap();
+    assert!(
+        vendor.text.contains(&last.nonce.to_string()),
+        "{}",
+        vendor.text
+    );
+}
