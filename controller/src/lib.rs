@@ -11,6 +11,7 @@ mod disk;
 pub mod firmware;
 mod hex;
 pub mod http;
+pub mod images;
 pub mod leases;
 pub mod management_os;
 pub mod mesh;

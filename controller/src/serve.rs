@@ -30,6 +30,7 @@ use crate::{
     disk,
     firmware::{self, FirmwareSet},
     http::{self, Api, local},
+    images::{Images, Limits, RESERVE_BYTES},
     mesh::MeshStartError,
     metrics::Metrics,
     notify::{Courier, Notifier},
@@ -65,6 +66,9 @@ pub enum StartError {
     /// The asset folder.
     #[error(transparent)]
     Assets(#[from] AssetError),
+    /// The image store.
+    #[error("cannot use the folder of images")]
+    Images(#[from] image_store::StoreError),
     /// The API's socket.
     #[error(transparent)]
     Socket(#[from] local::SocketError),
@@ -127,6 +131,7 @@ impl Controller {
             config.rechain,
         ));
         let assets = AssetFolder::open(&config.state)?;
+        let images = Images::open(&config.state, image_limits(config), store.clone())?;
         let bound = Bound::bind(config)?;
         let mesh = ca.map(|ca| mesh::bind(config, ca, &store)).transpose()?;
         let http = bound.http.local_addr().map_err(|source| StartError::Port {
@@ -138,8 +143,10 @@ impl Controller {
         let socket = local::listen(&config.api_socket)?;
         let mut tasks = JoinSet::new();
         let links = mesh.as_ref().map(crate::mesh::Bound::link_addr);
+        let base = boot_base(config, http);
         let mesh = mesh.map(|bound| {
             let known_as = mesh::known_as(&desk);
+            let bound = bound.with_images(images.clone(), &base);
             bound.start(&store, Arc::clone(&metrics), known_as, &mut tasks, &stop)
         });
         let courier = Courier::new(config.mail.clone());
@@ -150,14 +157,10 @@ impl Controller {
             Retry::default(),
         );
         tasks.spawn(notifier.run(stop.clone()));
-        let api = Api::new(
-            store.clone(),
-            assets,
-            metrics,
-            &boot_base(config, http),
-            stop.clone(),
-        )
-        .with_mesh(mesh);
+        tasks.spawn(images.clone().keep_clean(stop.clone()));
+        let api = Api::new(store.clone(), assets, metrics, &base, stop.clone())
+            .with_mesh(mesh)
+            .with_images(images);
         tasks.spawn(local::serve(
             socket,
             http::router(api),
@@ -227,6 +230,13 @@ fn open_store(config: &Config, ca: Option<&Ca>) -> Result<Store, StartError> {
     let policy = policy::of(config, ca.map(|ca| mesh::policy(config, ca)));
     let backend = Redb::open(config.state.join("enforcer.redb")).map_err(StoreError::from)?;
     Ok(Store::open(backend, policy, SystemClock)?)
+}
+
+fn image_limits(config: &Config) -> Limits {
+    Limits {
+        quota_bytes: config.image_quota_bytes,
+        reserve_bytes: RESERVE_BYTES,
+    }
 }
 
 fn open_firmware(state: &Path) -> Result<FirmwareSet, StartError> {

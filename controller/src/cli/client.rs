@@ -85,6 +85,34 @@ impl Client {
         answer(response).await
     }
 
+    /// Downloads what is at `path` from byte `from` on: the bytes of the whole, and the rest of them.
+    pub(super) async fn download(&self, path: &str, from: u64) -> Result<(u64, Incoming), Failure> {
+        let mut request = self.request(Method::GET, path);
+        if from > 0 {
+            request = request.header(header::RANGE, format!("bytes={from}-"));
+        }
+        let response = self.open(request.body(empty())).await?;
+        let text = |name| response.headers().get(name)?.to_str().ok();
+        let total = match response.status() {
+            StatusCode::PARTIAL_CONTENT => text(header::CONTENT_RANGE)
+                .and_then(|range| range.rsplit_once('/'))
+                .and_then(|(_, total)| total.parse().ok()),
+            StatusCode::OK if from == 0 => {
+                text(header::CONTENT_LENGTH).and_then(|len| len.parse().ok())
+            }
+            // Everything had come before.
+            StatusCode::RANGE_NOT_SATISFIABLE => Some(from),
+            _ => None,
+        };
+        match total {
+            Some(total) => Ok((total, response.into_body())),
+            None => Err(match answer(response).await {
+                Err(failure) => failure,
+                Ok(_) => Failure::Answer("no bytes".to_owned()),
+            }),
+        }
+    }
+
     /// Opens a live stream at `path`.
     pub(super) async fn stream(&self, path: &str) -> Result<Incoming, Failure> {
         self.stream_from(path, None).await

@@ -6,7 +6,7 @@ use hyper::Method;
 use super::{
     Session,
     client::encode,
-    commands, facts,
+    commands, deployments, facts,
     failure::Failure,
     logs,
     output::{Line, Output, ago, dash, when},
@@ -141,6 +141,8 @@ pub enum Verb {
     Stop(commands::Target),
     /// Let machines make new keys
     RotateKeys(commands::Target),
+    /// Empty a disk of a machine, and look that it is empty
+    Erase(deployments::EraseMachine),
     /// Send magic packets for a machine
     Wake {
         /// Name, id or MAC in any spelling
@@ -223,6 +225,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
         Verb::Inventory(target) => commands::run(Doing::Inventory, None, &target, session).await,
         Verb::Stop(target) => commands::run(Doing::Stop, None, &target, session).await,
         Verb::RotateKeys(target) => commands::run(Doing::RotateKeys, None, &target, session).await,
+        Verb::Erase(args) => deployments::erase(args, session).await,
         Verb::Wake { machine } => commands::wake(&machine, session).await,
         Verb::Facts {
             machine,

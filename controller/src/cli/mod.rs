@@ -3,15 +3,18 @@
 //! Data goes to stdout, words to stderr. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no controller reached.
 
 mod activations;
+mod bar;
 mod boot_configs;
 mod client;
 mod clock;
 mod commands;
+mod deployments;
 mod events;
 mod explain;
 mod facts;
 mod failure;
 mod files;
+mod images;
 mod join_tokens;
 mod leases;
 mod logs;
@@ -21,6 +24,7 @@ mod output;
 mod power;
 mod reservations;
 mod secret;
+mod setups;
 mod span;
 mod sse;
 mod trust;
@@ -51,6 +55,16 @@ pub enum Command {
     BootConfigs(Noun<boot_configs::Verb>),
     /// Boot configs made due for machines, and how they went
     Activations(Noun<activations::Verb>),
+    /// Disk images and their versions: push, pull, list, delete
+    Images(Noun<images::Verb>),
+    /// Write an image to a machine's disk and start it
+    Deploy(deployments::Deploy),
+    /// Save a machine's disk as a version of an image
+    Capture(deployments::Capture),
+    /// What is done to machines' disks: list, show, cancel, move, watch
+    Deployments(Noun<deployments::Verb>),
+    /// Ordered images that make one machine
+    Setups(Noun<setups::Verb>),
     /// Say what a machine would boot now, and why
     Explain(explain::Args),
     /// What happened; `-f` follows it live
@@ -121,6 +135,11 @@ async fn perform(
         Command::JoinTokens(noun) => join_tokens::run(noun.verb, &mut session).await,
         Command::BootConfigs(noun) => boot_configs::run(noun.verb, &mut session).await,
         Command::Activations(noun) => activations::run(noun.verb, &mut session).await,
+        Command::Images(noun) => images::run(noun.verb, &mut session).await,
+        Command::Deploy(args) => deployments::deploy(args, &mut session).await,
+        Command::Capture(args) => deployments::capture(args, &mut session).await,
+        Command::Deployments(noun) => deployments::run(noun.verb, &mut session).await,
+        Command::Setups(noun) => setups::run(noun.verb, &mut session).await,
         Command::Explain(args) => explain::run(args, &mut session).await,
         Command::Events(args) => events::run(args, &mut session).await,
         Command::Files(noun) => files::run(noun.verb, &mut session).await,

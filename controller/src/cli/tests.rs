@@ -77,6 +77,8 @@ fn parse(line: &[&str]) -> Command {
         .command
 }
 
+mod images;
+
 fn refusal(result: Result<String, Failure>) -> String {
     match result {
         Err(Failure::Refused(problem)) => problem.code,

@@ -2,9 +2,8 @@
 
 use std::{
     fs::File,
-    io::{self, IsTerminal as _, Read as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -14,9 +13,9 @@ use hyper::body::Frame;
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    bar::Bar,
     client::{Body, Client},
     failure::Failure,
-    output::size,
 };
 use crate::{
     assets::Sha256Hex,
@@ -25,8 +24,6 @@ use crate::{
 
 /// Bytes read and sent at once.
 const CHUNK: usize = 256 << 10;
-/// Progress is shown this often.
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 /// A local file and the name that boot scripts shall know it by: `NAME=PATH`, or a path whose file name will do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +72,9 @@ impl NamedFile {
         match client.get(&path).await {
             Ok(_) => {}
             Err(Failure::Refused(problem)) if problem.code == Code::FileNotFound.text() => {
-                let body = StreamBody::new(content(self.path.clone(), length));
+                let name = self.path.file_name().unwrap_or(self.path.as_os_str());
+                let bar = Bar::new(&name.to_string_lossy(), length);
+                let body = StreamBody::new(read_in_pieces(self.path.clone(), bar));
                 let body: Body = body.boxed_unsync();
                 client.upload(&path, length, body).await?;
             }
@@ -108,11 +107,13 @@ fn sum(path: &Path) -> Result<(Sha256Hex, u64), Failure> {
     }
 }
 
-/// The bytes of a file, in chunks; tells a terminal how far it is.
-fn content(path: PathBuf, length: u64) -> impl Stream<Item = io::Result<Frame<Bytes>>> {
+/// The bytes of a file, piece by piece; tells a terminal how far it is.
+pub(super) fn read_in_pieces(
+    path: PathBuf,
+    mut bar: Bar,
+) -> impl Stream<Item = io::Result<Frame<Bytes>>> {
     async_stream::try_stream! {
         let mut file = File::open(&path)?;
-        let mut progress = Progress::new(&path, length);
         let mut buffer = vec![0; CHUNK];
         loop {
             let n = file.read(&mut buffer)?;
@@ -120,51 +121,9 @@ fn content(path: PathBuf, length: u64) -> impl Stream<Item = io::Result<Frame<By
                 break;
             }
             yield Frame::data(Bytes::copy_from_slice(&buffer[..n]));
-            progress.add(n as u64);
+            bar.add(n as u64);
         }
-        progress.end();
-    }
-}
-
-/// A line on the terminal that is written over and over; nothing when there is no terminal.
-struct Progress {
-    name: String,
-    sent: u64,
-    length: u64,
-    shown: Option<Instant>,
-}
-
-impl Progress {
-    fn new(path: &Path, length: u64) -> Self {
-        let name = path.file_name().unwrap_or(path.as_os_str());
-        Self {
-            name: super::output::clean(&name.to_string_lossy()),
-            sent: 0,
-            length,
-            shown: io::stderr().is_terminal().then(Instant::now),
-        }
-    }
-
-    fn add(&mut self, bytes: u64) {
-        self.sent += bytes;
-        if let Some(at) = &mut self.shown
-            && at.elapsed() >= PROGRESS_EVERY
-        {
-            *at = Instant::now();
-            eprint!("\r{}", self.line());
-        }
-    }
-
-    fn end(&self) {
-        if self.shown.is_some() {
-            eprintln!("\r{}", self.line());
-        }
-    }
-
-    fn line(&self) -> String {
-        let percent = (self.sent * 100).checked_div(self.length).unwrap_or(100);
-        let (sent, length) = (size(self.sent), size(self.length));
-        format!("{}: {sent} of {length} ({percent} %)", self.name)
+        bar.end();
     }
 }
 

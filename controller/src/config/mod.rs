@@ -90,6 +90,8 @@ pub struct Config {
     pub management_cmdline: String,
     /// `management_os.idle_wait`, seconds; `None` is `forever`. Default 10 minutes.
     pub idle_wait_s: Option<u32>,
+    /// `images.quota`: bytes of chunks the image store may hold; `None`: as many as the disk has room for. Default `None`.
+    pub image_quota_bytes: Option<u64>,
     /// `management_os.flavour`: the one preferred when several are installed. Default `generic`.
     pub flavour: String,
     /// `[mail]`: the server that notifications go through. Default none.
@@ -119,6 +121,7 @@ impl Default for Config {
             // The last console is the one that programs write to: people look at screens.
             management_cmdline: "console=ttyS0,115200 console=tty0".to_owned(),
             idle_wait_s: Some(600),
+            image_quota_bytes: None,
             flavour: "generic".to_owned(),
             mail: None,
         }

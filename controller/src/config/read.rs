@@ -35,14 +35,19 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
         &mut c.local_boot,
         top.take_text("local_boot", values::local_boot),
     );
-    let (dhcp, ipxe, os, mail) = (
+    let (dhcp, images, ipxe, os, mail) = (
         top.take_table("dhcp"),
+        top.take_table("images"),
         top.take_table("ipxe"),
         top.take_table("management_os"),
         top.take_table("mail"),
     );
     top.finish();
     read_dhcp(&mut c, dhcp, &mut mistakes);
+    let mut images = Section::new("images", images, &mut mistakes);
+    let quota = images.take_text("quota", values::quota);
+    set(&mut c.image_quota_bytes, quota);
+    images.finish();
     let mut ipxe = Section::new("ipxe", ipxe, &mut mistakes);
     set(&mut c.rechain, ipxe.take_text("rechain", values::rechain));
     ipxe.finish();

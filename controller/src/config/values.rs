@@ -47,6 +47,20 @@ pub(super) fn accept(text: &str) -> Result<Accept, String> {
     word(text, &words)
 }
 
+/// Reads how many bytes images may take: `none`, or a number with `MiB`, `GiB` or `TiB`.
+pub(super) fn quota(text: &str) -> Result<Option<u64>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    let units = [("MiB", 20), ("GiB", 30), ("TiB", 40)];
+    let read = units.iter().find_map(|(unit, shift)| {
+        let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+        number.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
+    });
+    let known = || format!("'{text}' is neither none nor a size such as 200 GiB");
+    read.map(Some).ok_or_else(known)
+}
+
 pub(super) fn rechain(text: &str) -> Result<Rechain, String> {
     word(
         text,

@@ -132,6 +132,52 @@ codes! {
     NoPowerMeans = "no-power-means", CONFLICT, "Nobody can switch the machine";
     /// Who should switch the machine did not.
     PowerFailed = "power-failed", BAD_GATEWAY, "The machine was not switched";
+    /// This controller keeps no images.
+    ImagesOff = "images-off", CONFLICT, "No images are kept here";
+    /// No image, or no version, of this name.
+    ImageNotFound = "image-not-found", NOT_FOUND, "No such image";
+    /// Somebody needs the image.
+    ImageInUse = "image-in-use", CONFLICT, "The image is in use";
+    /// What was sent is no image that can be written to a disk.
+    ImageInvalid = "image-invalid", UNPROCESSABLE_ENTITY, "This is no image of a disk";
+    /// The image has more bytes than are taken.
+    ImageTooLarge = "image-too-large", PAYLOAD_TOO_LARGE, "The image is too large";
+    /// The store of images holds as much as it may.
+    ImageQuota = "image-quota", PAYLOAD_TOO_LARGE, "The quota of images is used up";
+    /// The image has too many versions.
+    TooManyVersions = "too-many-versions", CONFLICT, "The image has too many versions";
+    /// A manifest names chunks that were not sent.
+    ChunksMissing = "chunks-missing", CONFLICT, "Chunks of the image are missing";
+    /// A chunk is not what it was called.
+    ChunkMismatch = "chunk-mismatch", UNPROCESSABLE_ENTITY, "A chunk is not what it was called";
+    /// Bytes of an image are no longer what was written.
+    ImageDamaged = "image-damaged", INTERNAL_SERVER_ERROR, "The image is damaged on the controller's disk";
+    /// Too many uploads at once.
+    TooManyUploads = "too-many-uploads", SERVICE_UNAVAILABLE, "Too many uploads at once";
+    /// Outside the image.
+    RangeNotSatisfiable = "range-not-satisfiable", RANGE_NOT_SATISFIABLE, "The range is outside the image";
+    /// No deployment of this number.
+    DeploymentNotFound = "deployment-not-found", NOT_FOUND, "No such deployment";
+    /// The deployment's end has come.
+    DeploymentOver = "deployment-over", CONFLICT, "The deployment is over";
+    /// The deployment does not wait any more.
+    DeploymentNotWaiting = "deployment-not-waiting", CONFLICT, "The deployment does not wait any more";
+    /// What is asked for cannot be done to any disk.
+    OrderInvalid = "order-invalid", UNPROCESSABLE_ENTITY, "The order cannot be carried out";
+    /// The machine's disks are not what the order needs.
+    DiskUnfit = "disk-unfit", UNPROCESSABLE_ENTITY, "No disk of the machine fits";
+    /// Too many deployments wait for the machine.
+    TooManyDeployments = "too-many-deployments", CONFLICT, "Too many deployments wait";
+    /// The idempotency key was used for something else.
+    KeyReused = "idempotency-key-reused", CONFLICT, "The idempotency key was used for something else";
+    /// No machine, or too many, are meant.
+    SelectorUnfit = "selector-unfit", UNPROCESSABLE_ENTITY, "The selector means no machine, or too many";
+    /// No rollout of this number.
+    RolloutNotFound = "rollout-not-found", NOT_FOUND, "No such rollout";
+    /// No setup of this name.
+    SetupNotFound = "setup-not-found", NOT_FOUND, "No such setup";
+    /// The setup cannot work.
+    SetupInvalid = "setup-invalid", UNPROCESSABLE_ENTITY, "The setup cannot work";
     /// The store did not commit.
     StoreUnavailable = "store-unavailable", SERVICE_UNAVAILABLE, "The store cannot write";
     /// A fault of ours.

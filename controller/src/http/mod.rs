@@ -27,6 +27,7 @@ use self::{
 };
 use crate::{
     assets::AssetFolder,
+    images::Images,
     mesh::Mesh,
     metrics::{Counter, Metrics},
     power::Power,
@@ -48,6 +49,8 @@ pub struct Api {
     pub power: Power,
     /// The mesh, unless it is off.
     mesh: Option<Mesh>,
+    /// The bytes of images, where they are kept.
+    images: Option<Images>,
     /// Ends the live streams when the controller stops.
     pub stop: CancellationToken,
     /// Held while a config that names files is set, and while a file is deleted. A lock held across a commit, against the
@@ -72,6 +75,7 @@ impl Api {
             metrics,
             boot_base: boot_base.into(),
             mesh: None,
+            images: None,
             stop,
             files: Arc::default(),
         }
@@ -86,6 +90,21 @@ impl Api {
             power,
             ..self
         }
+    }
+
+    /// The same, with the bytes of images.
+    #[must_use]
+    pub fn with_images(self, images: Images) -> Self {
+        Self {
+            images: Some(images),
+            ..self
+        }
+    }
+
+    /// The bytes of images, or the problem that none are kept.
+    pub(crate) fn images(&self) -> Result<&Images, Problem> {
+        let off = || Problem::new(Code::ImagesOff, "this controller keeps no images");
+        self.images.as_ref().ok_or_else(off)
     }
 
     /// The mesh, or the problem that there is none.

@@ -10,8 +10,9 @@ use utoipa_axum::{
 use super::{
     Api,
     api::{
-        activations, boot_configs, clock, commands, events, explain, facts, files, join_tokens,
-        leases, logs, machines, members, meta, power, reservations, trust, webhooks,
+        activations, boot_configs, clock, commands, deployments, events, explain, facts, files,
+        images, join_tokens, leases, logs, machines, members, meta, power, reservations, setups,
+        trust, webhooks,
     },
     auth::{
         Access::{self, Anyone, Least},
@@ -69,7 +70,7 @@ pub(super) fn all() -> Routes {
 }
 
 fn v1() -> Routes {
-    Routes::new()
+    disks(Routes::new())
         .at(Least(Viewer), routes!(meta::openapi))
         .at(Least(Viewer), routes!(machines::list))
         .at(Least(Operator), routes!(machines::register))
@@ -129,4 +130,31 @@ fn v1() -> Routes {
         .at(Least(Operator), routes!(webhooks::replay))
         // A wrong clock that is confirmed makes certificates that no host takes.
         .at(Least(Admin), routes!(clock::confirm))
+}
+
+/// What is written to machines' disks.
+fn disks(routes: Routes) -> Routes {
+    routes
+        .at(Least(Viewer), routes!(images::list))
+        .at(Least(Viewer), routes!(images::show))
+        .at(Least(Operator), routes!(images::update, images::delete))
+        .at(Least(Viewer), routes!(images::versions))
+        .at(Least(Operator), routes!(images::content::upload))
+        .at(Least(Viewer), routes!(images::version))
+        .at(Least(Operator), routes!(images::delete_version))
+        // Disks hold secrets, captured ones above all: not for viewers.
+        .at(Least(Operator), routes!(images::content::raw))
+        .at(Least(Operator), routes!(images::content::zstd))
+        .at(Least(Operator), routes!(images::uploads::have))
+        .at(Least(Operator), routes!(images::uploads::put))
+        .at(Least(Operator), routes!(images::uploads::finish))
+        .at(Least(Viewer), routes!(images::usage))
+        .at(Least(Viewer), routes!(deployments::list))
+        .at(Least(Viewer), routes!(deployments::show))
+        .at(Least(Operator), routes!(deployments::create))
+        .at(Least(Operator), routes!(deployments::cancel))
+        .at(Least(Operator), routes!(deployments::move_to))
+        .at(Least(Viewer), routes!(setups::list))
+        .at(Least(Viewer), routes!(setups::show))
+        .at(Least(Operator), routes!(setups::set, setups::delete))
 }

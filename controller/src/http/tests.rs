@@ -1,5 +1,7 @@
 //! Claims about the API as a whole: who may do what, and what the document says.
 
+mod deployments;
+mod images;
 mod power;
 mod resources;
 mod streams;
@@ -19,6 +21,7 @@ use super::{
     *,
 };
 use crate::{
+    images::Limits,
     state::policy::Policy,
     store::{Redb, Store, SystemClock},
 };
@@ -31,16 +34,23 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Self {
+        Self::limited(Limits::default())
+    }
+
+    /// The same, with so much room for images.
+    pub(crate) fn limited(limits: Limits) -> Self {
         let state = tempfile::tempdir().unwrap();
         let backend = Redb::open(state.path().join("enforcer.redb")).unwrap();
         let store = Store::open(backend, Policy::default(), SystemClock).unwrap();
+        let images = Images::open(state.path(), limits, store.clone()).unwrap();
         let api = Api::new(
             store,
             AssetFolder::open(state.path()).unwrap(),
             Arc::default(),
             "http://192.0.2.1:4880",
             CancellationToken::new(),
-        );
+        )
+        .with_images(images);
         Self { api, _state: state }
     }
 

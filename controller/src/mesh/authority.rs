@@ -50,9 +50,9 @@ impl MeshAuthority for Authority {
         self.0.welcome(link, hello).await
     }
 
-    async fn request(&self, link: &LinkHandle, ask: FromAgent, _body: Body) -> Answer {
-        let answered = self.0.answer(link, ask).await;
-        answered.unwrap_or_else(ControllerReply::Refused).into()
+    async fn request(&self, link: &LinkHandle, ask: FromAgent, body: Body) -> Answer {
+        let answered = self.0.answer(link, ask, body).await;
+        answered.unwrap_or_else(|refusal| ControllerReply::Refused(refusal).into())
     }
 
     async fn renew(&self, peer: &PeerCert, csr: Csr, _from: SocketAddr) -> Result<String, Refusal> {
@@ -85,7 +85,7 @@ impl MeshAuthority for Authority {
 
 impl Inner {
     /// Applies a transition for somebody on a link.
-    async fn apply<T: crate::state::Transition>(
+    pub(super) async fn apply<T: crate::state::Transition>(
         &self,
         transition: T,
     ) -> Result<T::Outcome, Refusal> {
@@ -184,37 +184,34 @@ impl Inner {
         self: &Arc<Self>,
         link: &LinkHandle,
         ask: FromAgent,
-    ) -> Result<ControllerReply, Refusal> {
+        body: Body,
+    ) -> Result<Answer, Refusal> {
         match ask {
             FromAgent::Facts(report) => self.take_facts(link, *report).await?,
             FromAgent::Swap(swap) => {
-                return Ok(ControllerReply::Swap(self.swap(link, swap).await));
+                return Ok(ControllerReply::Swap(self.swap(link, swap).await).into());
             }
             FromAgent::Report(report) => self.take_report(link, report).await?,
             FromAgent::Log(chunk) => self.take_log(link, chunk).await?,
             FromAgent::Status(status) => lock(&self.links).set_status(link.peer().node, &status),
             FromAgent::Bye { reason } => self.take_leave(link, &reason).await?,
-            FromAgent::Job => {
-                return Ok(ControllerReply::Job {
-                    job: None,
-                    text: "waiting for work".to_owned(),
-                });
+            FromAgent::Job => return self.give_job(link).await.map(Answer::from),
+            FromAgent::JobProgress(progress) => self.take_progress(link, progress).await?,
+            FromAgent::JobEnd(end) => self.take_end(link, *end).await?,
+            FromAgent::Fetch(fetch) => return self.fetch(link, fetch).await,
+            FromAgent::Have { job, ids } => {
+                return self.have(link, job, &ids).await.map(Answer::from);
             }
-            FromAgent::JobProgress(_)
-            | FromAgent::JobEnd(_)
-            | FromAgent::Fetch(_)
-            | FromAgent::Have { .. }
-            | FromAgent::Put { .. }
-            | FromAgent::Save { .. } => {
-                let text = "this machine has no job";
-                return Err(Refusal::new(RefusalCode::NoJob, text));
+            FromAgent::Put { job, parcels } => self.put(link, job, parcels, body).await?,
+            FromAgent::Save { job, len } => {
+                return self.save(link, job, len, body).await.map(Answer::from);
             }
             FromAgent::Hello(_) | FromAgent::Renew { .. } => {
                 let text = "this request has no place here";
                 return Err(Refusal::new(RefusalCode::Protocol, text));
             }
         }
-        Ok(ControllerReply::Ok)
+        Ok(ControllerReply::Ok.into())
     }
 
     pub(super) async fn take_facts(

@@ -5,6 +5,7 @@
 //! while we run (open links, waiting streams) is here.
 
 mod authority;
+mod bytes;
 mod commands;
 mod enrol;
 mod gossip;
@@ -13,6 +14,7 @@ pub mod life;
 mod links;
 pub mod logs;
 mod people;
+mod reports;
 mod ring;
 mod start;
 mod waiting;
@@ -30,10 +32,15 @@ use mesh_proto::{identity::NodeId, message::link::Status};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-pub use self::start::{Bound, MeshConfig, MeshStartError};
 pub(crate) use self::wake::broadcast;
-use self::{gossip::Gossip, life::Life, links::Links, logs::Logs, waiting::Waiting};
-use crate::{ca::Ca, metrics::Metrics, state::machine::MachineId, store::Store};
+use self::{
+    gossip::Gossip, life::Life, links::Links, logs::Logs, reports::Steps, waiting::Waiting,
+};
+pub use self::{
+    reports::Progress,
+    start::{Bound, MeshConfig, MeshStartError},
+};
+use crate::{ca::Ca, images::Images, metrics::Metrics, state::machine::MachineId, store::Store};
 
 /// Which station DHCP knows at an address.
 pub type KnownAs = Arc<dyn Fn(IpAddr) -> Option<MacAddr> + Send + Sync>;
@@ -48,12 +55,18 @@ struct Inner {
     metrics: Arc<Metrics>,
     ca: Ca,
     logs: Logs,
+    /// The bytes of images; `None` in sites that keep none.
+    images: Option<Images>,
+    /// How machines reach boot HTTP, `http://host:port`.
+    boot_base: Arc<str>,
     known_as: KnownAs,
     /// Where agents reach us, as they are told.
     controllers: Vec<SocketAddr>,
     links: Mutex<Links>,
     waiting: Mutex<Waiting>,
     life: Mutex<Life>,
+    /// How far running jobs are.
+    job_steps: Mutex<Steps>,
     /// Members that are being asked for their facts: each once at a time, whatever gossip says.
     pulling: Mutex<HashSet<NodeId>>,
     gossip: Gossip,

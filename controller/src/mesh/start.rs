@@ -17,6 +17,7 @@ use tracing::{error, info};
 use super::{Inner, KnownAs, Mesh, authority::Authority, gossip::Gossip, life::Life, logs::Logs};
 use crate::{
     ca::{CONTROLLER_LIVES_S, Ca, CaError},
+    images::Images,
     metrics::Metrics,
     state::{member::MemberState, ops::SettleAfterStart},
     store::{Store, StoreError},
@@ -69,6 +70,8 @@ pub struct Bound {
     gossip: GossipSocket,
     ca: Ca,
     logs: Logs,
+    images: Option<Images>,
+    boot_base: Arc<str>,
     at: SocketAddr,
     gossip_at: SocketAddr,
 }
@@ -96,7 +99,19 @@ impl Bound {
             server,
             ca,
             logs: Logs::open(&config.state),
+            images: None,
+            boot_base: "".into(),
         })
+    }
+
+    /// The same, giving out and taking in images; machines reach boot HTTP at `boot_base`.
+    #[must_use]
+    pub fn with_images(self, images: Images, boot_base: &str) -> Self {
+        Self {
+            images: Some(images),
+            boot_base: boot_base.into(),
+            ..self
+        }
     }
 
     /// Where links come in.
@@ -143,6 +158,9 @@ impl Bound {
             metrics,
             ca: self.ca,
             logs: self.logs,
+            images: self.images,
+            boot_base: self.boot_base,
+            job_steps: Mutex::default(),
             known_as,
             controllers: reachable,
             gossip,

@@ -3,10 +3,11 @@
 use crate::{
     assets::AssetError,
     http::error::{Code, Problem},
+    images::ImagesError,
     power::PowerError,
     state::ops::{
-        AcceptError, ActivateError, CommandError, ConfigError, MachineError, ReservationError,
-        TokenError, WebhookError,
+        AcceptError, ActivateError, CommandError, ConfigError, DeployError, ImageError,
+        MachineError, OrderError, ReservationError, SetupError, TokenError, WebhookError,
     },
     store::StoreError,
 };
@@ -140,6 +141,119 @@ impl From<ReservationError> for Problem {
             | ReservationError::BadHostname(_) => Code::BadValue,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<ImageError> for Problem {
+    fn from(error: ImageError) -> Self {
+        let code = match error {
+            ImageError::NotFound(_) | ImageError::NoVersion(_) => Code::ImageNotFound,
+            ImageError::InUse { .. } => Code::ImageInUse,
+            ImageError::TooManyVersions(_) => Code::TooManyVersions,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<OrderError> for Problem {
+    fn from(error: OrderError) -> Self {
+        let code = match error {
+            OrderError::NoImage(_) | OrderError::NoVersion(_) => Code::ImageNotFound,
+            OrderError::Disk { .. } => Code::DiskUnfit,
+            OrderError::Nothing
+            | OrderError::NothingSaved
+            | OrderError::NeverKnown
+            | OrderError::NoImageFor(_)
+            | OrderError::Provision(_)
+            | OrderError::Within => Code::OrderInvalid,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<DeployError> for Problem {
+    fn from(error: DeployError) -> Self {
+        let code = match error {
+            DeployError::Order(error) => return error.into(),
+            DeployError::NoMachine(_) => Code::MachineNotFound,
+            DeployError::TooMany(_) => Code::TooManyDeployments,
+            DeployError::KeyReused(_) => Code::KeyReused,
+            DeployError::NotFound(_) => Code::DeploymentNotFound,
+            DeployError::NotWaiting(..) => Code::DeploymentNotWaiting,
+            DeployError::Over(..) => Code::DeploymentOver,
+            DeployError::NoSetup(_) => Code::SetupNotFound,
+            DeployError::SameDisk(_) => Code::DiskUnfit,
+            DeployError::NoneFits(_) | DeployError::TooManyMachines(_) => Code::SelectorUnfit,
+            DeployError::NoLimit => Code::BadValue,
+            DeployError::NoRollout(_) => Code::RolloutNotFound,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<SetupError> for Problem {
+    fn from(error: SetupError) -> Self {
+        let code = match error {
+            SetupError::Image(error) => return error.into(),
+            SetupError::NotFound(_) => Code::SetupNotFound,
+            SetupError::Items | SetupError::SameDisk(..) => Code::SetupInvalid,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ImagesError> for Problem {
+    fn from(error: ImagesError) -> Self {
+        let code = match &error {
+            ImagesError::Store(error) => stored(error),
+            ImagesError::Ingest(error) => ingested(error),
+            ImagesError::Broken(_) => Code::UploadBroken,
+            ImagesError::Manifest => Code::ImageInvalid,
+            ImagesError::Busy => Code::TooManyUploads,
+            ImagesError::Stopped => Code::Internal,
+        };
+        if code.status().is_server_error() {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the image store fails"
+            );
+        }
+        Self::new(code, error.to_string())
+    }
+}
+
+fn stored(error: &image_store::StoreError) -> Code {
+    use image_store::StoreError as Error;
+    match error {
+        Error::Full { .. } => Code::StorageFull,
+        Error::Quota { .. } => Code::ImageQuota,
+        Error::WrongChunk { .. } | Error::Unpack(_) => Code::ChunkMismatch,
+        Error::Damaged(_) | Error::DamagedManifest(_) | Error::NoManifest(_) => Code::ImageDamaged,
+        Error::Missing { .. } => Code::ChunksMissing,
+        Error::LyingManifest { .. } | Error::Manifest(_) => Code::ImageInvalid,
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            Code::StorageFull
+        }
+        Error::Io { .. } => Code::Internal,
+    }
+}
+
+fn ingested(error: &image_store::IngestError) -> Code {
+    use image_store::IngestError as Error;
+    match error {
+        Error::Store(error) => stored(error),
+        Error::TooLarge { .. } => Code::ImageTooLarge,
+        Error::Empty
+        | Error::Foreign(_)
+        | Error::NotAsSaid { .. }
+        | Error::Truncated(_)
+        | Error::Corrupt { .. }
+        | Error::Trailing(_)
+        | Error::Window(_)
+        | Error::Size { .. }
+        | Error::SectorSize { .. }
+        | Error::Manifest(_) => Code::ImageInvalid,
+        Error::Thread(_) | Error::Ended => Code::Internal,
     }
 }
 

@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use mesh_proto::message::{enrol, link};
+use mesh_proto::message::{enrol, job, link};
 
-use crate::state::{activation, command, config, machine, member, trust::token};
+use crate::state::{activation, command, config, deployment, image, machine, member, trust::token};
 
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident mirrors $source:path { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? })+) => {$(
@@ -140,6 +140,88 @@ words! {
         /// Served on every boot until a person ends it.
         Standing = "standing",
     }
+    /// Which machines may have an image.
+    Visibility mirrors image::Visibility {
+        /// Every accepted machine.
+        Public = "public",
+        /// Machines whose key was well proved (T2): it may hold secrets.
+        Private = "private",
+    }
+    /// Where a deployment stands.
+    DeploymentState mirrors deployment::State {
+        /// Waits for its turn, or for its machine.
+        Queued = "queued",
+        /// The management OS was served for it, or its agent took it.
+        Served = "served",
+        /// The disk is read and saved.
+        Capturing = "capturing",
+        /// The disk is emptied.
+        Erasing = "erasing",
+        /// The disk is compared with the image.
+        Fetching = "fetching",
+        /// What differs is fetched and written.
+        Writing = "writing",
+        /// What was written is read back from the medium.
+        Verifying = "verifying",
+        /// The partition table and files for the new system are written.
+        Editing = "editing",
+        /// All is on the disk and was read back.
+        Written = "written",
+        /// The machine starts again, into the disk.
+        Rebooting = "rebooting",
+        /// The disk was started; nobody spoke yet.
+        HandedOver = "handed-over",
+        /// Over: the new system spoke.
+        Online = "online",
+        /// Over: done, and nothing to be started.
+        Done = "done",
+        /// Over: see the reason.
+        Failed = "failed",
+        /// Over: a person ended it.
+        Cancelled = "cancelled",
+    }
+    /// What an agent does with a disk.
+    Step mirrors job::Step {
+        /// Reads it and saves it.
+        Capturing = "capturing",
+        /// Empties it.
+        Erasing = "erasing",
+        /// Compares it with the image.
+        Fetching = "fetching",
+        /// Fetches and writes what differs.
+        Writing = "writing",
+        /// Reads it back.
+        Verifying = "verifying",
+        /// Edits the partition table, writes files for the new system.
+        Editing = "editing",
+    }
+    /// How a disk is emptied.
+    Erase mirrors job::Erase {
+        /// Every block is given back to the disk, then it is looked whether it reads as zeros; else zeros are written.
+        Discard = "discard",
+        /// The disk's own sanitize or secure erase.
+        Sanitize = "sanitize",
+        /// Zeros over everything.
+        Zero = "zero",
+    }
+    /// What a machine does when its disk is written.
+    After mirrors job::After {
+        /// Restarts through the firmware, into the disk.
+        Reboot = "reboot",
+        /// Starts the written kernel at once, without the firmware.
+        Kexec = "kexec",
+        /// Switches off.
+        PowerOff = "power-off",
+        /// Stays in the management OS.
+        Stay = "stay",
+    }
+    /// Whether a machine is started for a deployment.
+    When mirrors deployment::When {
+        /// As soon as it is its turn.
+        Now = "now",
+        /// It waits until the machine starts by itself.
+        NextBoot = "next-boot",
+    }
     /// Where an activation stands.
     Stage mirrors activation::Stage {
         /// Waits for the machine to ask.
@@ -192,5 +274,11 @@ mod tests {
         check(MemberState::word);
         check(CommandStage::word);
         check(TokenState::word);
+        check(Visibility::word);
+        check(DeploymentState::word);
+        check(Step::word);
+        check(Erase::word);
+        check(After::word);
+        check(When::word);
     }
 }

@@ -1,0 +1,226 @@
+//! `enforcer images …`
+
+mod pull;
+mod push;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use hyper::Method;
+
+use super::{
+    Session,
+    client::{encode, read},
+    failure::Failure,
+    output::{Line, Output, ago, dash, size, when},
+};
+use crate::{
+    http::api::{
+        images::{ImageChange, ImageDoc, ImageStoreDoc, OriginDoc, VersionDoc},
+        words::Visibility,
+    },
+    state::{Timestamp, image::ImageSpec},
+};
+
+/// What can be done with them.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List images
+    #[command(
+        after_help = "Examples:\n  enforcer images list\n  enforcer images list -o json | jq -r '.[].name'"
+    )]
+    List(Output),
+    /// Show an image and its versions
+    Show {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Upload a disk as a new version of an image; the image is made when it is new
+    #[command(
+        after_help = "FILE is a disk: raw, or compressed with gzip, zstd or xz (seen by its first bytes).\nOf a raw disk only what the store lacks is sent, and an upload that broke goes on where it was: run it again.\n\nExamples:\n  enforcer images push debian-13-generic-amd64.raw debian\n  enforcer images push disk.img.zst web --private --note 'before the upgrade'"
+    )]
+    Push {
+        /// The disk
+        file: PathBuf,
+        /// The image's name: letters, digits, '-', '_', '.'
+        name: String,
+        /// Words about this version
+        #[arg(long)]
+        note: Option<String>,
+        /// A new image is for machines with a well proved key only (T2)
+        #[arg(long)]
+        private: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Download a version, as a disk or, to a file that ends in .zst, as zstd
+    #[command(
+        after_help = "A download that broke goes on where it was: run it again.\n\nExamples:\n  enforcer images pull debian disk.raw\n  enforcer images pull debian@3 disk.raw.zst"
+    )]
+    Pull {
+        /// NAME, NAME@latest or NAME@NUMBER
+        image: ImageSpec,
+        /// Where to; must not be there yet
+        file: PathBuf,
+    },
+    /// Change which machines may have an image, or whose it is
+    #[command(
+        after_help = "Examples:\n  enforcer images set web --visibility private\n  enforcer images set web --owner ''"
+    )]
+    Set {
+        /// Its name
+        name: String,
+        /// Which machines may have it
+        #[arg(long)]
+        visibility: Option<Visibility>,
+        /// Whose it is; '' gives it back to the site
+        #[arg(long)]
+        owner: Option<String>,
+    },
+    /// Delete an image with all its versions, or one version; refused while somebody needs it
+    #[command(
+        after_help = "Examples:\n  enforcer images delete old\n  enforcer images delete debian@3"
+    )]
+    Delete {
+        /// NAME, or NAME@NUMBER for one version
+        image: String,
+    },
+    /// Show how full the store of images is
+    Usage(Output),
+}
+
+/// Runs a verb.
+pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
+    match verb {
+        Verb::List(output) => {
+            let items = session.client.list("/images?limit=1000").await?;
+            let headers = ["NAME", "LATEST", "SIZE", "VISIBILITY", "OWNER", "CHANGED"];
+            session.list(&output, items, headers, row)
+        }
+        Verb::Show { name, output } => show(&name, &output, session).await,
+        Verb::Push {
+            file,
+            name,
+            note,
+            private,
+            output,
+        } => {
+            let about = push::About { note, private };
+            let version = push::push(&file, &name, &about, session).await?;
+            session.show(&output, version, version_lines)
+        }
+        Verb::Pull { image, file } => pull::pull(&image, &file, session).await,
+        Verb::Set {
+            name,
+            visibility,
+            owner,
+        } => {
+            let change = ImageChange { visibility, owner };
+            let path = format!("/images/{}", encode(&name));
+            session.client.send(Method::PATCH, &path, &change).await?;
+            Ok(())
+        }
+        Verb::Delete { image } => session.client.delete(&path_of(&image)).await,
+        Verb::Usage(output) => {
+            let usage = session.client.get("/image-store").await?;
+            session.show(&output, usage, usage_lines)
+        }
+    }
+}
+
+/// `debian@3` as the path of a version, `debian` as that of an image.
+fn path_of(image: &str) -> String {
+    match image.split_once('@') {
+        Some((name, version)) => {
+            format!("/images/{}/versions/{}", encode(name), encode(version))
+        }
+        None => format!("/images/{}", encode(image)),
+    }
+}
+
+fn row(image: &ImageDoc, now: Timestamp) -> [String; 6] {
+    let latest = image.versions.last();
+    [
+        image.name.clone(),
+        latest.map_or_else(|| "-".to_owned(), |v| format!("@{}", v.number)),
+        dash(latest.map(|v| size(v.size))),
+        image.visibility.word().to_owned(),
+        dash(image.owner.clone()),
+        ago(latest.map_or(image.created, |v| v.created), now),
+    ]
+}
+
+async fn show(name: &str, output: &Output, session: &mut Session<'_>) -> Result<(), Failure> {
+    let image = session
+        .client
+        .get(&format!("/images/{}", encode(name)))
+        .await?;
+    if output.format == super::output::Format::Json {
+        return session.json(&image);
+    }
+    let image: ImageDoc = read(image)?;
+    let rows = [
+        ["name".to_owned(), image.name.clone()],
+        ["visibility".to_owned(), image.visibility.word().to_owned()],
+        ["owner".to_owned(), dash(image.owner.clone())],
+        ["created".to_owned(), when(image.created, session.now)],
+    ];
+    session.text(&super::output::table(&rows))?;
+    let headers = [
+        "VERSION", "SIZE", "DATA", "NEW", "CREATED", "FROM", "USED BY",
+    ];
+    let mut rows = vec![headers.map(str::to_owned)];
+    for v in &image.versions {
+        rows.push([
+            format!("@{}", v.number),
+            size(v.size),
+            size(v.data_bytes),
+            size(v.new_bytes),
+            ago(v.created, session.now),
+            origin(v),
+            v.used_by.join(", "),
+        ]);
+    }
+    session.text(&format!("\n{}", super::output::table(&rows)))
+}
+
+fn origin(version: &VersionDoc) -> String {
+    match &version.origin {
+        OriginDoc::Upload { by } => format!("upload by {by}"),
+        OriginDoc::Capture {
+            machine,
+            machine_name,
+            deployment,
+        } => {
+            let name = machine_name.as_ref().unwrap_or(machine);
+            format!("disk of {name} (deployment {deployment})")
+        }
+    }
+}
+
+fn version_lines(version: &VersionDoc, now: Timestamp) -> Vec<Line> {
+    vec![
+        ("version", version.id.clone()),
+        ("size", size(version.size)),
+        ("data", size(version.data_bytes)),
+        ("new in the store", size(version.new_bytes)),
+        ("sector size", version.sector_size.to_string()),
+        ("created", when(version.created, now)),
+        ("note", dash(version.note.clone())),
+    ]
+}
+
+fn usage_lines(usage: &ImageStoreDoc, _: Timestamp) -> Vec<Line> {
+    vec![
+        ("stored", size(usage.stored_bytes)),
+        ("chunks", usage.chunks.to_string()),
+        ("free on the disk", size(usage.free_bytes)),
+        ("kept free", size(usage.reserve_bytes)),
+        (
+            "quota",
+            usage.quota_bytes.map_or_else(|| "none".to_owned(), size),
+        ),
+    ]
+}
