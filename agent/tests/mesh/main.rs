@@ -23,6 +23,7 @@ macro_rules! next {
 }
 
 mod gossip;
+mod jobs;
 mod join;
 mod link;
 mod orders;

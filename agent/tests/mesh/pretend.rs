@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use enforcer_agent::effects::Effects;
 use enforcer_agent::journal::Journal;
 use enforcer_agent::mesh::{
-    Agent, Ending, Enrolment, GossipChoice, Identity, Memory, Setup, Stage, View,
+    Agent, Ending, Enrolment, GossipChoice, Identity, JobLine, Memory, Setup, Stage, View,
 };
 use mesh_net::{CaTrust, EnrolProof};
 use mesh_proto::facts::HardwareFacts;
@@ -70,6 +70,7 @@ pub(crate) struct Living {
     pub(crate) deeds: mpsc::UnboundedReceiver<Deed>,
     pub(crate) journal: Journal,
     pub(crate) view: watch::Receiver<View>,
+    pub(crate) jobs: JobLine,
     pub(crate) stop: CancellationToken,
     pub(crate) life: JoinHandle<Ending>,
 }
@@ -135,13 +136,14 @@ impl Start {
             clock: at(NOW),
         })
         .unwrap();
-        let (view, stop) = (agent.view(), CancellationToken::new());
+        let (view, jobs, stop) = (agent.view(), agent.jobs(), CancellationToken::new());
         let life = tokio::spawn(agent.run(stop.clone()));
         Living {
             machine,
             deeds: record,
             journal,
             view,
+            jobs,
             stop,
             life,
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use mesh_net::cert::{ca_sha256, controller_name, node_uri};
 use mesh_net::keys::certificate_der;
 use mesh_net::{
-    Answer, Body, Clock, Csr, EnrolAnswer, EnrolAsk, EnrolOutcome, LinkEnd, LinkHandle,
+    Answer, Body, Clock, Csr, EnrolAnswer, EnrolAsk, EnrolOutcome, Flow, LinkEnd, LinkHandle,
     MeshAuthority, MeshNote, MeshServer, NodeKey, PeerCert, ServerConfig, ServerLimits,
     SiteIdentity, SwapDesk,
 };
@@ -62,6 +62,10 @@ pub(crate) struct Rules {
     pub(crate) seeds: Vec<Entry>,
 }
 
+/// Answers requests of jobs: the request and the bytes that came with it, and what is answered, with bytes or without.
+pub(crate) type Jobs =
+    Arc<dyn Fn(&FromAgent, Vec<u8>) -> (ControllerReply, Option<Vec<u8>>) + Send + Sync>;
+
 pub(crate) struct Site {
     ca: Issuer<'static, KeyPair>,
     ca_pem: String,
@@ -69,6 +73,7 @@ pub(crate) struct Site {
     pub(crate) rules: Mutex<Rules>,
     /// Answers swaps, when this controller gossips.
     pub(crate) desk: Mutex<Option<Arc<SwapDesk>>>,
+    pub(crate) jobs: Mutex<Option<Jobs>>,
 }
 
 impl Site {
@@ -83,6 +88,7 @@ impl Site {
             ca_pem,
             seen,
             desk: Mutex::new(None),
+            jobs: Mutex::new(None),
             rules: Mutex::new(Rules {
                 years: (2026, 2027),
                 now: NOW,
@@ -196,11 +202,22 @@ impl MeshAuthority for Site {
         Ok(welcome)
     }
 
-    async fn request(&self, _link: &LinkHandle, ask: FromAgent, _body: Body) -> Answer {
+    async fn request(&self, _link: &LinkHandle, ask: FromAgent, mut body: Body) -> Answer {
         let desk = self.desk.lock().unwrap().clone();
         if let (FromAgent::Swap(swap), Some(desk)) = (&ask, desk) {
             let answer = desk.answer(swap.clone(), false).await.unwrap();
             return ControllerReply::Swap(answer).into();
+        }
+        let jobs = self.jobs.lock().unwrap().clone();
+        if let (true, Some(jobs)) = (is_of_jobs(&ask), jobs) {
+            let mut bytes = Vec::new();
+            while let Ok(Some(piece)) = body.next().await {
+                bytes.extend_from_slice(&piece);
+            }
+            return match jobs(&ask, bytes) {
+                (reply, None) => reply.into(),
+                (_, Some(bytes)) => flow(bytes).await,
+            };
         }
         if !matches!(ask, FromAgent::Log(_)) || self.rules().shows_logs {
             self.tell(Seen::Request(ask));
@@ -219,6 +236,29 @@ impl MeshAuthority for Site {
     }
 
     fn note(&self, _note: MeshNote) {}
+}
+
+fn is_of_jobs(ask: &FromAgent) -> bool {
+    matches!(
+        ask,
+        FromAgent::Job
+            | FromAgent::JobProgress(_)
+            | FromAgent::JobEnd(_)
+            | FromAgent::Fetch(_)
+            | FromAgent::Have { .. }
+            | FromAgent::Put { .. }
+            | FromAgent::Save { .. }
+    )
+}
+
+async fn flow(bytes: Vec<u8>) -> Answer {
+    let len = Some(bytes.len() as u64);
+    let (send, receiver) = mpsc::channel(1);
+    send.send(bytes.into()).await.unwrap();
+    Answer::Follows(Flow {
+        len,
+        bytes: receiver,
+    })
 }
 
 /// A server that runs.
