@@ -21,6 +21,8 @@ pub const SECRET_WORD: &str = "enforcer.secret";
 pub struct BootWords {
     /// Base url of the controller, as it was written.
     pub controller_url: Option<String>,
+    /// Path of the archive of tools that only jobs need, below the url.
+    pub tools: Option<String>,
     /// Where controllers listen for links: `enforcer.controller=`, else the host of the url.
     pub controllers: Vec<SocketAddr>,
     /// The site's name.
@@ -55,6 +57,7 @@ pub enum Idle {
 pub fn parse(cmdline: &str) -> BootWords {
     let mut words = BootWords {
         controller_url: None,
+        tools: None,
         controllers: Vec::new(),
         site: None,
         ca: None,
@@ -80,12 +83,20 @@ pub fn parse(cmdline: &str) -> BootWords {
 }
 
 impl BootWords {
+    /// Where the archive of tools is.
+    #[must_use]
+    pub fn tools_url(&self) -> Option<String> {
+        let base = self.controller_url.as_ref()?.trim_end_matches('/');
+        Some(format!("{base}{}", self.tools.as_ref()?))
+    }
+
     fn take(&mut self, key: &str, value: &str) {
         let complaint = match key {
             "enforcer.url" => {
                 self.controller_url = (!value.is_empty()).then(|| value.to_owned());
                 None
             }
+            "enforcer.tools" => set(&mut self.tools, path(value), "a path"),
             "enforcer.site" => set(
                 &mut self.site,
                 name(value),
@@ -155,6 +166,11 @@ fn secret(value: &str) -> Option<Secret> {
 }
 
 /// `http://10.77.0.1:4880/…` → `10.77.0.1:4848`. Names are not looked up: the management OS has no resolver.
+fn path(value: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+    (value.starts_with('/') && value.chars().all(plain)).then(|| value.to_owned())
+}
+
 fn link_address(url: &str) -> Option<SocketAddr> {
     let rest = url.split_once("://")?.1;
     let authority = rest.split(['/', '?', '#']).next()?;

@@ -6,6 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use mesh_proto::facts;
 
@@ -28,16 +29,61 @@ pub struct ThisMachine {
     journal: Journal,
     /// For the tools' files.
     folder: PathBuf,
+    tools: Option<String>,
+    /// The tools were asked for, and are here or will not come.
+    asked: OnceLock<()>,
 }
 
 impl ThisMachine {
-    /// `folder` is in memory, and ours.
+    /// `folder` is in memory, and ours; `tools` is where their archive is.
     #[must_use]
-    pub fn new(journal: Journal, folder: &Path) -> Self {
+    pub fn new(journal: Journal, folder: &Path, tools: Option<String>) -> Self {
         Self {
             journal,
             folder: folder.to_owned(),
+            tools,
+            asked: OnceLock::new(),
         }
+    }
+
+    /// Brings the tools, once, and only to a job that needs them: an idle machine has no room to spare.
+    fn bring_tools(&self) {
+        self.asked.get_or_init(|| {
+            if let Some(url) = &self.tools
+                && let Err(why) = unpack_tools(url, &self.folder)
+            {
+                self.say(&format!("the tools cannot be loaded: {why}"));
+            }
+        });
+    }
+}
+
+/// Fetches an archive (cpio, packed by zstd) as the boot loader fetched the one this system runs from, and unpacks it
+/// over the root.
+fn unpack_tools(url: &str, folder: &Path) -> Result<(), String> {
+    let file = folder.join("tools.img");
+    tool(Command::new("wget").arg("-q").arg("-O").arg(&file).arg(url))?;
+    let cannot = |error: io::Error| format!("unpacking {url}: {error}");
+    let packed = fs::File::open(&file).map_err(cannot)?;
+    let mut archive = zstd::stream::read::Decoder::new(packed).map_err(cannot)?;
+    let mut cpio = Command::new("cpio")
+        .args(["-i", "-d", "-m", "-u"])
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(cannot)?;
+    let fed = match cpio.stdin.take() {
+        Some(mut stdin) => io::copy(&mut archive, &mut stdin).map(drop),
+        None => Ok(()),
+    };
+    let status = cpio.wait().map_err(cannot)?;
+    let _gone = fs::remove_file(&file);
+    fed.map_err(cannot)?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("cpio ended with {status}")),
     }
 }
 
@@ -60,6 +106,7 @@ impl Host for ThisMachine {
         part: &Part,
         file_system: &str,
     ) -> Option<Vec<Range<u64>>> {
+        self.bring_tools();
         let source = partition(&disk.name, part.number);
         match block_map(&source, file_system, &self.folder) {
             Ok(unused) => unused,
@@ -71,6 +118,7 @@ impl Host for ThisMachine {
     }
 
     fn sanitize(&self, disk: &facts::Disk) -> Result<(), String> {
+        self.bring_tools();
         let device = device(&disk.name);
         // NVMe's own format erases user data; other disks know secure discard, or nothing.
         if disk.name.starts_with("nvme") {

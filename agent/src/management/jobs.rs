@@ -20,8 +20,13 @@ const SAY_AGAIN: Duration = Duration::from_secs(5);
 /// Between two lines on how far a job is: a serial line is also a log.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
 
-/// Does jobs until one of them ends with the machine going down.
-pub(super) async fn work(line: JobLine, consoles: &Consoles, journal: &Journal) -> Power {
+/// Does jobs until one of them ends with the machine going down. `tools` is where their archive is.
+pub(super) async fn work(
+    line: JobLine,
+    tools: Option<String>,
+    consoles: &Consoles,
+    journal: &Journal,
+) -> Power {
     let desk = Arc::new(LinkDesk::new(line.clone(), Handle::current()));
     let mut last_word = String::new();
     loop {
@@ -31,7 +36,8 @@ pub(super) async fn work(line: JobLine, consoles: &Consoles, journal: &Journal) 
             Some(Ok((Some(job), _))) => {
                 line.touch();
                 let after = job.after;
-                if let Some(power) = one(*job, &line, &desk, consoles, journal).await {
+                if let Some(power) = one(*job, &line, tools.clone(), &desk, consoles, journal).await
+                {
                     journal.say(&format!("the job is done: {}", words(after)));
                     return power;
                 }
@@ -57,6 +63,7 @@ pub(super) async fn work(line: JobLine, consoles: &Consoles, journal: &Journal) 
 async fn one(
     job: Job,
     line: &JobLine,
+    tools: Option<String>,
     desk: &Arc<LinkDesk>,
     consoles: &Consoles,
     journal: &Journal,
@@ -65,7 +72,7 @@ async fn one(
     journal.say(&format!("job {id} begins: {}", what(&job)));
     consoles.bare(&format!("ENFORCER JOB {id} BEGINS"));
     let doing = (Arc::clone(desk), journal.clone(), consoles.clone());
-    let performed = blocking(move || perform(&job, &doing.0, &doing.2, doing.1));
+    let performed = blocking(move || perform(&job, tools, &doing.0, &doing.2, doing.1));
     let ended = tokio::select! {
         ended = performed => ended,
         () = stay_busy(line) => None,
@@ -100,8 +107,14 @@ async fn stay_busy(line: &JobLine) {
     }
 }
 
-fn perform(job: &Job, desk: &LinkDesk, consoles: &Consoles, journal: Journal) -> Ended {
-    let host = ThisMachine::new(journal, Path::new(super::RUN));
+fn perform(
+    job: &Job,
+    tools: Option<String>,
+    desk: &LinkDesk,
+    consoles: &Consoles,
+    journal: Journal,
+) -> Ended {
+    let host = ThisMachine::new(journal, Path::new(super::RUN), tools);
     let mut partition_id: [u8; 16] = rand::random();
     // A random id in the form that tools expect (RFC 9562 §5.4, stored little-endian as tables do).
     partition_id[7] = partition_id[7] & 0x0F | 0x40;

@@ -69,7 +69,7 @@ pub(super) async fn stay(
     tokio::select! {
         ending = &mut life => after(ending, words.idle, journal).await,
         () = show(view, &shown, consoles) => Power::Restart,
-        power = jobs::work(line, consoles, journal) => {
+        power = jobs::work(line, words.tools_url(), consoles, journal) => {
             stop.cancel();
             life.await;
             power
