@@ -132,6 +132,9 @@ impl Room {
         let endpoint = AgentEndpoint::bind(here, Arc::new(move || now)).unwrap();
         let mut agent = Agent::on(endpoint, self.links, &mac(n).to_string(), &format!("S{n}"));
         agent.habitat = Habitat::ManagementOs;
+        let disk = serde_json::json!({"name": "vda", "bytes": 1 << 30, "logical_sector_bytes": 512,
+            "physical_sector_bytes": 512, "rotational": false, "removable": false, "serial": format!("D{n}")});
+        agent.facts.disks = vec![serde_json::from_value(disk).unwrap()];
         agent.boot_id = format!("{n:032x}");
         let proof = EnrolProof::Boot {
             mac: mac(n).to_string(),
