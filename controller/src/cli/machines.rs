@@ -178,16 +178,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             let value = session.client.get(&path(&machine)).await?;
             session.show(&output, value, details)
         }
-        Verb::Register { mac, name } => {
-            let body = Register { mac, name };
-            let value = session
-                .client
-                .send(Method::POST, "/machines", &body)
-                .await?;
-            let machine: MachineDoc = super::client::read(value)?;
-            eprintln!("{} is registered", machine.name);
-            Ok(())
-        }
+        Verb::Register { mac, name } => register(Register { mac, name }, session).await,
         Verb::Set {
             machine,
             name,
@@ -239,6 +230,13 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             Ok(())
         }
     }
+}
+
+async fn register(body: Register, session: &Session<'_>) -> Result<(), Failure> {
+    let sent = session.client.send(Method::POST, "/machines", &body);
+    let machine: MachineDoc = super::client::read(sent.await?)?;
+    eprintln!("{} is registered", machine.name);
+    Ok(())
 }
 
 async fn set(
