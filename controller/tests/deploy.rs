@@ -275,6 +275,19 @@ async fn written(served: &Served, job: u64) -> ControllerReply {
     served.link.call(&end, PATIENCE).await.unwrap()
 }
 
+/// Sends a request with bytes; its answer.
+async fn upload(
+    served: &Served,
+    ask: &FromAgent,
+    parts: &[&[u8]],
+) -> Result<ControllerReply, CallError> {
+    let mut upload = served.link.upload(ask, PATIENCE).await.unwrap();
+    for part in parts {
+        upload.write(Bytes::copy_from_slice(part)).await.unwrap();
+    }
+    upload.finish(PATIENCE).await
+}
+
 fn refused<T: std::fmt::Debug>(answer: Result<T, CallError>) -> RefusalCode {
     match answer {
         Err(CallError::Refused(refusal)) => refusal.code,
@@ -393,14 +406,9 @@ async fn a_disk_is_saved_before_it_is_written_and_its_chunks_are_sent_once() {
         job,
         len: manifest.encode().len() as u64,
     };
-    let mut upload = served.link.upload(&save, PATIENCE).await.unwrap();
-    upload.write(manifest.encode().into()).await.unwrap();
-    assert_eq!(
-        refused(upload.finish(PATIENCE).await),
-        RefusalCode::Failed,
-        "a chunk lacks"
-    );
-
+    let bytes = manifest.encode();
+    let early = upload(&served, &save, &[&bytes]).await;
+    assert_eq!(refused(early), RefusalCode::Failed, "a chunk lacks");
     let put = FromAgent::Put { job, parcels: 1 };
     let (chunk, plain) = &chunks[0];
     let head = Head {
@@ -408,21 +416,12 @@ async fn a_disk_is_saved_before_it_is_written_and_its_chunks_are_sent_once() {
         form: Form::Raw,
         len: MIB as u32,
     };
-    let mut upload = served.link.upload(&put, PATIENCE).await.unwrap();
-    upload
-        .write(Bytes::copy_from_slice(&head.encode()))
-        .await
-        .unwrap();
-    upload.write(plain.clone().into()).await.unwrap();
-    assert_eq!(upload.finish(PATIENCE).await, Ok(ControllerReply::Ok));
+    let taken = upload(&served, &put, &[&head.encode(), plain]).await;
+    assert_eq!(taken, Ok(ControllerReply::Ok));
     for _ in 0..2 {
-        let mut upload = served.link.upload(&save, PATIENCE).await.unwrap();
-        upload.write(manifest.encode().into()).await.unwrap();
+        let saved = upload(&served, &save, &[&bytes]).await;
         let version = "before@1".to_owned();
-        assert_eq!(
-            upload.finish(PATIENCE).await,
-            Ok(ControllerReply::Saved { version })
-        );
+        assert_eq!(saved, Ok(ControllerReply::Saved { version }));
     }
     room.images.collect().await;
     let view = room.site.view();
