@@ -1,6 +1,6 @@
 //! What an agent does to a disk: save it, empty it, write an image and the edits on top of it, read everything back.
 //!
-//! [`run`] is the way in. The course of a job is pure; what it is done with are traits: the machine ([`Host`]), its disk
+//! [`run()`] is the way in. The course of a job is pure; what it is done with are traits: the machine ([`Host`]), its disk
 //! ([`Disk`]), who gave the job ([`Controller`]) and where chunks come from ([`ChunkSource`]). Everything blocks, on
 //! threads of its own. Nothing is remembered beside the disk: an interrupted job is begun anew, and the disk itself shows
 //! how far it came.
