@@ -107,7 +107,10 @@ impl LinkDesk {
                 .map_err(|error| error.to_string())?;
             Ok(head)
         };
-        let read = self.runtime.block_on(timeout_at(until, read));
+        // Inside the runtime: a timer is made when it is called for, and this thread is none of the runtime's.
+        let read = self
+            .runtime
+            .block_on(async { timeout_at(until, read).await });
         read.map_err(|_| "it is too slow".to_owned())?
     }
 }
