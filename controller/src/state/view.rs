@@ -18,7 +18,7 @@ use super::{
     config::{BootConfig, ConfigName},
     event::Event,
     lease::{Declined, LeaseRecord, Reservation},
-    machine::{Machine, MachineId, MachineName},
+    machine::{Machine, MachineId, MachineName, Standing},
     policy::Policy,
     power::PowerSettings,
 };
@@ -32,6 +32,8 @@ pub struct View {
     /// The site's rules; not stored.
     pub policy: Arc<Policy>,
     machines: OrdMap<MachineId, Arc<Machine>>,
+    /// Machines that nobody registered, the one that was silent longest first.
+    seen: OrdSet<(Timestamp, MachineId)>,
     machine_by_mac: HashMap<MacAddr, MachineId>,
     machine_by_name: HashMap<MachineName, MachineId>,
     configs: OrdMap<ConfigName, Arc<BootConfig>>,
@@ -55,6 +57,18 @@ impl View {
     /// All machines, by id.
     pub fn machines(&self) -> impl Iterator<Item = &Arc<Machine>> {
         self.machines.values()
+    }
+
+    /// Machines that nobody registered, the one that was silent longest first.
+    pub fn seen(&self) -> impl Iterator<Item = &Arc<Machine>> {
+        let index = self.seen.iter();
+        index.filter_map(|(_, id)| self.machines.get(id))
+    }
+
+    /// How many machines nobody registered.
+    #[must_use]
+    pub fn seen_count(&self) -> usize {
+        self.seen.len()
     }
 
     /// A machine by id.
@@ -224,6 +238,9 @@ impl View {
                 }
                 self.machine_by_name.insert(m.name.clone(), m.id.clone());
                 let id = m.id.clone();
+                if m.standing == Standing::Seen {
+                    self.seen.insert((m.last_seen, id.clone()));
+                }
                 self.machines.insert(id.clone(), m);
                 self.index_identity(&id);
             }
@@ -325,6 +342,7 @@ impl View {
         let Some(old) = self.machines.remove(id) else {
             return;
         };
+        self.seen.remove(&(old.last_seen, id.clone()));
         for mac in &old.macs {
             if self.machine_by_mac.get(mac) == Some(id) {
                 self.machine_by_mac.remove(mac);

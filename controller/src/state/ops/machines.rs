@@ -303,13 +303,15 @@ fn bounded(text: &str) -> String {
         .collect()
 }
 
+/// Forgets one machine that nobody registered when there are too many: the one that was silent longest, and invented
+/// addresses before machines that have an agent, or a key that waits.
 pub(super) fn make_room(view: &View, changes: &mut Changes) {
-    // Invented addresses make room before machines that have an agent, or a key that waits.
+    if view.seen_count() < MAX_SEEN {
+        return;
+    }
     let speaks = |m: &Machine| !is_blank(view, m) || view.pending_of(&m.id).next().is_some();
-    let seen = || view.machines().filter(|m| m.standing == Standing::Seen);
-    if seen().count() >= MAX_SEEN
-        && let Some(oldest) = seen().min_by_key(|m| (speaks(m), m.last_seen))
-    {
+    let oldest = view.seen().find(|m| !speaks(m));
+    if let Some(oldest) = oldest.or_else(|| view.seen().next()) {
         forget_everything_of(view, &oldest.id, changes);
     }
 }
