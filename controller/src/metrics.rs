@@ -1,4 +1,8 @@
-//! Counters for `/metrics`: labelled, atomic, bounded. What can be counted from the view is not counted here.
+//! Counters for `/metrics`: labelled, atomic, bounded. What can be counted from the view is counted when somebody asks.
+
+mod gauges;
+
+pub use gauges::render;
 
 use std::{
     collections::BTreeMap,

@@ -364,3 +364,20 @@ async fn a_machines_own_way_to_its_disk_beats_the_sites() {
         "exit-failure"
     );
 }
+
+/// Prometheus cannot scrape a socket, so what is known is told on boot HTTP too; to this host only.
+#[tokio::test]
+async fn metrics_on_boot_http_tell_what_is_known_beside_what_was_counted() {
+    let site = Site::new(Policy::default());
+    site.register(MAC, "web1").await;
+    site.script(MAC, "a").await;
+    let (status, text) = site.get("/metrics").await;
+    assert_eq!(status, 200);
+    for line in [
+        "enforcer_machines{standing=\"registered\"} 1\n",
+        "enforcer_store_total{what=\"commits\"} ",
+        "enforcer_boot_requests_total{kind=\"boot\"} 1\n",
+    ] {
+        assert!(text.contains(line), "no {line} in {text}");
+    }
+}

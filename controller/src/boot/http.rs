@@ -7,11 +7,14 @@ use ipxe_net::{BootFile, CallbackReply, HttpAuthority, NonceAsk, NonceReceived, 
 use serde_json::json;
 
 use super::{Desk, base_url, lock};
-use crate::state::{
-    activation::{Activation, Nonce},
-    boot::BootRequest,
-    ops::{BeginFetch, Callback, CallbackAnswer, FetchAnswer, FileSent},
-    template::Scope,
+use crate::{
+    metrics,
+    state::{
+        activation::{Activation, Nonce},
+        boot::BootRequest,
+        ops::{BeginFetch, Callback, CallbackAnswer, FetchAnswer, FileSent},
+        template::Scope,
+    },
 };
 
 impl HttpAuthority for Desk {
@@ -99,7 +102,7 @@ impl HttpAuthority for Desk {
     }
 
     fn metrics(&self) -> String {
-        self.metrics.render()
+        metrics::render(&self.metrics, &self.store)
     }
 }
 

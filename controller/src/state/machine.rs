@@ -161,6 +161,16 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// Its stable word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Seen => "seen",
+            Self::Registered => "registered",
+            Self::Accepted => "accepted",
+        }
+    }
+
     /// Whether a person said that the machine is ours.
     #[must_use]
     pub fn is_ours(self) -> bool {

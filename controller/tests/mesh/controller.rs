@@ -151,7 +151,7 @@ impl Controller {
         Following { child, lines }
     }
 
-    /// The metrics, whole: boot HTTP shows only what is counted.
+    /// The metrics, with what only the mesh knows: boot HTTP does not ask it.
     pub(crate) fn metrics(&self) -> String {
         let mut stream = UnixStream::connect(self.path("api.sock")).unwrap();
         let ask = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
