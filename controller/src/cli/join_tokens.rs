@@ -7,10 +7,13 @@ use super::{
     Session,
     client::{encode, read},
     failure::Failure,
-    output::{Format, Output, ago, dash},
+    output::{Format, Line, Output, ago, dash, when},
     span::{Span, parse_span},
 };
-use crate::http::api::join_tokens::{CreateBody, CreatedDoc, JoinTokenDoc};
+use crate::{
+    http::api::join_tokens::{CreateBody, CreatedDoc, JoinTokenDoc},
+    state::Timestamp,
+};
 
 /// What can be done with them.
 #[derive(Debug, Subcommand)]
@@ -31,6 +34,13 @@ pub enum Verb {
     },
     /// List tokens, also spent ones
     List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show a token; its text is not kept
+    Show {
+        /// Its name: the eight digits after `enforcer-`
+        id: String,
         #[command(flatten)]
         output: Output,
     },
@@ -68,21 +78,42 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
                 [
                     token.id.clone(),
                     token.state.word().to_owned(),
-                    token
-                        .machine
-                        .clone()
-                        .unwrap_or_else(|| "any machine".to_owned()),
+                    whose(token),
                     dash(token.used_by.as_ref()),
                     token.by.clone(),
                     ago(token.expires, now),
                 ]
             })
         }
+        Verb::Show { id, output } => {
+            let token = session.client.get(&path(&id)).await?;
+            session.show(&output, token, lines)
+        }
         Verb::Delete { id } => {
-            let path = format!("/join-tokens/{}", encode(&id));
-            session.client.delete(&path).await?;
+            session.client.delete(&path(&id)).await?;
             eprintln!("{id} is not good any more");
             Ok(())
         }
     }
+}
+
+fn path(id: &str) -> String {
+    format!("/join-tokens/{}", encode(id))
+}
+
+fn whose(token: &JoinTokenDoc) -> String {
+    let any = || "any machine".to_owned();
+    token.machine.clone().unwrap_or_else(any)
+}
+
+fn lines(token: &JoinTokenDoc, now: Timestamp) -> Vec<Line> {
+    vec![
+        ("id", token.id.clone()),
+        ("state", token.state.word().to_owned()),
+        ("for", whose(token)),
+        ("used by", dash(token.used_by.as_ref())),
+        ("made by", token.by.clone()),
+        ("made", when(token.created, now)),
+        ("ends", when(token.expires, now)),
+    ]
 }

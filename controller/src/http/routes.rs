@@ -93,6 +93,7 @@ fn v1() -> Routes {
         .at(Least(Viewer), routes!(members::list))
         .at(Least(Viewer), routes!(members::show))
         .at(Least(Viewer), routes!(join_tokens::list))
+        .at(Least(Viewer), routes!(join_tokens::show))
         // Who has a token can make a machine ours.
         .at(Least(Operator), routes!(join_tokens::create))
         .at(Least(Operator), routes!(join_tokens::delete))

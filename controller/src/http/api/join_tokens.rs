@@ -14,7 +14,7 @@ use crate::{
     },
     state::{
         Timestamp, View,
-        ops::{CreateToken, MachineRef, RevokeToken},
+        ops::{CreateToken, MachineRef, RevokeToken, TokenError},
         trust::{
             Digest,
             token::{JoinToken, TokenId, TokenScope, TokenText},
@@ -135,6 +135,21 @@ pub(crate) async fn list(
         |t| t.id.to_string(),
         |t| JoinTokenDoc::of(t, &view, now),
     )
+}
+
+/// Shows a join token. Its text is not kept.
+#[utoipa::path(get, path = "/join-tokens/{id}", tag = "join-tokens", operation_id = "join_tokens_show",
+    params(("id" = String, Path, description = "Its name")),
+    responses((status = 200, body = JoinTokenDoc)))]
+pub(crate) async fn show(
+    State(api): State<Api>,
+    id: Segment,
+) -> Result<Json<JoinTokenDoc>, Problem> {
+    let id: TokenId = id.parse("join token")?;
+    let view = api.store.view();
+    let missing = || TokenError::NotFound(id.to_string());
+    let token = view.token(&id).ok_or_else(missing)?;
+    Ok(Json(JoinTokenDoc::of(token, &view, api.store.now())))
 }
 
 /// Takes a join token back. A key that was enrolled by it stays.
