@@ -29,10 +29,14 @@ pub(super) fn drive(writer: Writer, inbox: mpsc::Receiver<Message>, options: Opt
 
 async fn serve(mut writer: Writer, mut inbox: mpsc::Receiver<Message>, options: Options) {
     let shared = writer.shared();
-    let (mut last, mut due) = (Last::default(), None);
+    let (mut rhythm, mut due) = (Rhythm::default(), None);
+    let mut ended = Instant::now();
     loop {
         let (jobs, control) = match wait(&shared.notes, &mut inbox, &mut due, options).await {
-            Message::Run(job) => gather(job, &mut inbox, last, options).await,
+            Message::Run(job) => {
+                rhythm.idle = ended.elapsed();
+                gather(job, &mut inbox, &mut rhythm, options).await
+            }
             Message::Control(control) => (Vec::new(), Some(control)),
         };
         let (size, began) = (jobs.len(), Instant::now());
@@ -40,10 +44,8 @@ async fn serve(mut writer: Writer, mut inbox: mpsc::Receiver<Message>, options: 
             jobs,
             matches!(control, Some(ref c) if !matches!(c, Control::Policy(..))),
         );
-        last = Last {
-            size,
-            took: began.elapsed(),
-        };
+        ended = Instant::now();
+        rhythm.committed(size, ended - began);
         match control {
             None | Some(Control::FlushDue) => {}
             Some(Control::Policy(policy, done)) => {
@@ -91,49 +93,88 @@ async fn wait(
     }
 }
 
-/// The commit before this one.
-#[derive(Debug, Default, Clone, Copy)]
-struct Last {
-    /// Transitions in it.
-    size: usize,
-    took: Duration,
-}
-
 /// Shorter waits are none: the timer counts milliseconds and would make one or two of them.
 const WAIT_MIN: Duration = Duration::from_millis(1);
+/// So many askers are worth a wait on a quick disk. At 5,000 leases a second they come within a millisecond, and a commit
+/// of each on its own took all of the one core of a small board.
+const CROWD: usize = 4;
+/// Commits without a wait after one that brought no crowd.
+const DISCOURAGED: u32 = 16;
 
-impl Last {
-    /// How long to wait for as many askers again: a quarter of the commit that is saved by it. Where a commit is quick, as
-    /// with the state in memory, whoever comes later is soon served by the next one.
-    fn patience(self, most: Duration) -> Duration {
+/// What the last commits tell about how many askers will come soon.
+#[derive(Debug, Default, Clone, Copy)]
+struct Rhythm {
+    /// Transitions in the last commit.
+    size: usize,
+    /// How long the last commit took.
+    took: Duration,
+    /// How long the writer had nothing to do after it.
+    idle: Duration,
+    /// Commits to go without a wait.
+    discouraged: u32,
+}
+
+/// A wait for more askers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Patience {
+    wait: Duration,
+    /// So many are enough.
+    enough: usize,
+}
+
+impl Rhythm {
+    fn committed(&mut self, size: usize, took: Duration) {
+        (self.size, self.took) = (size, took);
+        self.discouraged = self.discouraged.saturating_sub(1);
+    }
+
+    /// Whether, and how long, to wait for more before the next commit.
+    ///
+    /// After a slow commit of many, askers come in a crowd again: a quarter of it is waited for as many, which saves every
+    /// second fsync. After a quick one whoever comes later is soon served by the next; but when the writer works more than
+    /// it rests, commits of one or two eat a processor that a small board does not have.
+    fn patience(&self, most: Duration) -> Option<Patience> {
         let wait = most.min(self.took / 4);
-        if wait < WAIT_MIN {
-            Duration::ZERO
-        } else {
-            wait
+        if wait >= WAIT_MIN {
+            let enough = self.size;
+            return Some(Patience { wait, enough });
+        }
+        let busy = self.idle < self.took && most >= WAIT_MIN;
+        (busy && self.discouraged == 0).then(|| Patience {
+            wait: WAIT_MIN,
+            enough: self.size.max(CROWD),
+        })
+    }
+
+    /// A wait ended with so many askers. A few that ask again only after they were answered never make a crowd.
+    fn waited(&mut self, jobs: usize) {
+        if jobs < CROWD {
+            self.discouraged = DISCOURAGED;
         }
     }
 }
 
-/// What is queued behind `first`, up to a batch. A lone asker is served at once; after a slow commit of many, askers come
-/// in a crowd again, and waiting for as many as last time saves every second fsync.
+/// What is queued behind `first`, up to a batch; see [`Rhythm::patience`]. A lone asker is served at once.
 async fn gather(
     first: Box<dyn Job>,
     inbox: &mut mpsc::Receiver<Message>,
-    last: Last,
+    rhythm: &mut Rhythm,
     options: Options,
 ) -> (Vec<Box<dyn Job>>, Option<Control>) {
-    let patience = last.patience(options.gather);
-    let deadline = Instant::now() + patience;
+    let patience = rhythm.patience(options.gather);
+    let deadline = patience.map(|p| (Instant::now() + p.wait, p.enough));
     let mut jobs = vec![first];
     while jobs.len() < options.batch {
-        let message = match inbox.try_recv() {
-            Ok(message) => message,
-            Err(_) if jobs.len() >= last.size || patience.is_zero() => break,
-            Err(_) => match timeout_at(deadline, inbox.recv()).await {
-                Ok(message) => message.unwrap_or(Message::Control(Control::Abandoned)),
-                Err(_) => break,
-            },
+        let message = match (inbox.try_recv(), deadline) {
+            (Ok(message), _) => message,
+            (Err(_), Some((deadline, enough))) if jobs.len() < enough => {
+                let Ok(message) = timeout_at(deadline, inbox.recv()).await else {
+                    rhythm.waited(jobs.len());
+                    break;
+                };
+                message.unwrap_or(Message::Control(Control::Abandoned))
+            }
+            (Err(_), _) => break,
         };
         match message {
             Message::Run(job) => jobs.push(job),
@@ -147,15 +188,48 @@ async fn gather(
 mod tests {
     use super::*;
 
+    const MOST: Duration = Duration::from_millis(2);
+
+    fn after(size: usize, took_us: u64, idle_us: u64) -> Rhythm {
+        let mut rhythm = Rhythm::default();
+        rhythm.committed(size, Duration::from_micros(took_us));
+        rhythm.idle = Duration::from_micros(idle_us);
+        rhythm
+    }
+
     #[test]
-    fn a_quick_commit_is_not_waited_for_and_a_slow_one_never_longer_than_the_limit() {
-        let patience = |took_ms| {
-            let took = Duration::from_millis(took_ms);
-            let last = Last { size: 20, took };
-            last.patience(Duration::from_millis(2)).as_micros()
-        };
-        for (took_ms, wait_us) in [(0, 0), (1, 0), (3, 0), (4, 1000), (6, 1500), (100, 2000)] {
-            assert_eq!(patience(took_ms), wait_us, "after a commit of {took_ms} ms");
+    fn after_a_slow_commit_a_quarter_of_it_is_waited_for_as_many_and_never_longer_than_the_limit() {
+        for (took_ms, wait_us) in [(4, 1000), (6, 1500), (100, 2000)] {
+            let patience = after(20, took_ms * 1000, 1_000_000).patience(MOST);
+            let wait = Duration::from_micros(wait_us);
+            assert_eq!(
+                patience,
+                Some(Patience { wait, enough: 20 }),
+                "{took_ms} ms"
+            );
         }
+    }
+
+    #[test]
+    fn after_a_quick_commit_only_a_writer_that_works_more_than_it_rests_waits() {
+        assert_eq!(after(1, 200, 300).patience(MOST), None);
+        let enough = |size| after(size, 200, 100).patience(MOST).map(|p| p.enough);
+        assert_eq!(enough(1), Some(CROWD));
+        assert_eq!(enough(30), Some(30));
+        assert_eq!(after(1, 200, 100).patience(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_wait_without_a_crowd_is_not_repeated_soon() {
+        let mut rhythm = after(1, 200, 100);
+        rhythm.waited(CROWD);
+        assert!(rhythm.patience(MOST).is_some());
+        rhythm.waited(CROWD - 1);
+        let commits = (0..).take_while(|_| {
+            let waits = rhythm.patience(MOST).is_some();
+            rhythm.committed(1, Duration::from_micros(200));
+            !waits
+        });
+        assert_eq!(commits.count() as u32, DISCOURAGED);
     }
 }
