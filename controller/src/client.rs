@@ -92,6 +92,17 @@ pub enum ClientError {
 #[derive(Debug, Clone, Default)]
 pub struct Client {
     trust: Arc<Trust>,
+    reach: Reach,
+}
+
+/// Which addresses a name may lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// Also this host's own: a person named the server.
+    #[default]
+    Anywhere,
+    /// Not this host's own: another server named this one, and what listens on the loopback trusts whoever reaches it.
+    Outward,
 }
 
 /// An answer whose body is still to come. Dropped, the connection ends.
@@ -149,6 +160,16 @@ impl Client {
     pub fn new(trust: Trust) -> Self {
         Self {
             trust: Arc::new(trust),
+            reach: Reach::Anywhere,
+        }
+    }
+
+    /// The same, for servers within `reach`.
+    #[must_use]
+    pub fn within(&self, reach: Reach) -> Self {
+        Self {
+            trust: Arc::clone(&self.trust),
+            reach,
         }
     }
 
@@ -203,7 +224,7 @@ impl Client {
     }
 
     async fn connect(&self, target: &Target) -> Result<Box<dyn Stream>, ClientError> {
-        let stream = addresses::connect(&target.host, target.port).await?;
+        let stream = addresses::connect(&target.host, target.port, self.reach).await?;
         if !target.https {
             return Ok(Box::new(stream));
         }

@@ -28,6 +28,7 @@ use crate::{
     ca::{Ca, CaError},
     config::{Config, DhcpRole},
     disk,
+    fetch::{self, Fetcher},
     firmware::{self, FirmwareSet},
     http::{self, Api, local},
     images::{Images, Limits, RESERVE_BYTES},
@@ -158,9 +159,11 @@ impl Controller {
         );
         tasks.spawn(notifier.run(stop.clone()));
         tasks.spawn(images.clone().keep_clean(stop.clone()));
+        let fetcher = downloads(&store, &assets, &mut tasks, &stop);
         let api = Api::new(store.clone(), assets, metrics, &base, stop.clone())
             .with_mesh(mesh)
-            .with_images(images);
+            .with_images(images)
+            .with_fetcher(fetcher);
         tasks.spawn(local::serve(
             socket,
             http::router(api),
@@ -206,6 +209,23 @@ impl Controller {
         }
         self.store.close().await;
     }
+}
+
+/// Downloads what boot configs want from elsewhere, also what was wanted before the last stop.
+fn downloads(
+    store: &Store,
+    assets: &AssetFolder,
+    tasks: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> Fetcher {
+    let fetcher = Fetcher::default();
+    tasks.spawn(fetcher.clone().run(
+        store.clone(),
+        assets.clone(),
+        fetch::Limits::default(),
+        stop.clone(),
+    ));
+    fetcher
 }
 
 /// Boot HTTP as most machines reach it: by the address it listens on, else by this host's first.

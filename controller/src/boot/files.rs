@@ -38,6 +38,7 @@ impl Desk {
 
     /// The bytes of an asset.
     pub(super) fn asset(&self, asset: &Asset) -> Option<BootFile> {
-        BootFile::open(&self.assets.join("files").join(&asset.sha256)).ok()
+        let sha256 = asset.sha256.as_ref()?;
+        BootFile::open(&self.assets.join("files").join(sha256)).ok()
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         activation::{Activation, Nonce},
         boot::BootRequest,
         ops::{BeginFetch, Callback, CallbackAnswer, FetchAnswer, FileSent},
-        template::Scope,
+        template::{Scope, TemplateError},
     },
 };
 
@@ -124,22 +124,36 @@ impl Desk {
             FetchAnswer::Asset(asset, session) => match self.asset(&asset) {
                 Some(file) => NonceReply::File { file, session },
                 None => {
-                    tracing::error!(file = %asset.name, sha256 = %asset.sha256, "a boot file is missing from the asset folder");
+                    tracing::error!(file = %asset.name, sha256 = ?asset.sha256, "a boot file is missing from the asset folder");
                     NonceReply::Unknown
                 }
             },
-            FetchAnswer::Answer(activation, template) => self.filled_in(&activation, &template, at),
+            FetchAnswer::Answer(activation, template) => {
+                let text = self.filled_in(&activation, at, |scope| scope.render(&template));
+                text.map_or(NonceReply::Unknown, NonceReply::Text)
+            }
+            FetchAnswer::Overlay(activation, overlay) => {
+                let answers = &activation.config.answers;
+                let data = self.filled_in(&activation, at, |scope| {
+                    overlay.pack(|name| scope.render(answers.get(name).map_or("", |a| a)))
+                });
+                data.map_or(NonceReply::Unknown, |d| NonceReply::Data(d.into()))
+            }
             FetchAnswer::Noted => NonceReply::Text("ok\n".to_owned()),
             FetchAnswer::Over(reason) => NonceReply::Gone(reason),
             FetchAnswer::Unknown => NonceReply::Unknown,
         }
     }
 
-    fn filled_in(&self, activation: &Activation, template: &str, at: SocketAddr) -> NonceReply {
+    /// What `fill` makes for the activation's machine; `None` when that cannot be done.
+    fn filled_in<T>(
+        &self,
+        activation: &Activation,
+        at: SocketAddr,
+        fill: impl FnOnce(&Scope<'_>) -> Result<T, TemplateError>,
+    ) -> Option<T> {
         let view = self.store.view();
-        let Some(machine) = view.machine(&activation.machine) else {
-            return NonceReply::Unknown;
-        };
+        let machine = view.machine(&activation.machine)?;
         let facts = view.facts(&machine.id);
         let scope = Scope {
             machine,
@@ -147,12 +161,11 @@ impl Desk {
             base: &base_url(at),
             nonce: &activation.nonce,
         };
-        match scope.render(template) {
-            Ok(text) => NonceReply::Text(text),
-            Err(error) => {
+        let filled = fill(&scope);
+        filled
+            .inspect_err(|error| {
                 tracing::error!(config = %activation.config.name, %error, "an answer file cannot be filled in");
-                NonceReply::Unknown
-            }
-        }
+            })
+            .ok()
     }
 }

@@ -1,6 +1,7 @@
 //! `enforcer boot-configs …`
 
 mod set;
+mod wait;
 
 use std::fmt::Write as _;
 
@@ -18,10 +19,13 @@ use super::{
 use crate::{
     http::api::{
         activations::{ActivationDoc, DeactivateBody},
-        boot_configs::{ActivateBody, AssetDoc, ConfigDoc, ConfigSummary, PreviewDoc, ProgramDoc},
+        boot_configs::{
+            ActivateBody, AssetDoc, ConfigDoc, ConfigSummary, FileState, PresetDoc, PreviewDoc,
+            ProgramDoc,
+        },
         commands::Doing,
         machines::MachineDoc,
-        words::{Kind, MemberState},
+        words::{Kind, Level, MemberState},
     },
     state::Timestamp,
 };
@@ -41,8 +45,16 @@ pub enum Verb {
         #[command(flatten)]
         output: Output,
     },
-    /// Write a boot config: kernel and initrds, or an iPXE script of your own
+    /// Write a boot config: an operating system with your script, kernel and initrds, or an iPXE script of your own
     Set(Box<set::SetArgs>),
+    /// Fetch the remote files of a boot config again: their servers may have newer ones
+    Fetch {
+        /// Its name
+        name: String,
+        /// Do not wait until they are here
+        #[arg(long)]
+        no_wait: bool,
+    },
     /// Delete a boot config that is active for no machine
     Delete {
         /// Its name
@@ -130,6 +142,14 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             session.show(&output, value, details)
         }
         Verb::Set(args) => set::run(*args, session).await,
+        Verb::Fetch { name, no_wait } => {
+            let path = format!("{}/fetch", path(&name));
+            session.client.send(Method::POST, &path, &()).await?;
+            match no_wait {
+                true => Ok(()),
+                false => wait::for_files(&name, session).await,
+            }
+        }
         Verb::Delete { name } => {
             session.client.delete(&path(&name)).await?;
             eprintln!("{name} is deleted");
@@ -286,7 +306,15 @@ fn details(config: &ConfigDoc, now: Timestamp) -> Vec<Line> {
         ("revision", config.revision.to_string()),
         ("changed", when(config.updated, now)),
         ("evidence", config.evidence.word().to_owned()),
+        (
+            "level",
+            config
+                .level
+                .map_or("all may read it", Level::word)
+                .to_owned(),
+        ),
     ];
+    lines.extend(config.preset.iter().map(|p| ("system", system(p))));
     match &config.program {
         ProgramDoc::Kernel {
             kernel,
@@ -302,19 +330,47 @@ fn details(config: &ConfigDoc, now: Timestamp) -> Vec<Line> {
             lines.extend(files.iter().map(|f| ("file", asset(f))));
         }
     }
+    lines.extend(config.overlays.iter().map(|name| ("overlay", name.clone())));
     for (name, text) in &config.answers {
         lines.push(("answer", format!("{name} ({})", size(text.len() as u64))));
     }
     lines
 }
 
+fn system(preset: &PresetDoc) -> String {
+    let words = [
+        Some(preset.os.word()),
+        preset.release.as_deref(),
+        Some(preset.arch.word()),
+        preset.location.as_deref(),
+        preset.disk.as_deref(),
+    ];
+    words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
 fn asset(asset: &AssetDoc) -> String {
-    let mut text = format!("{} ({}, ", asset.name, size(asset.size));
-    let _ = write!(
-        text,
-        "sha256 {}…)",
-        asset.sha256.get(..12).unwrap_or_default()
-    );
+    let mut text = format!("{} (", asset.name);
+    let _ = match (asset.state, &asset.sha256, asset.got) {
+        (FileState::Uploaded | FileState::Cached, Some(sum), _) => {
+            let sum = sum.get(..12).unwrap_or_default();
+            write!(text, "{}, sha256 {sum}…)", size(asset.size))
+        }
+        (FileState::Fetching, _, Some(got)) if asset.size > 0 => {
+            write!(text, "fetching: {} of {})", size(got), size(asset.size))
+        }
+        (FileState::Fetching, _, Some(got)) => write!(text, "fetching: {})", size(got)),
+        (FileState::Failed, ..) => {
+            write!(
+                text,
+                "failed: {})",
+                asset.why.as_deref().unwrap_or_default()
+            )
+        }
+        _ => write!(text, "fetching: waits for its turn)"),
+    };
+    if let Some(url) = &asset.url {
+        let _ = write!(text, " from {url}");
+    }
     text
 }
 

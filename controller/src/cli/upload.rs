@@ -34,6 +34,53 @@ pub(super) struct NamedFile {
     pub(super) path: PathBuf,
 }
 
+/// A file for the controller: one of this host, which goes up by its content, or one that the controller fetches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum FileArgument {
+    /// `[NAME=]PATH`.
+    Local(NamedFile),
+    /// `[NAME=]URL[#sha256=SUM]`.
+    Remote(FileInput),
+}
+
+impl std::str::FromStr for FileArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_url = |t: &str| t.starts_with("http://") || t.starts_with("https://");
+        let (name, url) = match text.split_once('=') {
+            Some((name, rest)) if !name.contains('/') && is_url(rest) => (Some(name), rest),
+            _ if is_url(text) => (None, text),
+            _ => return text.parse().map(Self::Local),
+        };
+        let (url, sha256) = match url.split_once("#sha256=") {
+            Some((url, sum)) => (url, Some(sum.to_owned())),
+            None => (url, None),
+        };
+        let path = url.split(['?', '#']).next().unwrap_or_default();
+        let last = path.rsplit('/').next().unwrap_or_default();
+        let name = name.unwrap_or(last);
+        if name.is_empty() {
+            return Err(format!("'{text}' names no file; write NAME=URL"));
+        }
+        Ok(Self::Remote(FileInput {
+            name: name.to_owned(),
+            sha256,
+            url: Some(url.to_owned()),
+        }))
+    }
+}
+
+impl FileArgument {
+    /// What a config names it by; sent before, where it is a file of this host.
+    pub(super) async fn settle(&self, client: &Client) -> Result<FileInput, Failure> {
+        match self {
+            Self::Local(file) => file.upload(client).await,
+            Self::Remote(input) => Ok(input.clone()),
+        }
+    }
+}
+
 impl std::str::FromStr for NamedFile {
     type Err = String;
 
@@ -82,7 +129,8 @@ impl NamedFile {
         }
         Ok(FileInput {
             name: self.name.clone(),
-            sha256: sha256.to_string(),
+            sha256: Some(sha256.to_string()),
+            url: None,
         })
     }
 }

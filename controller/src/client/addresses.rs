@@ -10,16 +10,16 @@ use tokio::{
     time::timeout,
 };
 
-use super::{CONNECT, ClientError};
+use super::{CONNECT, ClientError, Reach};
 
 /// Addresses of one name that are tried.
 const TRIED: usize = 4;
 
 /// Connects to the first address of `host` that answers. What is checked is what is connected to: a name cannot change
 /// its address in between.
-pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, ClientError> {
+pub(super) async fn connect(host: &str, port: u16, reach: Reach) -> Result<TcpStream, ClientError> {
     let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in resolve(host, port).await? {
+    for address in resolve(host, port, reach).await? {
         match timeout(CONNECT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 // A request is one write; waiting for more to send only delays it. It works without, too.
@@ -36,7 +36,7 @@ pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, ClientEr
     })
 }
 
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ClientError> {
+async fn resolve(host: &str, port: u16, reach: Reach) -> Result<Vec<SocketAddr>, ClientError> {
     let found = timeout(CONNECT, lookup_host((host, port))).await;
     let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let found = found.map_err(|source| ClientError::NoAddress {
@@ -44,7 +44,7 @@ async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ClientError> 
         source,
     })?;
     let found: Vec<SocketAddr> = found.take(TRIED).collect();
-    match found.iter().find(|a| !may_be_asked(a.ip())) {
+    match found.iter().find(|a| !may_be_asked(a.ip(), reach)) {
         Some(address) => Err(ClientError::Forbidden {
             host: host.to_owned(),
             ip: address.ip(),
@@ -54,8 +54,12 @@ async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ClientError> 
 }
 
 /// Link-local addresses are where clouds keep the secrets of a host (169.254.169.254); the others are nobody's.
-fn may_be_asked(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
+fn may_be_asked(ip: IpAddr, reach: Reach) -> bool {
+    let ip = ip.to_canonical();
+    if reach == Reach::Outward && ip.is_loopback() {
+        return false;
+    }
+    match ip {
         IpAddr::V4(ip) => {
             !(ip.is_link_local() || ip.is_multicast() || ip.is_broadcast() || ip.octets()[0] == 0)
         }
@@ -84,7 +88,14 @@ mod tests {
             ("224.0.0.1", false),
             ("ff02::1", false),
         ] {
-            assert_eq!(may_be_asked(ip.parse().unwrap()), asked, "{ip}");
+            assert_eq!(
+                may_be_asked(ip.parse().unwrap(), Reach::Anywhere),
+                asked,
+                "{ip}"
+            );
+        }
+        for ip in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert!(!may_be_asked(ip.parse().unwrap(), Reach::Outward), "{ip}");
         }
     }
 }

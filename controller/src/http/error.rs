@@ -78,6 +78,8 @@ codes! {
     NotActive = "not-active", CONFLICT, "Nothing is active";
     /// Its evidence would never be seen.
     NoEvidence = "no-evidence", CONFLICT, "The boot config cannot have this evidence";
+    /// Files of the config are not here.
+    FilesMissing = "files-missing", CONFLICT, "Files of the boot config are not here";
     /// No file of this SHA-256.
     FileNotFound = "file-not-found", NOT_FOUND, "No such file";
     /// Boot configs or activations name the file.

@@ -27,6 +27,7 @@ use self::{
 };
 use crate::{
     assets::AssetFolder,
+    fetch::Fetcher,
     images::Images,
     mesh::Mesh,
     metrics::{Counter, Metrics},
@@ -53,9 +54,8 @@ pub struct Api {
     images: Option<Images>,
     /// Ends the live streams when the controller stops.
     pub stop: CancellationToken,
-    /// Held while a config that names files is set, and while a file is deleted. A lock held across a commit, against the
-    /// house rule: without it a file could go between "it is here" and the config that needs it.
-    files: Arc<tokio::sync::Mutex<()>>,
+    /// Downloads of remote files; also guards which files are here.
+    pub fetcher: Fetcher,
 }
 
 impl Api {
@@ -77,7 +77,7 @@ impl Api {
             mesh: None,
             images: None,
             stop,
-            files: Arc::default(),
+            fetcher: Fetcher::default(),
         }
     }
 
@@ -105,6 +105,12 @@ impl Api {
     pub(crate) fn images(&self) -> Result<&Images, Problem> {
         let off = || Problem::new(Code::ImagesOff, "this controller keeps no images");
         self.images.as_ref().ok_or_else(off)
+    }
+
+    /// The same, with downloads that somebody runs.
+    #[must_use]
+    pub fn with_fetcher(self, fetcher: Fetcher) -> Self {
+        Self { fetcher, ..self }
     }
 
     /// The mesh, or the problem that there is none.

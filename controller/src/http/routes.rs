@@ -104,6 +104,7 @@ fn v1() -> Routes {
             routes!(boot_configs::show, boot_configs::set, boot_configs::delete),
         )
         .at(Least(Operator), routes!(boot_configs::preview))
+        .at(Least(Operator), routes!(boot_configs::fetch))
         .at(Least(Operator), routes!(boot_configs::activate))
         .at(Least(Operator), routes!(activations::deactivate))
         .at(Least(Viewer), routes!(activations::list))

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
+use mesh_proto::message::enrol::Level;
 use serde::{Deserialize, Serialize};
 
-use super::{Timestamp, machine::BadName};
+use super::{Timestamp, machine::BadName, overlay::Overlay, preset::Preset};
 
 /// A boot config's name: 1 to 63 letters, digits, `-`, `_` and `.`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,15 +57,91 @@ impl fmt::Display for ConfigName {
     }
 }
 
-/// A file in the asset store, by content.
+/// A boot file, kept in the asset store by content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asset {
     /// Its name in scripts and URLs; a plain name.
     pub name: String,
-    /// SHA-256 of its bytes, lower-case hex: where it is kept.
-    pub sha256: String,
-    /// Length in bytes.
+    /// SHA-256 of its bytes, lower-case hex: where it is kept. `None`: it is not here yet.
+    pub sha256: Option<String>,
+    /// Length in bytes; zero as long as it is not here.
     pub size: u64,
+    /// Where it is fetched from; `None`: a person uploaded it.
+    #[serde(default)]
+    pub remote: Option<Remote>,
+}
+
+/// Where a file is fetched from, and how that went.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Remote {
+    /// http or https URL.
+    pub url: String,
+    /// What its bytes are checked by.
+    pub check: Check,
+    /// Why it is not here, for a person; it is tried again when somebody asks.
+    #[serde(default)]
+    pub failed: Option<String>,
+}
+
+/// What the bytes of a remote file are checked by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "by")]
+pub enum Check {
+    /// A sum that a person gave.
+    Sum {
+        /// SHA-256, lower-case hex.
+        sha256: String,
+    },
+    /// The nearest `SHA256SUMS` above it, where one names it.
+    Sha256sums,
+    /// The `.treeinfo` of its tree, where that names it.
+    Treeinfo,
+    /// Nothing but its length.
+    Unchecked,
+}
+
+impl Asset {
+    /// A file of a name that is here.
+    #[must_use]
+    pub fn kept(name: &str, sha256: &str, size: u64) -> Self {
+        Self {
+            name: name.to_owned(),
+            sha256: Some(sha256.to_owned()),
+            size,
+            remote: None,
+        }
+    }
+
+    /// A file of a name that has to be fetched.
+    #[must_use]
+    pub fn remote(name: &str, url: String, check: Check) -> Self {
+        Self {
+            name: name.to_owned(),
+            sha256: None,
+            size: 0,
+            remote: Some(Remote {
+                url,
+                check,
+                failed: None,
+            }),
+        }
+    }
+
+    /// Whether it has to be fetched now.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        let untried = |r: &Remote| r.failed.is_none();
+        self.sha256.is_none() && self.remote.as_ref().is_some_and(untried)
+    }
+
+    /// The same, as if it had never been fetched.
+    #[must_use]
+    pub fn unfetched(&self) -> Self {
+        match &self.remote {
+            None => self.clone(),
+            Some(remote) => Self::remote(&self.name, remote.url.clone(), remote.check.clone()),
+        }
+    }
 }
 
 /// What a config runs.
@@ -103,6 +180,27 @@ impl Program {
         };
         first.into_iter().chain(rest)
     }
+
+    /// The same, to be changed.
+    pub fn assets_mut(&mut self) -> impl Iterator<Item = &mut Asset> {
+        let (first, rest) = match self {
+            Self::Kernel {
+                kernel, initrds, ..
+            } => (Some(kernel), initrds),
+            Self::Ipxe { files, .. } => (None, files),
+        };
+        first.into_iter().chain(rest)
+    }
+
+    /// The same with every remote file as if it had never been fetched: what a person said, without what became of it.
+    #[must_use]
+    pub fn unfetched(&self) -> Self {
+        let mut program = self.clone();
+        for asset in program.assets_mut() {
+            *asset = asset.unfetched();
+        }
+        program
+    }
 }
 
 /// What closes a one-shot activation (DESIGN §4).
@@ -131,6 +229,53 @@ pub struct BootConfig {
     pub answers: BTreeMap<String, String>,
     /// What closes its activations.
     pub evidence: Evidence,
+    /// How well the machine's key must be proved before this is served; `None`: it may be read by everybody.
+    #[serde(default)]
+    pub level: Option<Level>,
+    /// Whether it writes to a disk without asking: such a config is never standing.
+    #[serde(default)]
+    pub writes_disk: bool,
+    /// Files put together of answers, such as Alpine's apkovl.
+    #[serde(default)]
+    pub overlays: BTreeMap<String, Overlay>,
+    /// What a person said, when a preset made the rest of it.
+    #[serde(default)]
+    pub preset: Option<Box<Preset>>,
     /// When it was changed last.
     pub updated: Timestamp,
+}
+
+impl BootConfig {
+    /// A public config that nobody stored yet.
+    #[must_use]
+    pub fn new(
+        name: ConfigName,
+        program: Program,
+        answers: BTreeMap<String, String>,
+        evidence: Evidence,
+    ) -> Self {
+        Self {
+            name,
+            revision: 0,
+            program,
+            answers,
+            evidence,
+            level: None,
+            writes_disk: false,
+            overlays: BTreeMap::new(),
+            preset: None,
+            updated: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// The files that are not here, each with why.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let missing = self.program.assets().filter(|a| a.sha256.is_none());
+        let why = |a: &Asset| match a.remote.as_ref().and_then(|r| r.failed.as_ref()) {
+            Some(why) => format!("{}: {why}", a.name),
+            None => format!("{} is being fetched", a.name),
+        };
+        missing.map(why).collect()
+    }
 }

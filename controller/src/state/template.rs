@@ -3,11 +3,15 @@
 //! Variables: `name`, `id`, `mac`, `mac_hyphens`, `uuid`, `serial`, `server` (`http://host:port`), `nonce` (for an agent's
 //! report), `done` and `failed` (the callbacks), `machine.facts` (what the machine is made of, as its agent read it), and
 //! two functions: `file("x")`, the URL of a boot file as an iPXE line needs it, and `answer("x")`, the URL of an answer file.
+//! A value that comes from outside is quoted by the filter of its format: `shell`, `json`, `yaml`, `line`, `word`, `url`.
+
+mod bounds;
+mod filters;
 
 use std::{
-    fmt,
+    fmt, io,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -68,15 +72,8 @@ impl Scope<'_> {
     /// # Errors
     /// With the line and the cause, for the person who wrote it.
     pub fn render(&self, template: &str) -> Result<String, TemplateError> {
-        let mut env = Environment::new();
-        env.set_undefined_behavior(UndefinedBehavior::Strict);
-        env.set_fuel(Some(FUEL));
-        env.set_syntax(
-            SyntaxConfig::builder()
-                .keep_trailing_newline(true)
-                .build()
-                .map_err(explain)?,
-        );
+        bounds::check(template).map_err(TemplateError::Broken)?;
+        let mut env = FITTED_OUT.clone();
         let files = format!("{}/boot/n/{}", self.base, self.nonce);
         let answers = files.clone();
         env.add_function("file", move |name: String| {
@@ -90,19 +87,21 @@ impl Scope<'_> {
             facts: facts.map(|f| Value::from(Serde(f))),
             asked: Arc::clone(&asked),
         });
-        let text =
-            env.render_str(template, self.variables(machine))
-                .map_err(|error| match error.kind() {
-                    ErrorKind::UndefinedError if asked.load(Ordering::Relaxed) => {
-                        TemplateError::Facts(in_words(&error))
-                    }
-                    _ => explain(error),
-                })?;
-        if text.len() > MAX_RENDERED {
-            let text = format!("it produces more than {MAX_RENDERED} bytes");
-            return Err(TemplateError::Broken(text));
+        let mut text = Bounded::default();
+        let template = env.template_from_str(template).map_err(explain)?;
+        let filled = template.render_captured_to(self.variables(machine), &mut text);
+        match filled.map(drop) {
+            _ if text.is_over => Err(TemplateError::Broken(format!(
+                "it produces more than {MAX_RENDERED} bytes"
+            ))),
+            Ok(()) => Ok(String::from_utf8(text.bytes).expect("the renderer writes texts")),
+            Err(error) => Err(match error.kind() {
+                ErrorKind::UndefinedError if asked.load(Ordering::Relaxed) => {
+                    TemplateError::Facts(in_words(&error))
+                }
+                _ => explain(error),
+            }),
         }
-        Ok(text)
     }
 
     fn variables(&self, machine: Value) -> Value {
@@ -120,6 +119,39 @@ impl Scope<'_> {
             done => format!("{}{}", self.base, self.path("done")),
             failed => format!("{}{}", self.base, self.path("failed")),
         }
+    }
+}
+
+/// The renderer with all that every template sees; cloning shares it.
+static FITTED_OUT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut env = Environment::new();
+    env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_fuel(Some(FUEL));
+    let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
+    env.set_syntax(syntax.expect("the usual syntax"));
+    filters::fit_out(&mut env);
+    env
+});
+
+/// The text as it is written: what is too long ends the rendering, not only its result.
+#[derive(Debug, Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+    is_over: bool,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > MAX_RENDERED {
+            self.is_over = true;
+            return Err(io::Error::from(io::ErrorKind::OutOfMemory));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -242,5 +274,16 @@ mod tests {
                 .is_err()
         );
         assert!(render("{{ 'x' ").is_err());
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_ends_the_rendering() {
+        let long = format!(
+            "{{% set a = '{}' %}}{}",
+            "x".repeat(60_000),
+            "{{ a }}".repeat(5)
+        );
+        let error = render(&long).unwrap_err().to_string();
+        assert!(error.contains("more than 262144 bytes"), "{error}");
     }
 }

@@ -234,28 +234,19 @@ fn sum(letter: char) -> String {
 }
 
 fn config(evidence: Evidence) -> BootConfig {
-    let asset = |name: &str, letter, size: usize| Asset {
-        name: name.into(),
-        sha256: sum(letter),
-        size: size as u64,
+    let asset = |name, letter, size: usize| Asset::kept(name, &sum(letter), size as u64);
+    let program = Program::Kernel {
+        kernel: asset("linux", 'a', KERNEL),
+        initrds: vec![asset("initrd.gz", 'b', INITRD)],
+        cmdline: "auto url={{ answer('preseed.cfg') }}".into(),
     };
-    BootConfig {
-        name: "debian".parse().unwrap(),
-        revision: 0,
-        program: Program::Kernel {
-            kernel: asset("linux", 'a', KERNEL),
-            initrds: vec![asset("initrd.gz", 'b', INITRD)],
-            cmdline: "auto url={{ answer('preseed.cfg') }}".into(),
-        },
-        // An answer file is read after the boot files: only a callback can close such a config.
-        answers: match evidence {
-            Evidence::Fetched | Evidence::Agent => BTreeMap::new(),
-            Evidence::Callback => BTreeMap::from([(
-                "preseed.cfg".to_owned(),
-                "# {{ name }}\nok {{ done }}\nbad {{ failed }}\n".to_owned(),
-            )]),
-        },
-        evidence,
-        updated: Timestamp::UNIX_EPOCH,
-    }
+    // An answer file is read after the boot files: only a callback can close such a config.
+    let answers = match evidence {
+        Evidence::Fetched | Evidence::Agent => BTreeMap::new(),
+        Evidence::Callback => BTreeMap::from([(
+            "preseed.cfg".to_owned(),
+            "# {{ name }}\nok {{ done }}\nbad {{ failed }}\n".to_owned(),
+        )]),
+    };
+    BootConfig::new("debian".parse().unwrap(), program, answers, evidence)
 }

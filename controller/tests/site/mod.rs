@@ -21,7 +21,7 @@ use enforcer::{
     },
     metrics::Metrics,
     state::{
-        Timestamp, Transition, View,
+        Transition, View,
         activation::{Activation, Kind, Nonce},
         boot::{BootRequest, Decision},
         config::{Asset, BootConfig, Evidence, Program},
@@ -215,11 +215,7 @@ pub(crate) fn management() -> ManagementOs {
 }
 
 pub(crate) fn kernel_config(name: &str, cmdline: &str) -> BootConfig {
-    let asset = |name: &str| Asset {
-        name: name.to_owned(),
-        sha256: "ab".repeat(32),
-        size: 4,
-    };
+    let asset = |name| Asset::kept(name, &"ab".repeat(32), 4);
     config(
         name,
         Program::Kernel {
@@ -242,12 +238,6 @@ pub(crate) fn ipxe_config(name: &str, script: &str) -> BootConfig {
 }
 
 fn config(name: &str, program: Program) -> BootConfig {
-    BootConfig {
-        name: name.parse().unwrap(),
-        revision: 0,
-        program,
-        answers: std::collections::BTreeMap::new(),
-        evidence: Evidence::Callback,
-        updated: Timestamp::UNIX_EPOCH,
-    }
+    let answers = std::collections::BTreeMap::new();
+    BootConfig::new(name.parse().unwrap(), program, answers, Evidence::Callback)
 }

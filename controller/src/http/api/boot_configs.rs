@@ -1,6 +1,7 @@
 //! Boot configs: what a person wants machines to run; setting, previewing, activating them.
 
 mod document;
+mod preset;
 mod preview;
 
 use std::collections::BTreeMap;
@@ -10,14 +11,17 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 pub use self::{
-    document::{AssetDoc, ConfigDoc, ConfigSummary, FileInput, ProgramDoc, ProgramInput},
+    document::{
+        AssetDoc, ConfigDoc, ConfigSummary, FileInput, FileState, ProgramDoc, ProgramInput,
+    },
+    preset::{OsInput, PresetDoc},
     preview::PreviewDoc,
 };
 use super::{
     Page, PageQuery,
     activations::ActivationDoc,
     machines,
-    words::{Evidence, Kind},
+    words::{Evidence, Kind, Level},
 };
 use crate::{
     http::{
@@ -29,7 +33,7 @@ use crate::{
         Timestamp, View,
         activation::Nonce,
         config::{BootConfig, ConfigName},
-        ops::{Activate, ConfigError, DeleteConfig, MachineRef, SetConfig},
+        ops::{Activate, ConfigError, DeleteConfig, MachineRef, Refetch, SetConfig},
     },
 };
 
@@ -57,7 +61,10 @@ pub(crate) async fn show(
     name: Segment,
 ) -> Result<Json<ConfigDoc>, Problem> {
     let view = api.store.view();
-    Ok(Json(ConfigDoc::of(find(&view, &name)?.as_ref())))
+    Ok(Json(ConfigDoc::of(
+        find(&view, &name)?.as_ref(),
+        &api.fetcher,
+    )))
 }
 
 /// The config that a path names.
@@ -79,11 +86,14 @@ pub struct SetBody {
     /// What closes its activations; when absent `callback` with answer files, else `fetched`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
+    /// How well a machine's key must be proved before this is served; absent: everybody may read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
 }
 
 /// Writes a boot config; replaces the one of this name.
 ///
-/// Its files must have been uploaded. What is armed keeps the
+/// Its files must have been uploaded, or are fetched from now on. What is armed keeps the
 /// revision it was armed with.
 #[utoipa::path(put, path = "/boot-configs/{name}", tag = "boot-configs", operation_id = "boot_configs_set", request_body = SetBody,
     params(("name" = String, Path, description = "Its name")),
@@ -94,11 +104,28 @@ pub(crate) async fn set(
     JsonBody(body): JsonBody<SetBody>,
 ) -> Result<Json<ConfigDoc>, Problem> {
     let name = name.parse("boot config")?;
-    let _guard = api.files.lock().await;
+    let _guard = api.fetcher.files().lock_owned().await;
     let config = body.into_config(name, &api)?;
-    Ok(Json(ConfigDoc::of(
-        &api.store.apply(SetConfig(config)).await??,
-    )))
+    let config = api.store.apply(SetConfig(config)).await??;
+    api.fetcher.kick();
+    Ok(Json(ConfigDoc::of(&config, &api.fetcher)))
+}
+
+/// Fetches the remote files of a boot config again; a server may have newer ones.
+///
+/// Answers at once; `GET` tells how far it is. What is armed keeps the files it was armed with.
+#[utoipa::path(post, path = "/boot-configs/{name}/fetch", tag = "boot-configs", operation_id = "boot_configs_fetch",
+    params(("name" = String, Path, description = "Its name")),
+    responses((status = 202, body = ConfigDoc)))]
+pub(crate) async fn fetch(
+    State(api): State<Api>,
+    name: Segment,
+) -> Result<(StatusCode, Json<ConfigDoc>), Problem> {
+    let config = name.parse("boot config")?;
+    let config = api.store.apply(Refetch { config, all: true }).await??;
+    api.fetcher.kick();
+    let document = ConfigDoc::of(&config, &api.fetcher);
+    Ok((StatusCode::ACCEPTED, Json(document)))
 }
 
 /// Deletes a boot config that no open activation holds. Its files stay until they are deleted.
@@ -160,6 +187,13 @@ pub(crate) async fn activate(
     name: Segment,
     JsonBody(body): JsonBody<ActivateBody>,
 ) -> Result<(StatusCode, Json<ActivationDoc>), Problem> {
+    // What could not be fetched is tried again: the answer says that it is not here, the next may find it.
+    let config: ConfigName = name.parse("boot config")?;
+    let missing = |c: &std::sync::Arc<BootConfig>| !c.missing().is_empty();
+    if api.store.view().config(&config).is_some_and(missing) {
+        api.store.apply(Refetch { config, all: false }).await??;
+        api.fetcher.kick();
+    }
     let transition = Activate {
         machine: MachineRef(body.machine),
         config: name.parse("boot config")?,

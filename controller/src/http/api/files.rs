@@ -46,7 +46,11 @@ fn users(sha256: &str, view: &View) -> Vec<String> {
     let configs = view.configs().map(AsRef::as_ref);
     let mut users: Vec<String> = configs
         .chain(held.map(|a| &a.config))
-        .filter(|c| c.program.assets().any(|a| a.sha256 == sha256))
+        .filter(|c| {
+            c.program
+                .assets()
+                .any(|a| a.sha256.as_deref() == Some(sha256))
+        })
         .map(|c| c.name.to_string())
         .collect();
     users.sort();
@@ -131,7 +135,7 @@ async fn receive(api: &Api, sha256: &Sha256Hex, body: Body) -> Result<Stored, Pr
     responses((status = 204)))]
 pub(crate) async fn delete(State(api): State<Api>, sha256: Segment) -> Result<StatusCode, Problem> {
     let sha256: Sha256Hex = sha256.parse("sha256")?;
-    let _guard = api.files.lock().await;
+    let _guard = api.fetcher.files().lock_owned().await;
     stored(&api, &sha256)?;
     let users = users(&sha256.to_string(), &api.store.view());
     if !users.is_empty() {

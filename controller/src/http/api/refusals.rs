@@ -55,6 +55,7 @@ impl From<ActivateError> for Problem {
             ActivateError::NotRegistered(..) => Code::MachineNotRegistered,
             ActivateError::AlreadyActive { .. } => Code::AlreadyActive,
             ActivateError::NoEvidence(_) | ActivateError::TooEarly(_) => Code::NoEvidence,
+            ActivateError::FilesMissing(..) => Code::FilesMissing,
             ActivateError::NotActive(_) => Code::NotActive,
         };
         Self::new(code, error.to_string())

@@ -6,7 +6,9 @@ use utoipa::ToSchema;
 
 use mesh_proto::message::{enrol, job, link};
 
-use crate::state::{activation, command, config, deployment, image, machine, member, trust::token};
+use crate::state::{
+    activation, command, config, deployment, image, machine, member, preset, trust::token,
+};
 
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident mirrors $source:path { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? })+) => {$(
@@ -132,6 +134,28 @@ words! {
         Callback = "callback",
         /// The agent in the booted system reported over its link.
         Agent = "agent",
+    }
+    /// The systems that there are presets for.
+    Os mirrors preset::Os {
+        /// Debian's installer, by preseed.
+        Debian = "debian",
+        /// Ubuntu Server's installer, by autoinstall.
+        Ubuntu = "ubuntu",
+        /// Alpine's live system, which installs itself by its answer file.
+        Alpine = "alpine",
+        /// Fedora's installer and those of its family, by kickstart.
+        Fedora = "fedora",
+        /// Flatcar Container Linux in memory, by Ignition.
+        Flatcar = "flatcar",
+        /// A kernel and initrds of one's own.
+        Custom = "custom",
+    }
+    /// The processors that presets know the files of.
+    PresetArch mirrors preset::PresetArch {
+        /// 64-bit x86.
+        Amd64 = "amd64",
+        /// 64-bit ARM.
+        Arm64 = "arm64",
     }
     /// Whether an activation ends with its first success.
     Kind mirrors activation::Kind {
@@ -267,6 +291,8 @@ mod tests {
         check(LocalBoot::word);
         check(Evidence::word);
         check(Kind::word);
+        check(Os::word);
+        check(PresetArch::word);
         check(Stage::word);
         check(Level::word);
         check(KeyKind::word);

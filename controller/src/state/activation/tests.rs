@@ -185,23 +185,13 @@ fn name() -> ConfigName {
 }
 
 fn config(evidence: Evidence) -> BootConfig {
-    let asset = |name: &str| Asset {
-        name: name.into(),
-        sha256: "a".repeat(64),
-        size: 1,
+    let asset = |name: &str| Asset::kept(name, &"a".repeat(64), 1);
+    let program = Program::Kernel {
+        kernel: asset(FILES[0]),
+        initrds: vec![asset(FILES[1])],
+        cmdline: String::new(),
     };
-    BootConfig {
-        name: name(),
-        revision: 0,
-        program: Program::Kernel {
-            kernel: asset(FILES[0]),
-            initrds: vec![asset(FILES[1])],
-            cmdline: String::new(),
-        },
-        answers: BTreeMap::new(),
-        evidence,
-        updated: Timestamp::UNIX_EPOCH,
-    }
+    BootConfig::new(name(), program, BTreeMap::new(), evidence)
 }
 
 /// Holds every claim of this file after each step of one story.

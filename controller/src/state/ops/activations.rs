@@ -44,6 +44,9 @@ pub enum ActivateError {
         "{0} has answer files, which are read after its boot files, so `fetched` would close it too early; set its evidence to `callback`"
     )]
     TooEarly(ConfigName),
+    /// Its files are not here.
+    #[error("{0} waits for its files: {1}")]
+    FilesMissing(ConfigName, String),
     /// Nothing to end.
     #[error("nothing is active for {0}")]
     NotActive(String),
@@ -98,6 +101,11 @@ impl Activate {
         let config = view
             .config(&self.config)
             .ok_or_else(|| ActivateError::NoConfig(self.config.clone()))?;
+        let missing = config.missing();
+        if !missing.is_empty() {
+            let why = missing.join("; ");
+            return Err(ActivateError::FilesMissing(self.config.clone(), why));
+        }
         if self.kind == Kind::OneShot
             && config.evidence == Evidence::Fetched
             && config.program.assets().next().is_none()

@@ -9,6 +9,7 @@ use crate::state::{
     config::{Asset, LOADED},
     machine::{DiscoveryBoot, Machine, MachineId},
     ops::{activations::about, job_ends::served, online::hand_over},
+    overlay::Overlay,
     trust::secret::BootSecret,
 };
 
@@ -200,6 +201,8 @@ pub enum FetchAnswer {
     Asset(Asset, String),
     /// A text to be rendered for this activation.
     Answer(Box<Activation>, String),
+    /// A file put together of texts that are rendered for this activation.
+    Overlay(Box<Activation>, Overlay),
     /// The machine said that it has all files.
     Noted,
     /// The activation is closed, or a cap was just reached.
@@ -228,6 +231,10 @@ impl Transition for BeginFetch {
                 changes,
                 FetchAnswer::Answer(Box::new(Activation::clone(activation)), template.clone()),
             );
+        }
+        if let Some(overlay) = activation.config.overlays.get(&self.name) {
+            let activation = Box::new(Activation::clone(activation));
+            return (changes, FetchAnswer::Overlay(activation, overlay.clone()));
         }
         if self.name == LOADED {
             let session = self.session_of(activation);

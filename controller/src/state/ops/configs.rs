@@ -47,14 +47,20 @@ impl Transition for SetConfig {
             updated: now,
             ..self.0.clone()
         };
+        // What was fetched already counts as long as nothing else is wanted.
         let unchanged = |o: &BootConfig| {
             BootConfig {
                 revision: next.revision,
                 updated: now,
+                program: o.program.unfetched(),
                 ..o.clone()
             } == next
         };
-        if let Some(old) = old.filter(|o| unchanged(o)) {
+        let failed = |o: &BootConfig| {
+            let mut assets = o.program.assets();
+            assets.any(|a| a.sha256.is_none() && !a.is_wanted())
+        };
+        if let Some(old) = old.filter(|o| unchanged(o) && !failed(o)) {
             return (Changes::none(), Ok(BootConfig::clone(old)));
         }
         let mut changes = Changes::none();
@@ -77,6 +83,7 @@ fn check(config: &BootConfig) -> Result<(), String> {
         .assets()
         .map(|a| a.name.as_str())
         .chain(config.answers.keys().map(String::as_str))
+        .chain(config.overlays.keys().map(String::as_str))
         .collect();
     if names.len() > MAX_FILES {
         return Err(format!(
@@ -128,6 +135,97 @@ fn render(scope: &Scope<'_>, what: &str, template: &str) -> Result<Option<String
         Ok(text) => Ok(Some(text)),
         Err(TemplateError::Facts(_)) => Ok(None),
         Err(error @ TemplateError::Broken(_)) => Err(format!("{what}: {error}")),
+    }
+}
+
+/// A remote file is here, or could not be fetched.
+#[derive(Debug, Clone)]
+pub struct FileFetched {
+    /// Whose file.
+    pub config: ConfigName,
+    /// Of which revision; a newer one wants files of its own.
+    pub revision: u64,
+    /// Which file.
+    pub name: String,
+    /// From where.
+    pub url: String,
+    /// SHA-256 and length in bytes; else why it is not here.
+    pub outcome: Result<(String, u64), String>,
+}
+
+impl Transition for FileFetched {
+    /// Whether somebody still wanted it.
+    type Outcome = bool;
+
+    fn run(&self, view: &View, _: Timestamp) -> (Changes, bool) {
+        let mut changes = Changes::none();
+        let found = view.config(&self.config);
+        let Some(old) = found.filter(|c| c.revision == self.revision) else {
+            return (changes, false);
+        };
+        let mut config = BootConfig::clone(old);
+        let mut assets = config.program.assets_mut();
+        let Some(asset) = assets.find(|a| a.name == self.name && a.is_wanted()) else {
+            return (changes, false);
+        };
+        let draft = match &self.outcome {
+            Ok((sha256, size)) => {
+                (asset.sha256, asset.size) = (Some(sha256.clone()), *size);
+                Draft::new(
+                    "config.fetched",
+                    format!("{} of {} is here", self.name, old.name),
+                )
+            }
+            Err(why) => {
+                if let Some(remote) = &mut asset.remote {
+                    remote.failed = Some(why.clone());
+                }
+                let text = format!("{} of {} could not be fetched: {why}", self.name, old.name);
+                Draft::new("config.fetch-failed", text)
+            }
+        };
+        drop(assets);
+        changes.event(
+            draft
+                .field("config", old.name.to_string())
+                .field("url", self.url.clone()),
+        );
+        changes.write(config);
+        (changes, true)
+    }
+}
+
+/// A person, or an activation, wants a config's remote files again.
+#[derive(Debug, Clone)]
+pub struct Refetch {
+    /// Whose files.
+    pub config: ConfigName,
+    /// Also those that are here: their servers may have newer ones.
+    pub all: bool,
+}
+
+impl Transition for Refetch {
+    type Outcome = Result<BootConfig, ConfigError>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        let mut changes = Changes::none();
+        let Some(old) = view.config(&self.config) else {
+            return (changes, Err(ConfigError::NotFound(self.config.clone())));
+        };
+        let mut config = BootConfig::clone(old);
+        for asset in config.program.assets_mut() {
+            if self.all || asset.sha256.is_none() {
+                *asset = asset.unfetched();
+            }
+        }
+        if config != **old {
+            if self.all {
+                // What is armed keeps the files it was armed with.
+                (config.revision, config.updated) = (old.revision + 1, now);
+            }
+            changes.write(config.clone());
+        }
+        (changes, Ok(config))
     }
 }
 

@@ -32,7 +32,7 @@ pub use acceptance::{
 pub use activations::{Activate, ActivateError, Deactivate, ExpireOverdue};
 pub use boot::{BeginFetch, ClaimBoot, FetchAnswer, FileSent};
 pub use commands::{CommandError, CommandWord, IssueCommand, Settle};
-pub use configs::{ConfigError, DeleteConfig, SetConfig};
+pub use configs::{ConfigError, DeleteConfig, FileFetched, Refetch, SetConfig};
 pub use deployments::{CancelDeployment, CreateDeployment, Created, DeployError, MoveDeployment};
 pub use enrol::{Claim, Enrol, EnrolOutcome, Grant};
 pub use evidence::{Callback, CallbackAnswer, ReportBoot};

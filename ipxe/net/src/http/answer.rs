@@ -174,6 +174,7 @@ impl<A: HttpAuthority> Visit<A> {
         let (nonce, name, peek) = (ask.nonce.clone(), ask.name.clone(), ask.peek);
         match self.shared.authority.nonce_file(ask).await {
             NonceReply::Text(text) => plain(StatusCode::OK, text),
+            NonceReply::Data(data) => typed(StatusCode::OK, "application/octet-stream", data),
             NonceReply::Gone(reason) => {
                 plain(StatusCode::GONE, format!("This boot is over: {reason}\n"))
             }

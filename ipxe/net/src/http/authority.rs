@@ -1,5 +1,6 @@
 //! What boot HTTP asks beyond [`BootAuthority`]: files, evidence, callbacks.
 
+use bytes::Bytes;
 use std::{future::Future, net::SocketAddr, ops::Range};
 
 use ipxe::MacAddr;
@@ -61,6 +62,8 @@ pub enum NonceReply {
     },
     /// An answer file, filled in.
     Text(String),
+    /// A file made for this activation that is no text.
+    Data(Bytes),
     /// The activation is closed, and why.
     Gone(String),
     /// No such activation or file.

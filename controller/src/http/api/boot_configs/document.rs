@@ -5,17 +5,26 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::SetBody;
+use super::{
+    SetBody,
+    preset::{OsInput, PresetDoc},
+};
 use crate::{
+    assets::Sha256Hex,
+    fetch::{Fetcher, Url},
     http::{
         Api,
-        api::{files, words::Evidence},
-        error::Problem,
+        api::{
+            files,
+            words::{Evidence, Level, Os},
+        },
+        error::{Code, Problem},
         extract::parse,
     },
     state::{
         Timestamp, View, config,
-        config::{Asset, BootConfig, ConfigName, Program},
+        config::{Asset, BootConfig, Check, ConfigName, Program},
+        preset,
     },
 };
 
@@ -31,8 +40,16 @@ pub struct ConfigDoc {
     pub program: ProgramDoc,
     /// Text files that the booted system fetches: name → template.
     pub answers: BTreeMap<String, String>,
+    /// Names of the files that are put together of answers.
+    pub overlays: Vec<String>,
     /// What closes its activations.
     pub evidence: Evidence,
+    /// How well a machine's key must be proved before it is served; absent: everybody may read it.
+    pub level: Option<Level>,
+    /// Whether it writes to a disk without asking; such a config is never standing.
+    pub writes_disk: bool,
+    /// What a person said, when a preset made the rest of it.
+    pub preset: Option<PresetDoc>,
     /// When it was changed last.
     pub updated: Timestamp,
 }
@@ -45,7 +62,7 @@ pub struct ConfigSummary {
     pub name: String,
     /// Grows with each change.
     pub revision: u64,
-    /// `kernel` or `ipxe`.
+    /// `kernel` or `ipxe`, or the preset's system.
     pub r#type: String,
     /// Names of its binary files.
     pub files: Vec<String>,
@@ -88,10 +105,32 @@ pub enum ProgramDoc {
 pub struct AssetDoc {
     /// Its name in scripts and URLs.
     pub name: String,
-    /// SHA-256 of its bytes.
-    pub sha256: String,
-    /// Length in bytes.
+    /// SHA-256 of its bytes; absent as long as it is not here.
+    pub sha256: Option<String>,
+    /// Length in bytes; while it is fetched, what the server announced.
     pub size: u64,
+    /// Where it stands.
+    pub state: FileState,
+    /// Where it is fetched from; absent: it was uploaded.
+    pub url: Option<String>,
+    /// Bytes fetched so far, while it is fetched.
+    pub got: Option<u64>,
+    /// Why it could not be fetched.
+    pub why: Option<String>,
+}
+
+/// Where a boot file stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileState {
+    /// A person uploaded it.
+    Uploaded,
+    /// It was fetched, and its checksum was found right where one is known.
+    Cached,
+    /// It is being fetched, or waits for its turn.
+    Fetching,
+    /// It could not be fetched; setting, activating or `fetch` tries again.
+    Failed,
 }
 
 /// What a boot config shall run; its files are named by their SHA-256.
@@ -117,26 +156,64 @@ pub enum ProgramInput {
         #[serde(default)]
         files: Vec<FileInput>,
     },
+    /// An operating system; the rest comes from its preset.
+    Os(Box<OsInput>),
 }
 
-/// An uploaded file and the name that scripts know it by.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+/// A file, uploaded or to be fetched, and the name that scripts know it by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileInput {
     /// Its name: letters, digits, `.`, `_`, `-`.
     pub name: String,
-    /// SHA-256 of its bytes.
-    pub sha256: String,
+    /// SHA-256 of its bytes. Of a file to be fetched it may be absent: then the nearest `SHA256SUMS` above it counts, where
+    /// one names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// http or https URL to fetch it from; absent: it was uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+impl SetBody {
+    /// The config that this describes; its files must be here.
+    pub(super) fn into_config(self, name: ConfigName, api: &Api) -> Result<BootConfig, Problem> {
+        // Answer files are read after the boot files, so only the booted system can tell that all went well.
+        let usual = match self.answers.is_empty() {
+            true => config::Evidence::Fetched,
+            false => config::Evidence::Callback,
+        };
+        let mut config = match self.program {
+            ProgramInput::Os(input) => {
+                let built = preset::build(name, input.into_preset(api)?);
+                let mut config =
+                    built.map_err(|e| Problem::new(Code::ConfigInvalid, e.to_string()))?;
+                config.answers.extend(self.answers);
+                config
+            }
+            by_hand => {
+                let program = by_hand.into_program(api)?;
+                BootConfig::new(name, program, self.answers, usual)
+            }
+        };
+        config.evidence = self.evidence.map_or(config.evidence, Into::into);
+        config.level = self.level.map(Into::into);
+        Ok(config)
+    }
 }
 
 impl ConfigDoc {
-    pub(super) fn of(config: &BootConfig) -> Self {
+    pub(super) fn of(config: &BootConfig, fetcher: &Fetcher) -> Self {
         Self {
             name: config.name.to_string(),
             revision: config.revision,
-            program: ProgramDoc::of(&config.program),
+            program: ProgramDoc::of(&config.program, fetcher),
             answers: config.answers.clone(),
+            overlays: config.overlays.keys().cloned().collect(),
             evidence: config.evidence.into(),
+            level: config.level.map(Into::into),
+            writes_disk: config.writes_disk,
+            preset: config.preset.as_deref().map(PresetDoc::of),
             updated: config.updated,
         }
     }
@@ -151,9 +228,10 @@ impl ConfigSummary {
         Self {
             name: config.name.to_string(),
             revision: config.revision,
-            r#type: match config.program {
-                Program::Kernel { .. } => "kernel".to_owned(),
-                Program::Ipxe { .. } => "ipxe".to_owned(),
+            r#type: match (&config.preset, &config.program) {
+                (Some(preset), _) => Os::from(preset.os).word().to_owned(),
+                (None, Program::Kernel { .. }) => "kernel".to_owned(),
+                (None, Program::Ipxe { .. }) => "ipxe".to_owned(),
             },
             files: config.program.assets().map(|a| a.name.clone()).collect(),
             answers: config.answers.keys().cloned().collect(),
@@ -165,15 +243,16 @@ impl ConfigSummary {
 }
 
 impl ProgramDoc {
-    fn of(program: &Program) -> Self {
-        let all = |assets: &[Asset]| assets.iter().map(AssetDoc::of).collect();
+    fn of(program: &Program, fetcher: &Fetcher) -> Self {
+        let one = |asset: &Asset| AssetDoc::of(asset, fetcher);
+        let all = |assets: &[Asset]| assets.iter().map(one).collect();
         match program {
             Program::Kernel {
                 kernel,
                 initrds,
                 cmdline,
             } => Self::Kernel {
-                kernel: AssetDoc::of(kernel),
+                kernel: one(kernel),
                 initrds: all(initrds),
                 cmdline: cmdline.clone(),
             },
@@ -186,31 +265,25 @@ impl ProgramDoc {
 }
 
 impl AssetDoc {
-    fn of(asset: &Asset) -> Self {
+    fn of(asset: &Asset, fetcher: &Fetcher) -> Self {
+        let remote = asset.remote.as_ref();
+        let state = match (remote, &asset.sha256) {
+            (None, _) => FileState::Uploaded,
+            (Some(_), Some(_)) => FileState::Cached,
+            (Some(_), None) if asset.is_wanted() => FileState::Fetching,
+            (Some(_), None) => FileState::Failed,
+        };
+        let fetching = remote.filter(|_| state == FileState::Fetching);
+        let progress = fetching.and_then(|r| fetcher.progress(&r.url));
         Self {
             name: asset.name.clone(),
             sha256: asset.sha256.clone(),
-            size: asset.size,
+            size: progress.and_then(|p| p.of).unwrap_or(asset.size),
+            state,
+            url: remote.map(|r| r.url.clone()),
+            got: progress.map(|p| p.got),
+            why: remote.and_then(|r| r.failed.clone()),
         }
-    }
-}
-
-impl SetBody {
-    /// The config that this describes; its files must be here.
-    pub(super) fn into_config(self, name: ConfigName, api: &Api) -> Result<BootConfig, Problem> {
-        // Answer files are read after the boot files, so only the booted system can tell that all went well.
-        let usual = match self.answers.is_empty() {
-            true => config::Evidence::Fetched,
-            false => config::Evidence::Callback,
-        };
-        Ok(BootConfig {
-            name,
-            revision: 0,
-            program: self.program.into_program(api)?,
-            answers: self.answers,
-            evidence: self.evidence.map_or(usual, Into::into),
-            updated: api.store.now(),
-        })
     }
 }
 
@@ -231,17 +304,31 @@ impl ProgramInput {
                 script,
                 files: all(files).collect::<Result<_, _>>()?,
             },
+            Self::Os(_) => {
+                let text = "a preset is built, not taken as it is";
+                return Err(Problem::new(Code::Internal, text));
+            }
         })
     }
 }
 
 impl FileInput {
-    fn into_asset(self, api: &Api) -> Result<Asset, Problem> {
-        let stored = files::stored(api, &parse(&self.sha256, "sha256")?)?;
-        Ok(Asset {
-            name: self.name,
-            sha256: self.sha256,
-            size: stored.size,
-        })
+    pub(super) fn into_asset(self, api: &Api) -> Result<Asset, Problem> {
+        let sum: Option<Sha256Hex> = self.sha256.map(|s| parse(&s, "sha256")).transpose()?;
+        match (self.url, sum) {
+            (Some(url), sum) => {
+                let url: Url = parse(&url, "url")?;
+                let check = sum.map_or(Check::Sha256sums, |sum| Check::Sum { sha256: sum.into() });
+                Ok(Asset::remote(&self.name, url.to_string(), check))
+            }
+            (None, Some(sum)) => {
+                let stored = files::stored(api, &sum)?;
+                Ok(Asset::kept(&self.name, &String::from(sum), stored.size))
+            }
+            (None, None) => Err(Problem::new(
+                Code::BadValue,
+                format!("'{}' has neither a sha256 nor a url", self.name),
+            )),
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
         boot::{Decision, config_boot},
         config::BootConfig,
         machine::Machine,
+        overlay::{Content, Overlay, OverlayFile},
         template::Scope,
     },
 };
@@ -27,6 +28,8 @@ pub struct PreviewDoc {
     pub script: String,
     /// The answer files.
     pub answers: BTreeMap<String, String>,
+    /// What files that are put together of answers hold: `path: answer`, `path -> target` for a link.
+    pub overlays: BTreeMap<String, Vec<String>>,
 }
 
 /// Renders `config` for `machine` the way a boot does.
@@ -68,7 +71,16 @@ pub(super) fn preview(
             .iter()
             .map(answer)
             .collect::<Result<_, Problem>>()?,
+        overlays: config.overlays.iter().map(listed).collect(),
     })
+}
+
+fn listed((name, overlay): (&String, &Overlay)) -> (String, Vec<String>) {
+    let line = |file: &OverlayFile| match &file.content {
+        Content::Answer { name, .. } => format!("{}: {name}", file.path),
+        Content::Link { target } => format!("{} -> {target}", file.path),
+    };
+    (name.clone(), overlay.files.iter().map(line).collect())
 }
 
 fn local(machine: &Machine, view: &View) -> LocalBoot {

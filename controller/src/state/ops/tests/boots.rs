@@ -13,17 +13,12 @@ use crate::state::{
 };
 
 pub(super) fn activate(world: &mut World, script: &str, evidence: Evidence) -> Activation {
-    let config = BootConfig {
-        name: "live".parse().unwrap(),
-        revision: 0,
-        program: Program::Ipxe {
-            script: script.to_owned(),
-            files: Vec::new(),
-        },
-        answers: BTreeMap::new(),
-        evidence,
-        updated: world.now,
+    let program = Program::Ipxe {
+        script: script.to_owned(),
+        files: Vec::new(),
     };
+    let name = "live".parse().unwrap();
+    let config = BootConfig::new(name, program, BTreeMap::new(), evidence);
     world.does(&SetConfig(config)).unwrap();
     let activate = Activate {
         machine: MachineRef("web1".into()),
