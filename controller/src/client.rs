@@ -51,7 +51,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// An address that no server of ours or others has.
-    #[error("{host} is {ip}, which is not asked: it reaches only this host's own link")]
+    #[error("{host} is {ip}, which is not asked: it reaches only this host or its link")]
     Forbidden {
         /// Which name.
         host: String,

@@ -1,6 +1,6 @@
 //! One download: redirects, bounds, the bytes into the asset folder, their checksum.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -201,11 +201,7 @@ async fn open(url: &Url, limits: &Limits) -> Result<Answer, FetchError> {
     let mut at = url.clone();
     let client = Client::default();
     for _ in 0..=limits.redirects {
-        // The server that a person named may be this host; another one may not send us there.
-        let reach = match at.host == url.host {
-            true => Reach::Anywhere,
-            false => Reach::Outward,
-        };
+        let reach = reach(url, &at);
         let request = Request::get(at.to_string()).body(Full::new(Bytes::new()));
         let request = request.map_err(|_| ClientError::BadUrl(at.to_string()))?;
         let client = client.within(reach);
@@ -224,6 +220,16 @@ async fn open(url: &Url, limits: &Limits) -> Result<Answer, FetchError> {
         at = next(&at, location)?;
     }
     Err(FetchError::RedirectLoop(url.to_string()))
+}
+
+/// This host's own servers are asked where a person named one of them outright. Neither another server nor a name server
+/// may send us there, nor one of ours to another of ours.
+pub(super) fn reach(named: &Url, at: &Url) -> Reach {
+    let outright = named.host == "localhost" || named.host.parse::<IpAddr>().is_ok();
+    match outright && named.authority() == at.authority() {
+        true => Reach::Anywhere,
+        false => Reach::Outward,
+    }
 }
 
 fn wrong_status(url: &Url, status: StatusCode) -> FetchError {

@@ -18,6 +18,7 @@ use tokio::{
 use super::*;
 use crate::{
     assets::Sha256Hex,
+    client::Reach,
     state::{
         config::{Asset, BootConfig, Evidence, Program},
         ops::SetConfig,
@@ -203,6 +204,37 @@ async fn what_is_not_the_file_is_refused_with_its_reason_and_nothing_is_left_beh
             .to_string();
         assert!(refused.contains(words), "{path}: {refused}");
         assert_eq!(kept, 0, "{path} left something behind");
+    }
+}
+
+#[test]
+fn this_hosts_own_servers_are_asked_only_where_a_person_named_them_outright() {
+    let reach =
+        |named: &str, at: &str| download::reach(&named.parse().unwrap(), &at.parse().unwrap());
+    for (named, at, expected) in [
+        (
+            "http://127.0.0.1:81/a",
+            "http://127.0.0.1:81/b",
+            Reach::Anywhere,
+        ),
+        ("http://localhost/a", "http://localhost/b", Reach::Anywhere),
+        ("http://[::1]:81/a", "http://[::1]:81/", Reach::Anywhere),
+        // Another server of this host, by a redirect.
+        (
+            "http://127.0.0.1:81/a",
+            "http://127.0.0.1:82/",
+            Reach::Outward,
+        ),
+        (
+            "http://127.0.0.1:81/a",
+            "http://localhost:81/",
+            Reach::Outward,
+        ),
+        ("http://mirror/a", "http://127.0.0.1/", Reach::Outward),
+        // A name server that says a mirror is here.
+        ("http://mirror/a", "http://mirror/a", Reach::Outward),
+    ] {
+        assert_eq!(reach(named, at), expected, "{named} -> {at}");
     }
 }
 

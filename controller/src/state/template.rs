@@ -124,7 +124,7 @@ impl Scope<'_> {
 
 /// The renderer with all that every template sees; cloning shares it.
 static FITTED_OUT: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut env = Environment::new();
+    let mut env = Environment::empty();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_fuel(Some(FUEL));
     let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();

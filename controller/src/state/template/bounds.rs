@@ -3,6 +3,10 @@
 //! Instructions are counted (fuel) and the text is bounded as it is written, but neither sees a variable that doubles
 //! itself. So texts are put together only where they are printed: a variable holds what was found, not what was made.
 
+/// Longest tag without its texts, bytes: the renderer goes into an expression as deep as it is long, on a stack.
+const MAX_TAG: usize = 400;
+/// Blocks in blocks, and `elif`s of one template, for the same reason.
+const MAX_NESTED: usize = 32;
 /// Pieces put together with `~` or `+` in one template.
 const MAX_JOINTS: usize = 64;
 /// Statements that are known to stay small.
@@ -13,18 +17,12 @@ const STATEMENTS: [&str; 9] = [
 /// Checks the tags of a template; its syntax is the renderer's business.
 pub(super) fn check(template: &str) -> Result<(), String> {
     let mut rest = template;
-    let mut joints = 0;
-    while let Some((kind, tag, after)) = next_tag(rest) {
-        let line = || {
-            template[..template.len() - after.len()]
-                .matches('\n')
-                .count()
-                + 1
-        };
-        joints += check_tag(kind, tag).map_err(|e| format!("line {}: {e}", line()))?;
-        if joints > MAX_JOINTS {
-            return Err(format!("it puts more than {MAX_JOINTS} pieces together"));
-        }
+    let mut sums = Sums::default();
+    while let Some((kind, tag, after)) = next_tag(rest).map_err(str::to_owned)? {
+        let before = template.len() - after.len();
+        let line = || template[..before].matches('\n').count() + 1;
+        sums.add(kind, tag)
+            .map_err(|e| format!("line {}: {e}", line()))?;
         rest = match statement(kind, tag) {
             Some("raw") => after_raw(after),
             _ => after,
@@ -33,23 +31,51 @@ pub(super) fn check(template: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What is counted over a whole template.
+#[derive(Debug, Default)]
+struct Sums {
+    joints: usize,
+    open: usize,
+    elifs: usize,
+}
+
+impl Sums {
+    fn add(&mut self, kind: Tag, tag: &str) -> Result<(), String> {
+        self.joints += check_tag(kind, tag)?;
+        match statement(kind, tag) {
+            Some("if" | "for") => self.open += 1,
+            Some("endif" | "endfor") => self.open = self.open.saturating_sub(1),
+            Some("elif") => self.elifs += 1,
+            Some(_) | None => {}
+        }
+        if self.joints > MAX_JOINTS {
+            return Err(format!("it puts more than {MAX_JOINTS} pieces together"));
+        }
+        if self.open.max(self.elifs) > MAX_NESTED {
+            return Err(format!(
+                "it has more than {MAX_NESTED} blocks in each other, or more 'elif's"
+            ));
+        }
+        Ok(())
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tag {
     Print,
     Statement,
 }
 
-/// The next tag, what is in it with its texts taken out, and what follows it.
-fn next_tag(text: &str) -> Option<(Tag, &str, &str)> {
+/// The next tag, what is in it, and what follows it. One without an end is refused here: the renderer would read it first.
+fn next_tag(text: &str) -> Result<Option<(Tag, &str, &str)>, &'static str> {
     let mut from = 0;
-    loop {
-        let at = from + text[from..].find('{')?;
-        let inside = text.get(at + 2..)?;
+    while let Some(at) = text[from..].find('{').map(|at| from + at) {
         let (kind, end) = match text.as_bytes().get(at + 1) {
             Some(b'{') => (Tag::Print, "}}"),
             Some(b'%') => (Tag::Statement, "%}"),
             Some(b'#') => {
-                from = at + 2 + inside.find("#}")? + 2;
+                let length = text[at + 2..].find("#}");
+                from = at + 2 + length.ok_or("a comment has no end '#}'")? + 2;
                 continue;
             }
             _ => {
@@ -57,9 +83,11 @@ fn next_tag(text: &str) -> Option<(Tag, &str, &str)> {
                 continue;
             }
         };
-        let length = tag_end(inside, end)?;
-        return Some((kind, &inside[..length], &inside[length + 2..]));
+        let inside = &text[at + 2..];
+        let length = tag_end(inside, end).ok_or("a tag has no end '}}' or '%}'")?;
+        return Ok(Some((kind, &inside[..length], &inside[length + 2..])));
     }
+    Ok(None)
 }
 
 /// Where the tag ends: its end inside a quoted text does not count.
@@ -105,6 +133,11 @@ fn statement(kind: Tag, tag: &str) -> Option<&str> {
 /// How many pieces it puts together.
 fn check_tag(kind: Tag, tag: &str) -> Result<usize, String> {
     let bare = without_texts(tag);
+    if bare.len() > MAX_TAG {
+        return Err(format!(
+            "a tag has more than {MAX_TAG} characters beside its texts; take it apart with {{% set %}}"
+        ));
+    }
     if let Some(word) = statement(kind, tag) {
         if !STATEMENTS.contains(&word) {
             return Err(format!("'{word}' is no statement of these templates"));
@@ -153,6 +186,9 @@ fn check_lists(bare: &str) -> Result<(), String> {
     let refused = || Err("a list or map here holds only texts and numbers".to_owned());
     if bare.contains('{') {
         return refused();
+    }
+    if bare.contains(':') {
+        return Err("there are no slices in these templates".to_owned());
     }
     let mut before = ' ';
     let mut open = Vec::new();
@@ -213,9 +249,37 @@ mod tests {
             "{{ 'x' * 100000000 }}",
             "{{ {'a': a} }}",
             "{% raw %}{% endraw %}{% set a = a ~ a %}",
+            "{{ a[1:] }}",
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }
         assert!(check(&"{{ a ~ a }}".repeat(65)).is_err());
+    }
+
+    #[test]
+    fn what_would_take_the_renderer_down_too_deep_is_refused() {
+        for (once, end) in [("not ", "a"), ("(", ")"), ("-", "1"), ("a if b else ", "c")] {
+            let deep = once.repeat(2000);
+            for tag in ["{{ TAG }}", "{{ TAG", "{{ TAG '"] {
+                let template = tag.replace("TAG", &format!("{deep}{end}"));
+                assert!(check(&template).is_err(), "{once} in {tag}");
+            }
+        }
+        for part in ["|upper", ".a", "[0]", " is defined", " and a", "()"] {
+            assert!(
+                check(&format!("{{{{ a{} }}}}", part.repeat(2000))).is_err(),
+                "{part}"
+            );
+        }
+        for block in [
+            "{% if a %}",
+            "{% for a in b %}",
+            "{% if a %}{% elif a %}{% endif %}",
+        ] {
+            assert!(check(&block.repeat(2000)).is_err(), "{block}");
+        }
+        for open in ["{{", "{%", "{#", "{{ '", "{% if \"}}"] {
+            assert!(check(open).is_err(), "{open}");
+        }
     }
 }

@@ -1,11 +1,24 @@
 //! Filters that quote a value for the format of an answer file, so that a name, a serial number or a person's text with
 //! quotes or line breaks stays one value. What a format cannot hold is an error, never a guess.
 
-use minijinja::{Environment, Error, ErrorKind, Value, value::ValueKind};
+use minijinja::{
+    Environment, Error, ErrorKind, State, Value, filters, functions, tests as standard_tests,
+    value::{Rest, ValueKind, ValueOrKwargs},
+};
 
 use super::MAX_RENDERED;
 
-/// Adds them all, and takes away what makes large texts of small ones.
+/// Bytes that the filters of one rendering may make, all together: instructions are counted elsewhere, but one of them can
+/// be a filter over a long list or text.
+const MAX_MADE: usize = 8 << 20;
+/// What an item of a list counts as: a value and its place.
+const ITEM: usize = 32;
+
+/// What was made so far in this rendering.
+#[derive(Debug, Default)]
+struct Made(usize);
+
+/// Adds all that templates may use. Named one by one: what a newer renderer brings is looked at first.
 pub(super) fn fit_out(env: &mut Environment<'_>) {
     env.add_filter("shell", shell);
     env.add_filter("json", json);
@@ -15,25 +28,118 @@ pub(super) fn fit_out(env: &mut Environment<'_>) {
     env.add_filter("url", url);
     env.add_filter("join", join);
     env.add_filter("replace", replace);
-    for unbounded in [
-        "batch", "format", "indent", "pprint", "slice", "string", "zip", "chain", "groupby",
-    ] {
-        env.remove_filter(unbounded);
+    add_standard_filters(env);
+    env.add_function("range", functions::range);
+    add_tests(env);
+}
+
+/// The renderer's own filters that make nothing longer than what they get.
+fn add_standard_filters(env: &mut Environment<'_>) {
+    let mut standard = |name: &'static str, filter| env.add_filter(name, metered(filter));
+    standard("abs", Value::from_function(filters::abs));
+    standard("bool", Value::from_function(filters::bool));
+    standard("capitalize", Value::from_function(filters::capitalize));
+    standard("count", Value::from_function(filters::length));
+    standard("d", Value::from_function(filters::default));
+    standard("default", Value::from_function(filters::default));
+    standard("dictsort", Value::from_function(filters::dictsort));
+    standard("first", Value::from_function(filters::first));
+    standard("float", Value::from_function(filters::float));
+    standard("int", Value::from_function(filters::int));
+    standard("items", Value::from_function(filters::items));
+    standard("last", Value::from_function(filters::last));
+    standard("length", Value::from_function(filters::length));
+    standard("lines", Value::from_function(filters::lines));
+    standard("list", Value::from_function(filters::list));
+    standard("lower", Value::from_function(filters::lower));
+    standard("map", Value::from_function(filters::map));
+    standard("max", Value::from_function(filters::max));
+    standard("min", Value::from_function(filters::min));
+    standard("reject", Value::from_function(filters::reject));
+    standard("rejectattr", Value::from_function(filters::rejectattr));
+    standard("reverse", Value::from_function(filters::reverse));
+    standard("round", Value::from_function(filters::round));
+    standard("select", Value::from_function(filters::select));
+    standard("selectattr", Value::from_function(filters::selectattr));
+    standard("sort", Value::from_function(filters::sort));
+    standard("split", Value::from_function(filters::split));
+    standard("trim", Value::from_function(filters::trim));
+    standard("upper", Value::from_function(filters::upper));
+}
+
+fn add_tests(env: &mut Environment<'_>) {
+    env.add_test("defined", standard_tests::is_defined);
+    env.add_test("undefined", standard_tests::is_undefined);
+    env.add_test("none", standard_tests::is_none);
+    env.add_test("true", standard_tests::is_true);
+    env.add_test("false", standard_tests::is_false);
+    env.add_test("odd", standard_tests::is_odd);
+    env.add_test("even", standard_tests::is_even);
+    env.add_test("number", standard_tests::is_number);
+    env.add_test("string", standard_tests::is_string);
+    env.add_test("startingwith", standard_tests::is_startingwith);
+    env.add_test("endingwith", standard_tests::is_endingwith);
+    env.add_test("eq", standard_tests::is_eq);
+    env.add_test("equalto", standard_tests::is_eq);
+    env.add_test("ne", standard_tests::is_ne);
+    env.add_test("lt", standard_tests::is_lt);
+    env.add_test("le", standard_tests::is_le);
+    env.add_test("gt", standard_tests::is_gt);
+    env.add_test("ge", standard_tests::is_ge);
+    env.add_test("in", standard_tests::is_in);
+}
+
+/// A filter that is charged for the size of what it gets before it runs.
+fn metered(
+    standard: Value,
+) -> impl Fn(&mut State, ValueOrKwargs, Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    move |state: &mut State, value: ValueOrKwargs, args: Rest<ValueOrKwargs>| {
+        let value = value.into_value();
+        spend(state, size(&value))?;
+        let mut all = vec![value];
+        all.extend(args.into_values());
+        standard.call(state, &all)
     }
-    for unbounded in ["namespace", "dict", "debug"] {
-        env.remove_global(unbounded);
+}
+
+fn size(value: &Value) -> usize {
+    match value.as_str() {
+        // As a list it has an item for each character.
+        Some(text) => text.len() * ITEM,
+        // Of what does not say how much it is the renderer makes 100,000 items at most (`range`).
+        None => match value.kind() {
+            ValueKind::Iterable => value.len().unwrap_or(100_000) * ITEM,
+            ValueKind::Seq | ValueKind::Map => value.len().unwrap_or(0) * ITEM,
+            _ => ITEM,
+        },
+    }
+}
+
+fn spend(state: &mut State, bytes: usize) -> Result<(), Error> {
+    let made = state.get_or_insert_extension_with(Made::default);
+    made.0 = made.0.saturating_add(bytes);
+    match made.0 > MAX_MADE {
+        true => Err(Error::new(
+            ErrorKind::OutOfFuel,
+            "its filters make too much of too little",
+        )),
+        false => Ok(()),
     }
 }
 
 /// One word of a POSIX shell, also of a kickstart, which is read the same way.
-fn shell(value: &Value) -> Result<String, Error> {
+fn shell(state: &mut State, value: &Value) -> Result<String, Error> {
     let text = plain(value, "shell")?;
+    // Four for one at the worst.
+    bounded(state, 2 + text.len() * 4, "shell")?;
     Ok(format!("'{}'", text.replace('\'', r"'\''")))
 }
 
 /// A JSON string with its quotes; YAML reads it the same way (YAML 1.2 §7.3.1). Text stays text: `yes` and `007` too.
-fn json(value: &Value) -> Result<String, Error> {
+fn json(state: &mut State, value: &Value) -> Result<String, Error> {
     let text = text_of(value, "json")?;
+    // Six for one at the worst: `\u0001`.
+    bounded(state, 2 + text.len() * 6, "json")?;
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for c in text.chars() {
@@ -51,8 +157,9 @@ fn json(value: &Value) -> Result<String, Error> {
 }
 
 /// The rest of a line in a format without quotes, such as a preseed.
-fn line(value: &Value) -> Result<String, Error> {
+fn line(state: &mut State, value: &Value) -> Result<String, Error> {
     let text = plain(value, "line")?;
+    bounded(state, text.len(), "line")?;
     // debconf joins a line that ends so with the next one.
     if text.ends_with('\\') {
         return Err(unfit("line", "it ends with a backslash"));
@@ -61,8 +168,9 @@ fn line(value: &Value) -> Result<String, Error> {
 }
 
 /// One word of a kernel command line.
-fn word(value: &Value) -> Result<String, Error> {
+fn word(state: &mut State, value: &Value) -> Result<String, Error> {
     let text = plain(value, "word")?;
+    bounded(state, text.len(), "word")?;
     match text
         .chars()
         .find(|c| c.is_whitespace() || matches!(c, '"' | '\'' | '\\'))
@@ -73,10 +181,12 @@ fn word(value: &Value) -> Result<String, Error> {
 }
 
 /// A text as one part of a URL (RFC 3986 §2.1).
-fn url(value: &Value) -> Result<String, Error> {
+fn url(state: &mut State, value: &Value) -> Result<String, Error> {
     use std::fmt::Write as _;
+    let text = text_of(value, "url")?;
+    bounded(state, text.len() * 3, "url")?;
     let mut encoded = String::new();
-    for byte in text_of(value, "url")?.bytes() {
+    for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
@@ -87,32 +197,38 @@ fn url(value: &Value) -> Result<String, Error> {
 }
 
 /// A list's texts with `between` between them; bounded.
-fn join(value: &Value, between: Option<String>) -> Result<String, Error> {
+fn join(state: &mut State, value: &Value, between: Option<String>) -> Result<String, Error> {
     let between = between.unwrap_or_default();
+    spend(state, size(value))?;
     let mut text = String::new();
     for (at, item) in value.try_iter()?.enumerate() {
         if at > 0 {
             text.push_str(&between);
         }
         text.push_str(&text_of(&item, "join")?);
-        bounded(text.len(), "join")?;
+        within(text.len(), "join")?;
     }
+    spend(state, text.len())?;
     Ok(text)
 }
 
 /// `from` replaced by `to`; bounded.
-fn replace(value: &Value, from: &str, to: &str) -> Result<String, Error> {
+fn replace(state: &mut State, value: &Value, from: &str, to: &str) -> Result<String, Error> {
     let text = text_of(value, "replace")?;
-    let times = text.matches(from).count();
-    bounded(
-        text.len().saturating_add(times.saturating_mul(to.len())),
-        "replace",
-    )?;
+    let longer = text.matches(from).count().saturating_mul(to.len());
+    bounded(state, text.len().saturating_add(longer), "replace")?;
     Ok(text.replace(from, to))
 }
 
-fn bounded(length: usize, filter: &str) -> Result<(), Error> {
-    match length > MAX_RENDERED {
+/// No text is longer than all that may be printed, and no rendering makes more than [`MAX_MADE`].
+fn bounded(state: &mut State, length: usize, filter: &str) -> Result<(), Error> {
+    within(length, filter)?;
+    spend(state, length)
+}
+
+fn within(length: usize, filter: &str) -> Result<(), Error> {
+    // The worst case of a filter is six times what it gets.
+    match length > 6 * MAX_RENDERED {
         true => Err(unfit(filter, "the text would be too long")),
         false => Ok(()),
     }
@@ -154,7 +270,7 @@ mod tests {
     use super::*;
 
     fn filled(template: &str, value: &str) -> Result<String, Error> {
-        let mut env = Environment::new();
+        let mut env = Environment::empty();
         fit_out(&mut env);
         env.render_str(template, minijinja::context! { x => value })
     }
@@ -194,6 +310,12 @@ mod tests {
             "{{ '%999999999d'|format(1) }}",
             "{{ x|indent(999999) }}",
             "{% set n = namespace(a=x) %}",
+            // Each of these is within bounds once.
+            "{{ x|list|map('replace', 'x', 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy' ~ x)|list|length }}",
+            "{% set a = x|list %}{% set b = x|list %}{% set c = x|list %}",
+            "{% for i in range(99999) %}{% set a = x|upper %}{% endfor %}",
+            "{{ '\"'|json|json|json|json|json|json|json|json|json|json|json|json|json|json|json|json|json|json|json|json|json }}",
+            "{% set a = range(99999)|list %}{% set b = range(99999)|list %}{% set c = range(99999)|list %}",
         ] {
             assert!(filled(template, &long).is_err(), "{template}");
         }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the provisioning script of {{ name }} and tells Enforcer how it ended: the exit status decides.
+# Runs the provisioning script of {{ name | line }} and tells Enforcer how it ended: the exit status decides.
 # Called as `run.sh ROOT [COMMAND...]`: the script is put into ROOT/tmp and started by COMMAND, such as `chroot ROOT`.
 root=$1
 shift
