@@ -127,7 +127,7 @@ impl BootAuthority for Desk {
 
 impl Desk {
     /// The address, if it is the one that DHCP knows for this station.
-    fn known_address(&self, mac: MacAddr, ip: IpAddr) -> Option<IpAddr> {
+    pub(super) fn known_address(&self, mac: MacAddr, ip: IpAddr) -> Option<IpAddr> {
         let (ip, now) = (ip.to_canonical(), self.store.now());
         let view = self.store.view();
         let leased = view

@@ -1,6 +1,6 @@
 //! Boot HTTP asks: the general script, files, evidence, callbacks, pixiecore's question.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipxe::{BootPlan, ConfigBoot, KernelBoot, MacAddr};
 use ipxe_net::{BootFile, CallbackReply, HttpAuthority, NonceAsk, NonceReceived, NonceReply};
@@ -11,7 +11,7 @@ use crate::{
     metrics,
     state::{
         activation::{Activation, Nonce},
-        boot::BootRequest,
+        boot::{BootRequest, Claim, Decision},
         ops::{BeginFetch, Callback, CallbackAnswer, FetchAnswer, FileSent},
         template::{Scope, TemplateError},
     },
@@ -30,10 +30,13 @@ impl HttpAuthority for Desk {
         let Ok(nonce) = ask.nonce.parse::<Nonce>() else {
             return NonceReply::Unknown;
         };
+        let asker = ask.from.ip().to_canonical();
         let begin = BeginFetch {
+            is_its_address: self.is_address_of(&nonce, asker),
             nonce,
             name: ask.name,
             session: ask.session,
+            asker,
         };
         let answer = if ask.peek {
             use crate::state::Transition as _;
@@ -89,7 +92,11 @@ impl HttpAuthority for Desk {
             base: base.clone(),
             known_address: None,
         };
-        let answer = match self.peek(&request).plan {
+        let decision = self.peek(&request);
+        if self.is_guarded(&decision) {
+            return None;
+        }
+        let answer = match decision.plan {
             BootPlan::Config(ConfigBoot::Kernel(kernel)) | BootPlan::Management(kernel) => {
                 pixiecore_kernel(&kernel, &base)
             }
@@ -119,6 +126,28 @@ fn pixiecore_kernel(kernel: &KernelBoot, base: &str) -> serde_json::Value {
 }
 
 impl Desk {
+    /// Whether DHCP knows the address as one of the machine's that this nonce is for. Only asked where it matters.
+    fn is_address_of(&self, nonce: &Nonce, asker: IpAddr) -> bool {
+        let view = self.store.view();
+        let activation = view.activation_by_nonce(nonce);
+        let guarded = activation.filter(|a| a.config.level.is_some());
+        let machine = guarded.and_then(|a| view.machine(&a.machine));
+        let mut macs = machine.iter().flat_map(|m| &m.macs);
+        macs.any(|mac| self.known_address(*mac, asker).is_some())
+    }
+
+    /// Whether it is a config that demands a proved key: pixiecore does not say who asks it.
+    fn is_guarded(&self, decision: &Decision) -> bool {
+        match decision.claim {
+            Some(Claim::Activation(id)) => {
+                let view = self.store.view();
+                view.activation(id)
+                    .is_some_and(|a| a.config.level.is_some())
+            }
+            _ => false,
+        }
+    }
+
     fn reply(&self, answer: FetchAnswer, at: SocketAddr) -> NonceReply {
         match answer {
             FetchAnswer::Asset(asset, session) => match self.asset(&asset) {
@@ -141,6 +170,7 @@ impl Desk {
             }
             FetchAnswer::Noted => NonceReply::Text("ok\n".to_owned()),
             FetchAnswer::Over(reason) => NonceReply::Gone(reason),
+            FetchAnswer::Refused(why) => NonceReply::Refused(why),
             FetchAnswer::Unknown => NonceReply::Unknown,
         }
     }

@@ -80,11 +80,16 @@ fn details(activation: &ActivationDoc, now: Timestamp) -> Vec<Line> {
         "{} fetched files, {} only the script",
         activation.boots, activation.scripts
     );
+    let by = activation.selector.as_ref().map(|selector| {
+        let priority = activation.priority.unwrap_or_default();
+        format!("{selector} (priority {priority})")
+    });
     [
         ("id", activation.id.to_string()),
         ("machine", activation.machine_name.clone()),
         ("config", config),
         ("kind", activation.kind.word().to_owned()),
+        ("selector", dash(by)),
         ("stage", activation.stage.word().to_owned()),
         ("evidence", activation.evidence.word().to_owned()),
         ("boots", boots),

@@ -1,5 +1,6 @@
 //! `enforcer boot-configs …`
 
+mod selected;
 mod set;
 mod wait;
 
@@ -20,8 +21,8 @@ use crate::{
     http::api::{
         activations::{ActivationDoc, DeactivateBody},
         boot_configs::{
-            ActivateBody, AssetDoc, ConfigDoc, ConfigSummary, FileState, PresetDoc, PreviewDoc,
-            ProgramDoc,
+            ActivateBody, ActivateSelectorBody, AssetDoc, ConfigDoc, ConfigSummary, FileState,
+            PresetDoc, PreviewDoc, ProgramDoc,
         },
         commands::Doing,
         machines::MachineDoc,
@@ -77,14 +78,25 @@ pub enum Verb {
     },
     /// Make a boot config due: the machines' next boot gets it
     #[command(
-        after_help = "A one-shot activation is spent once its evidence is seen; a standing one is served on every boot until it is\ndeactivated. Activating does not reboot the machine; --reboot does, through its agent.\n\nExamples:\n  enforcer boot-configs activate debian web1\n  enforcer boot-configs activate rescue web1 web2 --until 2h\n  enforcer boot-configs activate live kiosk1 --kind standing"
+        after_help = "A one-shot activation is spent once its evidence is seen; a standing one is served on every boot until it is\ndeactivated. Activating does not reboot the machine; --reboot does, through its agent.\n\nExamples:\n  enforcer boot-configs activate debian web1\n  enforcer boot-configs activate rescue web1 web2 --until 2h\n  enforcer boot-configs activate live kiosk1 --kind standing\n  enforcer boot-configs activate live --selector pool=kiosk --kind standing --priority 10\n\nOf several that are due a machine gets the one-shot one, else its own standing one, else that of the selector with the highest\npriority. A spent one is armed again by activating it again. What writes to a disk cannot be standing."
     )]
     Activate {
         /// The boot config
         name: String,
         /// Name, id or MAC of registered machines
-        #[arg(required = true)]
+        #[arg(required_unless_present = "selector")]
         machines: Vec<String>,
+        /// In place of names: all registered machines whose labels fit now, such as pool=web,rack!=r1
+        #[arg(long, conflicts_with = "machines")]
+        selector: Option<String>,
+        /// Of two standing configs by selectors the one with the higher priority is served
+        #[arg(
+            long,
+            requires = "selector",
+            default_value_t = 0,
+            allow_negative_numbers = true
+        )]
+        priority: i32,
         /// Whether it ends with its first success
         #[arg(long, default_value = "one-shot")]
         kind: Kind,
@@ -99,9 +111,12 @@ pub enum Verb {
     },
     /// End what is active for machines
     Deactivate {
-        /// Name, id or MAC
-        #[arg(required = true)]
+        /// Name, id or MAC; of several configs that are due it ends what the machine would boot next
+        #[arg(required_unless_present = "selector")]
         machines: Vec<String>,
+        /// All that this selector made due, as it was written then
+        #[arg(long, conflicts_with = "machines")]
+        selector: Option<String>,
     },
 }
 
@@ -164,12 +179,23 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
         Verb::Activate {
             name,
             machines,
+            selector,
+            priority,
             kind,
             until,
             reboot,
             output,
         } => {
             let until = until.map(|u| u.from(session.now)).transpose()?;
+            if let Some(selector) = selector {
+                let body = ActivateSelectorBody {
+                    selector,
+                    priority,
+                    kind,
+                    until,
+                };
+                return selected::activate(session, &name, &body, reboot, &output).await;
+            }
             if reboot {
                 ensure_reachable(&machines, session).await?;
             }
@@ -181,7 +207,10 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             }
             Ok(())
         }
-        Verb::Deactivate { machines } => deactivate(session, machines).await,
+        Verb::Deactivate { machines, selector } => match selector {
+            Some(selector) => selected::deactivate(session, selector).await,
+            None => deactivate(session, machines).await,
+        },
     }
 }
 

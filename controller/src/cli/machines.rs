@@ -28,12 +28,15 @@ use crate::{
 pub enum Verb {
     /// List known machines
     #[command(
-        after_help = "Examples:\n  enforcer machines list\n  enforcer machines list --state seen\n  enforcer machines list -o json | jq -r '.[].name'"
+        after_help = "Examples:\n  enforcer machines list\n  enforcer machines list --state seen\n  enforcer machines list --selector pool=web\n  enforcer machines list -o json | jq -r '.[].name'"
     )]
     List {
         /// Only machines that were just seen, or that somebody registered
         #[arg(long)]
         state: Option<Standing>,
+        /// Only machines whose labels fit: pool=web,rack!=r1
+        #[arg(long)]
+        selector: Option<String>,
         #[command(flatten)]
         output: Output,
     },
@@ -169,8 +172,14 @@ pub enum Verb {
 
 pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
     match verb {
-        Verb::List { state, output } => {
-            let filter = state.map_or_else(String::new, |s| format!("&state={}", s.word()));
+        Verb::List {
+            state,
+            selector,
+            output,
+        } => {
+            let state = state.map(|s| format!("&state={}", s.word()));
+            let selector = selector.map(|s| format!("&selector={}", encode(&s)));
+            let filter: String = [state, selector].into_iter().flatten().collect();
             let items = session.client.list(&format!("/machines?{filter}")).await?;
             session.list(&output, items, HEADERS, row)
         }

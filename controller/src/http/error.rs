@@ -78,6 +78,10 @@ codes! {
     NotActive = "not-active", CONFLICT, "Nothing is active";
     /// Its evidence would never be seen.
     NoEvidence = "no-evidence", CONFLICT, "The boot config cannot have this evidence";
+    /// A disk-writing config cannot be standing.
+    WritesDisk = "writes-disk", CONFLICT, "The boot config writes to a disk";
+    /// No machine has the labels.
+    NobodySelected = "nobody-selected", CONFLICT, "No registered machine is selected";
     /// Files of the config are not here.
     FilesMissing = "files-missing", CONFLICT, "Files of the boot config are not here";
     /// No file of this SHA-256.

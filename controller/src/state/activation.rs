@@ -3,13 +3,14 @@
 //! `armed → served → running → confirmed | failed | expired`. Serving is claimed before the script's first byte leaves;
 //! the same nonce is served on every retry until evidence closes it; boots that fetched files are counted and capped.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Timestamp,
     config::{BootConfig, Evidence},
+    label::Selector,
     machine::MachineId,
 };
 
@@ -17,6 +18,9 @@ use super::{
 pub const MAX_BOOTS: usize = 3;
 /// Boots that only fetched the script, which a flaky link can cause, before the same happens.
 pub const MAX_SCRIPTS: usize = 20;
+
+/// Addresses that one activation remembers: firmware, installer and installed system may each have another.
+const MAX_ADDRESSES: usize = 8;
 
 /// An activation's number; later ones are larger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -141,6 +145,16 @@ pub struct Session {
     pub sent: BTreeSet<String>,
 }
 
+/// How an activation came to its machine, when nobody named that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selected {
+    /// The selector.
+    pub selector: Selector,
+    /// Of two standing configs the one with the higher priority is served.
+    #[serde(default)]
+    pub priority: i32,
+}
+
 /// A boot config made due for one machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activation {
@@ -154,11 +168,18 @@ pub struct Activation {
     pub config: BootConfig,
     /// One-shot or standing.
     pub kind: Kind,
+    /// The selector that chose the machine; `None`: a person named it.
+    #[serde(default)]
+    pub selected: Option<Selected>,
     /// Where it stands.
     pub stage: Stage,
     /// The boots it served; bounded by [`MAX_BOOTS`] and [`MAX_SCRIPTS`], for standing ones only the newest.
     #[serde(default)]
     pub sessions: Vec<Session>,
+    /// Addresses that it was served to when DHCP knew them for the machine; kept only for a config that demands a proved
+    /// key, and the newest [`MAX_ADDRESSES`].
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
     /// Why it was closed, for a person.
     #[serde(default)]
     pub reason: Option<String>,
@@ -181,6 +202,28 @@ pub enum Step {
     Next(Activation),
     /// Write this; it is over and must not be served.
     Over(Activation),
+}
+
+impl Step {
+    /// The same, with the address that DHCP knows for the asker written down, where the config wants to know it.
+    #[must_use]
+    pub fn at(self, activation: &Activation, address: Option<IpAddr>) -> Self {
+        let Some(ip) = address.filter(|_| activation.config.level.is_some()) else {
+            return self;
+        };
+        if activation.addresses.contains(&ip) {
+            return self;
+        }
+        let mut next = match self {
+            Self::Same => activation.clone(),
+            Self::Next(next) => next,
+            over @ Self::Over(_) => return over,
+        };
+        next.addresses.push(ip);
+        let surplus = next.addresses.len().saturating_sub(MAX_ADDRESSES);
+        next.addresses.drain(..surplus);
+        Self::Next(next)
+    }
 }
 
 impl Activation {

@@ -3,9 +3,11 @@
 //! DHCP, HTTP, a peer's question, a helper and `explain` all call it. It only looks; what must be written down before a
 //! script leaves is named in [`Decision::claim`] and done by [`ops::ClaimBoot`](super::ops::ClaimBoot).
 
+mod due;
 mod job;
 mod management;
 mod next;
+mod proof;
 
 use std::net::IpAddr;
 
@@ -13,18 +15,24 @@ use ipxe::{Arch, BootPlan, ConfigBoot, FileRef, KernelBoot, LocalBoot, MacAddr, 
 use mesh_proto::{facts::HardwareFacts, message::Secret};
 use serde::Serialize;
 
+pub use due::{due, first};
 use management::management;
 pub use next::next_boot_wanted;
+use proof::disputed;
+pub use proof::{not_its_address, unproved};
 
 use super::{
     Timestamp, View,
     activation::{Activation, ActivationId, Kind, Stage},
-    config::{LOADED, Program},
+    config::{Evidence, LOADED, Program},
     deployment::DeploymentId,
     machine::{Machine, MachineId, Standing},
     policy::{Accept, Discovery},
     template::{Scope, TemplateError},
 };
+
+/// Tells the agent in the booted system which boot to report.
+const REPORT_WORD: &str = "enforcer.nonce=";
 
 /// A question for [`decide`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,12 +103,12 @@ pub fn decide(request: &BootRequest, view: &View, now: Timestamp) -> Decision {
         local
     };
     let mut why = Vec::new();
-    let due = machine.and_then(|m| view.activations_of(&m.id).find(|a| a.is_due(now)));
+    let due = machine.and_then(|m| due(view, &m.id, now));
     let mut case = Case {
         request,
         view,
         machine,
-        due: due.map(AsRef::as_ref),
+        due,
         job: machine.and_then(|m| job::due(view, m, now)),
         waits: None,
         local,
@@ -168,6 +176,10 @@ fn config_lacks(case: &Case<'_>, machine: &Machine) -> Option<String> {
             ));
         }
         (Standing::Registered, Accept::Registered) | (Standing::Accepted, _) => {}
+    }
+    let dispute = disputed(machine).filter(|_| due.config.writes_disk);
+    if let Some(missing) = dispute.or_else(|| unproved(case.view, machine, &due.config, case.now)) {
+        return Some(missing);
     }
     let lacks = case.facts().is_none() && needs_facts(due, machine, &case.request.base);
     lacks.then(|| "its template needs the machine's facts".to_owned())
@@ -253,6 +265,20 @@ fn config_due(case: &Case<'_>, why: &mut Vec<Why>) -> Found {
             format!("{} is due, but {missing}", due.config.name),
         );
     }
+    // Before there is a session nothing of it leaves.
+    if due.config.level.is_some()
+        && case.request.session.is_some()
+        && case.request.known_address.is_none()
+    {
+        return passed(
+            why,
+            RULE,
+            format!(
+                "{} is due, but it goes only to the address that DHCP knows for this machine",
+                due.config.name
+            ),
+        );
+    }
     match config_boot(due, machine, case.facts(), &case.request.base) {
         Ok(boot) => {
             decided(why, RULE, describe_due(due));
@@ -268,8 +294,18 @@ fn config_due(case: &Case<'_>, why: &mut Vec<Why>) -> Found {
 
 fn describe_due(due: &Activation) -> String {
     let (boots, scripts) = due.served();
+    let standing = match (due.kind, &due.selected) {
+        (Kind::OneShot, _) => String::new(),
+        (Kind::Standing, None) => ", standing".to_owned(),
+        (Kind::Standing, Some(by)) => {
+            format!(
+                ", standing for {} with priority {}",
+                by.selector, by.priority
+            )
+        }
+    };
     format!(
-        "activation {} of {} is due (served to {boots} boots, {scripts} more fetched only the script)",
+        "activation {} of {} is due{standing} (served to {boots} boots, {scripts} more fetched only the script)",
         due.id.0, due.config.name
     )
 }
@@ -312,7 +348,11 @@ pub fn config_boot(
             initrds,
             cmdline,
         } => {
-            let cmdline = render(cmdline)?;
+            let mut cmdline = render(cmdline)?;
+            if activation.config.evidence == Evidence::Agent && !cmdline.contains(REPORT_WORD) {
+                cmdline = format!("{cmdline} {REPORT_WORD}{}", activation.nonce);
+            }
+            let cmdline = cmdline.trim().to_owned();
             check_text(&cmdline).map_err(|e| format!("its command line {e}"))?;
             let file = |name: &str| FileRef {
                 name: name.to_owned(),

@@ -12,12 +12,12 @@ use crate::{
     http::{
         Api,
         error::{Code, Problem},
-        extract::{JsonBody, Params, Segment},
+        extract::{JsonBody, Params, Segment, parse},
     },
     state::{
         Timestamp, View,
         activation::{Activation, ActivationId},
-        ops::{Deactivate, MachineRef},
+        ops::{Deactivate, DeactivateSelected, MachineRef},
     },
 };
 
@@ -37,6 +37,10 @@ pub struct ActivationDoc {
     pub revision: u64,
     /// One-shot or standing.
     pub kind: Kind,
+    /// The selector that chose the machine; absent: a person named it.
+    pub selector: Option<String>,
+    /// Of two standing ones by selectors the one with the higher priority is served.
+    pub priority: Option<i32>,
     /// Where it stands.
     pub stage: Stage,
     /// What closes it.
@@ -67,6 +71,8 @@ impl ActivationDoc {
             config: activation.config.name.to_string(),
             revision: activation.config.revision,
             kind: activation.kind.into(),
+            selector: activation.selected.as_ref().map(|s| s.selector.to_string()),
+            priority: activation.selected.as_ref().map(|s| s.priority),
             stage: activation.stage.into(),
             evidence: activation.config.evidence.into(),
             boots,
@@ -155,7 +161,7 @@ pub struct DeactivateBody {
     pub machine: String,
 }
 
-/// Ends the open activation of a machine.
+/// Ends what is due for a machine; of several, what it would boot next.
 #[utoipa::path(post, path = "/activations/deactivate", tag = "activations", operation_id = "activations_deactivate", request_body = DeactivateBody,
     responses((status = 200, body = ActivationDoc)))]
 pub(crate) async fn deactivate(
@@ -167,4 +173,26 @@ pub(crate) async fn deactivate(
         .apply(Deactivate(MachineRef(body.machine)))
         .await??;
     Ok(Json(ActivationDoc::of(&activation, &api.store.view())))
+}
+
+/// Which selector.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeactivateSelectorBody {
+    /// As it was given when it was activated.
+    pub selector: String,
+}
+
+/// Ends everything that a selector made due.
+#[utoipa::path(post, path = "/activations/deactivate-selector", tag = "activations", operation_id = "activations_deactivate_selector", request_body = DeactivateSelectorBody,
+    responses((status = 200, body = Vec<ActivationDoc>)))]
+pub(crate) async fn deactivate_selector(
+    State(api): State<Api>,
+    JsonBody(body): JsonBody<DeactivateSelectorBody>,
+) -> Result<Json<Vec<ActivationDoc>>, Problem> {
+    let ended = DeactivateSelected(parse(&body.selector, "selector")?);
+    let ended = api.store.apply(ended).await??;
+    let view = api.store.view();
+    let told = ended.iter().map(|a| ActivationDoc::of(a, &view));
+    Ok(Json(told.collect()))
 }

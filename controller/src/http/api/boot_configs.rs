@@ -27,13 +27,16 @@ use crate::{
     http::{
         Api,
         error::Problem,
-        extract::{JsonBody, Params, Segment},
+        extract::{JsonBody, Params, Segment, parse},
     },
     state::{
         Timestamp, View,
         activation::Nonce,
         config::{BootConfig, ConfigName},
-        ops::{Activate, ConfigError, DeleteConfig, MachineRef, Refetch, SetConfig},
+        ops::{
+            Activate, ActivateSelected, ConfigError, DeleteConfig, ForMachine, MachineRef, Refetch,
+            SetConfig,
+        },
     },
 };
 
@@ -187,16 +190,11 @@ pub(crate) async fn activate(
     name: Segment,
     JsonBody(body): JsonBody<ActivateBody>,
 ) -> Result<(StatusCode, Json<ActivationDoc>), Problem> {
-    // What could not be fetched is tried again: the answer says that it is not here, the next may find it.
     let config: ConfigName = name.parse("boot config")?;
-    let missing = |c: &std::sync::Arc<BootConfig>| !c.missing().is_empty();
-    if api.store.view().config(&config).is_some_and(missing) {
-        api.store.apply(Refetch { config, all: false }).await??;
-        api.fetcher.kick();
-    }
+    try_files_again(&api, &config).await?;
     let transition = Activate {
         machine: MachineRef(body.machine),
-        config: name.parse("boot config")?,
+        config,
         kind: body.kind.into(),
         until: body.until,
         nonce: Nonce::from_random(rand::random()),
@@ -204,4 +202,94 @@ pub(crate) async fn activate(
     let activation = api.store.apply(transition).await??;
     let document = ActivationDoc::of(&activation, &api.store.view());
     Ok((StatusCode::CREATED, Json(document)))
+}
+
+/// What could not be fetched is tried again: the answer says that it is not here, the next may find it.
+async fn try_files_again(api: &Api, config: &ConfigName) -> Result<(), Problem> {
+    let missing = |c: &std::sync::Arc<BootConfig>| !c.missing().is_empty();
+    if api.store.view().config(config).is_some_and(missing) {
+        let config = config.clone();
+        api.store.apply(Refetch { config, all: false }).await??;
+        api.fetcher.kick();
+    }
+    Ok(())
+}
+
+/// For which machines, and how.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActivateSelectorBody {
+    /// Labels of the machines: `pool=web,rack!=r1`.
+    pub selector: String,
+    /// Of two standing configs by selectors the one with the higher priority is served.
+    #[serde(default)]
+    pub priority: i32,
+    /// One-shot or standing.
+    pub kind: Kind,
+    /// Not served after this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// What became of it for each machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SelectedDoc {
+    /// For these it is due now.
+    pub armed: Vec<ActivationDoc>,
+    /// These cannot have it.
+    pub refused: Vec<RefusedDoc>,
+}
+
+/// A machine that cannot have a boot config.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RefusedMachine)]
+pub struct RefusedDoc {
+    /// Its name.
+    pub machine_name: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Makes a boot config due for every registered machine that a selector means now: one activation each.
+///
+/// A machine that is labelled later is not meant: activate again, what is due already stays as it is.
+#[utoipa::path(post, path = "/boot-configs/{name}/activate-selector", tag = "boot-configs", operation_id = "boot_configs_activate_selector", request_body = ActivateSelectorBody,
+    params(("name" = String, Path, description = "Its name")),
+    responses((status = 201, body = SelectedDoc)))]
+pub(crate) async fn activate_selector(
+    State(api): State<Api>,
+    name: Segment,
+    JsonBody(body): JsonBody<ActivateSelectorBody>,
+) -> Result<(StatusCode, Json<SelectedDoc>), Problem> {
+    let config: ConfigName = name.parse("boot config")?;
+    try_files_again(&api, &config).await?;
+    let machines = api.store.view().machines().count();
+    let fresh = |_| Nonce::from_random(rand::random());
+    let transition = ActivateSelected {
+        selector: parse(&body.selector, "selector")?,
+        priority: body.priority,
+        config,
+        kind: body.kind.into(),
+        until: body.until,
+        nonces: (0..machines).map(fresh).collect(),
+    };
+    let all = api.store.apply(transition).await??;
+    let told = SelectedDoc::of(all, &api.store.view());
+    Ok((StatusCode::CREATED, Json(told)))
+}
+
+impl SelectedDoc {
+    fn of(all: Vec<ForMachine>, view: &View) -> Self {
+        let (mut armed, mut refused) = (Vec::new(), Vec::new());
+        for (name, outcome) in all {
+            match outcome {
+                Ok(activation) => armed.push(ActivationDoc::of(&activation, view)),
+                Err(why) => refused.push(RefusedDoc {
+                    machine_name: name.to_string(),
+                    why: why.to_string(),
+                }),
+            }
+        }
+        Self { armed, refused }
+    }
 }

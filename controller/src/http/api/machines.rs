@@ -20,7 +20,8 @@ use crate::{
     },
     state::{
         Timestamp, View,
-        label::{LabelText, Labels},
+        boot::first,
+        label::{LabelText, Labels, Selector},
         machine::{Machine, MachineId},
         member::Member,
         ops::{
@@ -167,7 +168,7 @@ impl MachineDoc {
     }
 
     pub(super) fn of(machine: &Machine, view: &View) -> Self {
-        let active = view.activations_of(&machine.id).find(|a| a.is_open());
+        let active = first(view.activations_of(&machine.id).filter(|a| a.is_open()));
         let key = view.live_keys_of(&machine.id).next_back();
         let facts = view.facts(&machine.id);
         Self {
@@ -219,6 +220,9 @@ pub(crate) struct ListQuery {
     /// Only machines of this standing.
     #[serde(default)]
     state: Option<Standing>,
+    /// Only machines whose labels fit: `pool=web,rack!=r1`.
+    #[serde(default)]
+    selector: Option<String>,
     /// Entries wanted, 1 to 1000.
     #[serde(default)]
     limit: Option<usize>,
@@ -235,8 +239,13 @@ pub(crate) async fn list(
     Params(query): Params<ListQuery>,
 ) -> Result<Json<Page<MachineDoc>>, Problem> {
     let view = api.store.view();
-    let wanted =
-        |m: &&std::sync::Arc<Machine>| query.state.is_none_or(|s| s == Standing::from(m.standing));
+    let selector = query.selector.map(|s| parse(&s, "selector")).transpose()?;
+    let wanted = |m: &&std::sync::Arc<Machine>| {
+        query.state.is_none_or(|s| s == Standing::from(m.standing))
+            && selector
+                .as_ref()
+                .is_none_or(|s: &Selector| s.fits(&m.labels))
+    };
     let page = PageQuery {
         limit: query.limit,
         cursor: query.cursor,

@@ -55,6 +55,9 @@ impl From<ActivateError> for Problem {
             ActivateError::NotRegistered(..) => Code::MachineNotRegistered,
             ActivateError::AlreadyActive { .. } => Code::AlreadyActive,
             ActivateError::NoEvidence(_) | ActivateError::TooEarly(_) => Code::NoEvidence,
+            ActivateError::WritesDisk(_) => Code::WritesDisk,
+            ActivateError::NobodySelected(_) => Code::NobodySelected,
+            ActivateError::TooManySelected => Code::StoreUnavailable,
             ActivateError::FilesMissing(..) => Code::FilesMissing,
             ActivateError::NotActive(_) => Code::NotActive,
         };

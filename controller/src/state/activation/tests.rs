@@ -129,6 +129,8 @@ impl World {
                     nonce,
                     name: FILES[file].into(),
                     session: session.map(|s| format!("s{s}")),
+                    asker: [10, 0, 0, 9].into(),
+                    is_its_address: false,
                 });
                 matches!(answer, FetchAnswer::Asset(..))
             }

@@ -3,7 +3,7 @@
 use ipxe::BootPlan;
 use mesh_proto::message::{command::Command, link::Habitat};
 
-use super::{BootRequest, decide};
+use super::{BootRequest, decide, due};
 use crate::state::{Timestamp, View, deployment::restart, machine::MachineId};
 
 /// Why this machine should start again now, if so: a job wants it, or its agent idles in the management OS and what was
@@ -25,7 +25,7 @@ fn config_waits(view: &View, machine: &MachineId, now: Timestamp) -> Option<Stri
         return None;
     }
     let known = view.machine(machine)?;
-    let due = view.activations_of(machine).find(|a| a.is_due(now))?;
+    let due = due(view, machine, now)?;
     let request = BootRequest {
         mac: known.main_mac()?,
         arch: None,

@@ -1,11 +1,15 @@
 //! A config is made due for a machine, and ended by a person or by time.
 
+use std::sync::Arc;
+
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
-    activation::{Activation, Kind, Nonce, Stage},
-    config::{ConfigName, Evidence},
+    activation::{Activation, ActivationId, Kind, Nonce, Selected, Stage},
+    boot::first,
+    config::{BootConfig, ConfigName, Evidence},
     event::Draft,
-    machine::Standing,
+    label::Selector,
+    machine::{Machine, MachineName, Standing},
     ops::{MachineRef, commands::expire_overdue as expire_commands},
 };
 
@@ -44,6 +48,17 @@ pub enum ActivateError {
         "{0} has answer files, which are read after its boot files, so `fetched` would close it too early; set its evidence to `callback`"
     )]
     TooEarly(ConfigName),
+    /// A standing config would do it again and again.
+    #[error("{0} writes to a disk, so it cannot be standing: each boot would install it again")]
+    WritesDisk(ConfigName),
+    /// Nobody has such labels.
+    #[error(
+        "no registered machine fits {0}; `enforcer machines set NAME --label KEY=VALUE` labels them"
+    )]
+    NobodySelected(Selector),
+    /// More machines than fresh names.
+    #[error("more machines fit than a moment ago; try again")]
+    TooManySelected,
     /// Its files are not here.
     #[error("{0} waits for its files: {1}")]
     FilesMissing(ConfigName, String),
@@ -71,73 +86,165 @@ impl Transition for Activate {
     type Outcome = Result<Activation, ActivateError>;
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
-        match self.armed(view, now) {
-            Ok((activation, name)) => {
-                let mut changes = Changes::none();
-                prune(view, &activation, &mut changes);
-                let text = format!("{} is armed for {name}", activation.config.name);
-                changes.event(about("activation.armed", &activation, text));
-                changes.write(activation.clone());
-                (changes, Ok(activation))
-            }
-            Err(e) => (Changes::none(), Err(e)),
-        }
+        let wish = Wish {
+            config: &self.config,
+            kind: self.kind,
+            until: self.until,
+            selected: None,
+        };
+        let mut changes = Changes::none();
+        let armed = wish.found(view).and_then(|config| {
+            let machine = self.machine.find(view);
+            let machine =
+                machine.ok_or_else(|| ActivateError::NoMachine(self.machine.0.clone()))?;
+            let name = (view.next_activation(), &self.nonce);
+            wish.arm(view, (config, &machine), name, now, &mut changes)
+        });
+        (changes, armed)
     }
 }
 
-impl Activate {
-    fn armed(&self, view: &View, now: Timestamp) -> Result<(Activation, String), ActivateError> {
-        let machine = self
-            .machine
-            .find(view)
-            .ok_or_else(|| ActivateError::NoMachine(self.machine.0.clone()))?;
-        let name = machine.name.to_string();
-        if machine.standing == Standing::Seen {
-            let mac = machine
-                .main_mac()
-                .map_or_else(String::new, |m| m.to_string());
-            return Err(ActivateError::NotRegistered(name, mac));
-        }
+/// A person makes a config due for every registered machine that a selector means now: one activation each.
+#[derive(Debug, Clone)]
+pub struct ActivateSelected {
+    /// Whose.
+    pub selector: Selector,
+    /// Of two standing configs the one with the higher priority is served.
+    pub priority: i32,
+    /// Which.
+    pub config: ConfigName,
+    /// One-shot or standing.
+    pub kind: Kind,
+    /// Not served after this.
+    pub until: Option<Timestamp>,
+    /// Fresh random names, one for each machine at least.
+    pub nonces: Vec<Nonce>,
+}
+
+/// What became of it for a machine: one that cannot have it does not keep it from the others.
+pub type ForMachine = (MachineName, Result<Activation, ActivateError>);
+
+impl Transition for ActivateSelected {
+    type Outcome = Result<Vec<ForMachine>, ActivateError>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        let wish = Wish {
+            config: &self.config,
+            kind: self.kind,
+            until: self.until,
+            selected: Some(Selected {
+                selector: self.selector.clone(),
+                priority: self.priority,
+            }),
+        };
+        let mut changes = Changes::none();
+        let armed = wish.found(view).and_then(|config| {
+            let fits = |m: &&Arc<Machine>| m.standing.is_ours() && self.selector.fits(&m.labels);
+            let machines: Vec<_> = view.machines().filter(fits).collect();
+            if machines.is_empty() {
+                return Err(ActivateError::NobodySelected(self.selector.clone()));
+            }
+            if machines.len() > self.nonces.len() {
+                return Err(ActivateError::TooManySelected);
+            }
+            let mut next = view.next_activation();
+            let arm = |(machine, nonce): (&Arc<Machine>, &Nonce)| {
+                let armed = wish.arm(view, (config, machine), (next, nonce), now, &mut changes);
+                next = ActivationId(next.0 + u64::from(armed.is_ok()));
+                (machine.name.clone(), armed)
+            };
+            Ok(machines.into_iter().zip(&self.nonces).map(arm).collect())
+        });
+        (changes, armed)
+    }
+}
+
+/// What is to be made due, for whichever machine.
+struct Wish<'a> {
+    config: &'a ConfigName,
+    kind: Kind,
+    until: Option<Timestamp>,
+    selected: Option<Selected>,
+}
+
+impl Wish<'_> {
+    /// The config, if it can be made due so for any machine.
+    fn found<'v>(&self, view: &'v View) -> Result<&'v BootConfig, ActivateError> {
+        let name = || self.config.clone();
         let config = view
-            .config(&self.config)
-            .ok_or_else(|| ActivateError::NoConfig(self.config.clone()))?;
+            .config(self.config)
+            .ok_or_else(|| ActivateError::NoConfig(name()))?;
         let missing = config.missing();
         if !missing.is_empty() {
-            let why = missing.join("; ");
-            return Err(ActivateError::FilesMissing(self.config.clone(), why));
+            return Err(ActivateError::FilesMissing(name(), missing.join("; ")));
         }
-        if self.kind == Kind::OneShot
-            && config.evidence == Evidence::Fetched
-            && config.program.assets().next().is_none()
-        {
-            return Err(ActivateError::NoEvidence(self.config.clone()));
+        match (self.kind, config.evidence) {
+            (Kind::Standing, _) if config.writes_disk => Err(ActivateError::WritesDisk(name())),
+            (Kind::OneShot, Evidence::Fetched) if config.program.assets().next().is_none() => {
+                Err(ActivateError::NoEvidence(name()))
+            }
+            (Kind::OneShot, Evidence::Fetched) if !config.answers.is_empty() => {
+                Err(ActivateError::TooEarly(name()))
+            }
+            (Kind::OneShot | Kind::Standing, _) => Ok(config),
         }
-        if self.kind == Kind::OneShot
-            && config.evidence == Evidence::Fetched
-            && !config.answers.is_empty()
-        {
-            return Err(ActivateError::TooEarly(self.config.clone()));
+    }
+
+    /// Makes it due for one machine.
+    fn arm(
+        &self,
+        view: &View,
+        (config, machine): (&BootConfig, &Machine),
+        (id, nonce): (ActivationId, &Nonce),
+        now: Timestamp,
+        changes: &mut Changes,
+    ) -> Result<Activation, ActivateError> {
+        let name = machine.name.to_string();
+        if machine.standing == Standing::Seen {
+            let mac = machine.main_mac();
+            let mac = mac.map_or_else(String::new, |m| m.to_string());
+            return Err(ActivateError::NotRegistered(name, mac));
         }
-        if let Some(open) = view.activations_of(&machine.id).find(|a| a.is_due(now)) {
+        let mut open = view.activations_of(&machine.id).filter(|a| a.is_due(now));
+        if let Some(open) = open.find(|a| self.competes(a)) {
             return Err(ActivateError::AlreadyActive {
                 machine: name,
                 config: open.config.name.to_string(),
             });
         }
         let activation = Activation {
-            id: view.next_activation(),
-            nonce: self.nonce.clone(),
+            id,
+            nonce: nonce.clone(),
             machine: machine.id.clone(),
-            config: (**config).clone(),
+            config: config.clone(),
             kind: self.kind,
+            selected: self.selected.clone(),
             stage: Stage::Armed,
             sessions: Vec::new(),
+            addresses: Vec::new(),
             reason: None,
             until: self.until,
             armed: now,
             closed: None,
         };
-        Ok((activation, name))
+        prune(view, &activation, changes);
+        let text = format!("{} is armed for {name}", config.name);
+        changes.event(about("activation.armed", &activation, text));
+        changes.write(activation.clone());
+        Ok(activation)
+    }
+
+    /// Whether another activation stands where this would: a machine has one one-shot, one standing of its own, and one of
+    /// each selector.
+    fn competes(&self, other: &Activation) -> bool {
+        match (self.kind, other.kind) {
+            (Kind::OneShot, Kind::OneShot) => true,
+            (Kind::Standing, Kind::Standing) => {
+                let (own, its) = (self.selected.as_ref(), other.selected.as_ref());
+                own.map(|s| &s.selector) == its.map(|s| &s.selector)
+            }
+            (Kind::OneShot, Kind::Standing) | (Kind::Standing, Kind::OneShot) => false,
+        }
     }
 }
 
@@ -161,7 +268,7 @@ pub(super) fn about(kind: &str, activation: &Activation, text: String) -> Draft 
         .field("config", activation.config.name.to_string())
 }
 
-/// A person ends what is due for a machine.
+/// A person ends what is due for a machine; what is then due next stays.
 #[derive(Debug, Clone)]
 pub struct Deactivate(pub MachineRef);
 
@@ -175,26 +282,56 @@ impl Transition for Deactivate {
                 Err(ActivateError::NoMachine(self.0.0.clone())),
             );
         };
-        let Some(open) = view.activations_of(&machine.id).find(|a| a.is_open()) else {
+        // What its time limit has ended, but nobody wrote down yet, comes last.
+        let open = || view.activations_of(&machine.id).filter(|a| a.is_open());
+        let Some(open) = first(open().filter(|a| a.is_due(now))).or_else(|| first(open())) else {
             return (
                 Changes::none(),
                 Err(ActivateError::NotActive(machine.name.to_string())),
             );
         };
-        let closed = open.close(
-            Stage::Expired,
-            "it was deactivated by a person".to_owned(),
-            now,
-        );
         let mut changes = Changes::none();
-        let text = format!(
-            "{} was deactivated for {}",
-            closed.config.name, machine.name
-        );
-        changes.event(about("activation.expired", &closed, text));
-        changes.write(closed.clone());
+        let closed = deactivated(open, view, now, &mut changes);
         (changes, Ok(closed))
     }
+}
+
+/// A person ends everything that a selector made due, as it was written then.
+#[derive(Debug, Clone)]
+pub struct DeactivateSelected(pub Selector);
+
+impl Transition for DeactivateSelected {
+    type Outcome = Result<Vec<Activation>, ActivateError>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        let mut changes = Changes::none();
+        let by_this = |a: &Activation| a.selected.as_ref().is_some_and(|s| s.selector == self.0);
+        let open = view.activations().filter(|a| a.is_open() && by_this(a));
+        let closed: Vec<_> = open
+            .map(|a| deactivated(a, view, now, &mut changes))
+            .collect();
+        match closed.is_empty() {
+            true => (changes, Err(ActivateError::NotActive(self.0.to_string()))),
+            false => (changes, Ok(closed)),
+        }
+    }
+}
+
+fn deactivated(
+    open: &Activation,
+    view: &View,
+    now: Timestamp,
+    changes: &mut Changes,
+) -> Activation {
+    let why = "it was deactivated by a person";
+    let closed = open.close(Stage::Expired, why.to_owned(), now);
+    let name = view
+        .machine(&closed.machine)
+        .map_or_else(|| closed.machine.to_string(), |m| m.name.to_string());
+    let text = format!("{} was deactivated for {name}", closed.config.name);
+    changes.event(about("activation.expired", &closed, text));
+    changes.write(closed.clone());
+    closed
 }
 
 /// Closes what is past its time limit: activations, and commands that nobody took. Jobs are [`PassDeadlines`]'s.

@@ -1,11 +1,13 @@
 //! What a booting machine does to the store: claims, file fetches, evidence. Each is durable before its effect shows.
 
+use std::net::IpAddr;
+
 use mesh_proto::message::Secret;
 
 use crate::state::{
     Changes, Timestamp, Transition, View, Write,
     activation::{Activation, Nonce, Stage, Step},
-    boot::{BootRequest, Claim, Decision, decide},
+    boot::{BootRequest, Claim, Decision, decide, not_its_address, unproved},
     config::{Asset, LOADED},
     machine::{DiscoveryBoot, Machine, MachineId},
     ops::{activations::about, job_ends::served, online::hand_over},
@@ -56,9 +58,10 @@ impl Transition for ClaimBoot {
                 (changes, decision)
             }
             Some(Claim::Activation(id)) => {
-                let step = view
-                    .activation(id)
-                    .map_or(Step::Same, |a| a.claim(self.session(), now));
+                let step = view.activation(id).map_or(Step::Same, |a| {
+                    let step = a.claim(self.session(), now);
+                    step.at(a, self.request.known_address)
+                });
                 let mut changes = Changes::none();
                 let over = matches!(step, Step::Over(_));
                 record(step, view, &mut changes);
@@ -192,6 +195,10 @@ pub struct BeginFetch {
     pub name: String,
     /// Which boot; `None` when the client knows no session.
     pub session: Option<String>,
+    /// Who asks.
+    pub asker: IpAddr,
+    /// Whether DHCP knows that address as one of the machine's now.
+    pub is_its_address: bool,
 }
 
 /// What a nonce's file is.
@@ -207,6 +214,8 @@ pub enum FetchAnswer {
     Noted,
     /// The activation is closed, or a cap was just reached.
     Over(String),
+    /// It is not for this asker, or not for the machine as it is now.
+    Refused(String),
     /// No such nonce or file.
     Unknown,
 }
@@ -226,15 +235,12 @@ impl Transition for BeginFetch {
                 .unwrap_or_else(|| "its time limit has passed".to_owned());
             return (changes, FetchAnswer::Over(reason));
         }
-        if let Some(template) = activation.config.answers.get(&self.name) {
-            return (
-                changes,
-                FetchAnswer::Answer(Box::new(Activation::clone(activation)), template.clone()),
-            );
+        if let Some(why) = self.refused(activation, view, now) {
+            return (changes, FetchAnswer::Refused(why));
         }
-        if let Some(overlay) = activation.config.overlays.get(&self.name) {
-            let activation = Box::new(Activation::clone(activation));
-            return (changes, FetchAnswer::Overlay(activation, overlay.clone()));
+        if let Some(text) = self.text(activation) {
+            record(Step::Same.at(activation, self.known()), view, &mut changes);
+            return (changes, text);
         }
         if self.name == LOADED {
             let session = self.session_of(activation);
@@ -250,7 +256,9 @@ impl Transition for BeginFetch {
             return (changes, FetchAnswer::Unknown);
         };
         let session = self.session_of(activation);
-        let step = activation.begin_fetch(&session, now);
+        let step = activation
+            .begin_fetch(&session, now)
+            .at(activation, self.known());
         let answer = match &step {
             Step::Over(closed) => FetchAnswer::Over(closed.reason.clone().unwrap_or_default()),
             Step::Same | Step::Next(_) => FetchAnswer::Asset(asset.clone(), session),
@@ -261,6 +269,27 @@ impl Transition for BeginFetch {
 }
 
 impl BeginFetch {
+    /// Why this asker gets nothing. A key can be revoked, and a machine disputed, while its boot is under way.
+    fn refused(&self, activation: &Activation, view: &View, now: Timestamp) -> Option<String> {
+        let machine = view.machine(&activation.machine);
+        let unproved = machine.and_then(|m| unproved(view, m, &activation.config, now));
+        unproved.or_else(|| not_its_address(activation, self.asker, self.is_its_address))
+    }
+
+    fn known(&self) -> Option<IpAddr> {
+        self.is_its_address.then_some(self.asker)
+    }
+
+    /// What is filled in for the machine.
+    fn text(&self, activation: &Activation) -> Option<FetchAnswer> {
+        let own = || Box::new(activation.clone());
+        if let Some(template) = activation.config.answers.get(&self.name) {
+            return Some(FetchAnswer::Answer(own(), template.clone()));
+        }
+        let overlay = activation.config.overlays.get(&self.name)?;
+        Some(FetchAnswer::Overlay(own(), overlay.clone()))
+    }
+
     /// A client without a session belongs to the newest boot that had a script. Where no boot had one (a pixiecore asks
     /// for us) a file that the boot has already is asked for by the next boot.
     fn session_of(&self, activation: &Activation) -> String {

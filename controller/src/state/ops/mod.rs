@@ -29,7 +29,10 @@ mod webhooks;
 pub use acceptance::{
     AcceptError, AcceptMachine, Accepted, Keep, RefuseMachine, Refused, ResolveDispute,
 };
-pub use activations::{Activate, ActivateError, Deactivate, ExpireOverdue};
+pub use activations::{
+    Activate, ActivateError, ActivateSelected, Deactivate, DeactivateSelected, ExpireOverdue,
+    ForMachine,
+};
 pub use boot::{BeginFetch, ClaimBoot, FetchAnswer, FileSent};
 pub use commands::{CommandError, CommandWord, IssueCommand, Settle};
 pub use configs::{ConfigError, DeleteConfig, FileFetched, Refetch, SetConfig};

@@ -128,6 +128,7 @@ impl<A: HttpAuthority> Visit<A> {
                         name,
                         session,
                         peek: head,
+                        from: self.peer,
                         at: self.local,
                     },
                     request,
@@ -178,6 +179,10 @@ impl<A: HttpAuthority> Visit<A> {
             NonceReply::Gone(reason) => {
                 plain(StatusCode::GONE, format!("This boot is over: {reason}\n"))
             }
+            NonceReply::Refused(reason) => plain(
+                StatusCode::FORBIDDEN,
+                format!("This file is not for you: {reason}\n"),
+            ),
             NonceReply::Unknown => plain(StatusCode::NOT_FOUND, "No such file.\n"),
             NonceReply::Unavailable => unavailable(),
             NonceReply::File { file, session } => {

@@ -46,6 +46,8 @@ pub struct NonceAsk {
     pub session: Option<String>,
     /// HEAD: only the size is wanted, nothing may change.
     pub peek: bool,
+    /// Who asks.
+    pub from: SocketAddr,
     /// The address of ours that was asked.
     pub at: SocketAddr,
 }
@@ -66,6 +68,8 @@ pub enum NonceReply {
     Data(Bytes),
     /// The activation is closed, and why.
     Gone(String),
+    /// It is not for this asker, and why.
+    Refused(String),
     /// No such activation or file.
     Unknown,
     /// The claim could not be written; nothing may be served.

@@ -7,6 +7,7 @@ mod jobs;
 mod members;
 mod persons;
 mod rings;
+mod standing;
 mod tokens;
 mod webhooks;
 

@@ -1,0 +1,376 @@
+//! Which of several configs a machine gets: one-shot, its own standing one, those of selectors by priority; and who waits
+//! for a better proved key.
+
+use std::collections::BTreeMap;
+
+use ipxe::BootPlan;
+use mesh_proto::message::enrol::Level;
+
+use super::*;
+use crate::state::{
+    activation::{Activation, Kind, Nonce, Stage},
+    config::{Asset, BootConfig, Evidence, Program},
+    policy::Discovery,
+};
+
+/// A world without discovery, with web1 (pool web, rack r3) and a config for each name.
+fn world() -> World {
+    let mut world = World::new();
+    world.policy(|p| p.discovery = Discovery::Off);
+    world.registered(1);
+    label(&mut world, "web1", &[("pool", "web"), ("rack", "r3")]);
+    for name in ["once", "own", "web", "rack"] {
+        set(&mut world, config(name));
+    }
+    world
+}
+
+/// web1 boots the management OS, and its agent proves a key at T1.
+fn joins(world: &mut World) {
+    world.policy(|p| p.discovery = Discovery::Registered);
+    world.joins(1);
+    world.policy(|p| p.discovery = Discovery::Off);
+}
+
+fn config(name: &str) -> BootConfig {
+    let program = Program::Kernel {
+        kernel: Asset::kept("vmlinuz", &"ab".repeat(32), 7),
+        initrds: Vec::new(),
+        cmdline: format!("config={name}"),
+    };
+    let name = name.parse().unwrap();
+    BootConfig::new(name, program, BTreeMap::new(), Evidence::Callback)
+}
+
+fn set(world: &mut World, config: BootConfig) {
+    world.does(&SetConfig(config)).unwrap();
+}
+
+fn label(world: &mut World, machine: &str, labels: &[(&str, &str)]) {
+    let text = |t: &str| t.parse().unwrap();
+    let labels = labels.iter().map(|(k, v)| (text(k), Some(text(v))));
+    let update = UpdateMachine {
+        machine: MachineRef(machine.to_owned()),
+        name: None,
+        local_boot: None,
+        labels: labels.collect(),
+    };
+    world.does(&update).unwrap();
+}
+
+fn nonce(world: &mut World) -> Nonce {
+    Nonce::from_random(world.fresh().into())
+}
+
+fn activate(world: &mut World, config: &str, kind: Kind) -> Result<Activation, ActivateError> {
+    let activate = Activate {
+        machine: MachineRef("web1".to_owned()),
+        config: config.parse().unwrap(),
+        kind,
+        until: None,
+        nonce: nonce(world),
+    };
+    world.does(&activate)
+}
+
+fn selected(
+    world: &mut World,
+    (selector, priority): (&str, i32),
+    config: &str,
+    kind: Kind,
+) -> Result<Vec<ForMachine>, ActivateError> {
+    let activate = ActivateSelected {
+        selector: selector.parse().unwrap(),
+        priority,
+        config: config.parse().unwrap(),
+        kind,
+        until: None,
+        nonces: (0..4).map(|_| nonce(world)).collect(),
+    };
+    world.does(&activate)
+}
+
+/// The config that the machine boots now, or `disk`.
+#[track_caller]
+fn boots(world: &mut World) -> String {
+    let session = format!("s{}", world.fresh());
+    match world.asks(card(1), &session, Some(ip(1))).plan {
+        BootPlan::Config(ipxe::ConfigBoot::Kernel(kernel)) => {
+            let (_, name) = kernel.cmdline.split_once("config=").unwrap();
+            name.split(' ').next().unwrap().to_owned()
+        }
+        BootPlan::LocalDisk(_) => "disk".to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn done(nonce: &Nonce) -> Callback {
+    Callback {
+        nonce: nonce.clone(),
+        failure: None,
+    }
+}
+
+#[test]
+fn a_one_shot_comes_first_then_its_own_standing_config_then_selectors_by_priority() {
+    let mut world = world();
+    selected(&mut world, ("pool=web", 1), "web", Kind::Standing).unwrap();
+    selected(&mut world, ("rack=r3", 5), "rack", Kind::Standing).unwrap();
+    assert_eq!(boots(&mut world), "rack", "the higher priority");
+    let why = world.asks(card(1), "w", Some(ip(1))).why[0].found.clone();
+    assert!(
+        why.contains("standing for rack=r3 with priority 5"),
+        "{why}"
+    );
+    activate(&mut world, "own", Kind::Standing).unwrap();
+    assert_eq!(boots(&mut world), "own");
+    let once = activate(&mut world, "once", Kind::OneShot).unwrap();
+    assert_eq!(boots(&mut world), "once");
+
+    assert_eq!(world.does(&done(&once.nonce)), CallbackAnswer::Closed);
+    for _ in 0..30 {
+        assert_eq!(boots(&mut world), "own", "standing has no cap");
+    }
+    let end = Deactivate(MachineRef("web1".to_owned()));
+    assert_eq!(world.does(&end).unwrap().config.name.to_string(), "own");
+    assert_eq!(boots(&mut world), "rack");
+    let rack = DeactivateSelected("rack=r3".parse().unwrap());
+    assert_eq!(world.does(&rack).unwrap().len(), 1);
+    assert_eq!(boots(&mut world), "web");
+    world.does(&end).unwrap();
+    assert_eq!(boots(&mut world), "disk");
+    assert!(matches!(
+        world.does(&rack),
+        Err(ActivateError::NotActive(_))
+    ));
+}
+
+#[test]
+fn of_equal_priorities_the_older_stays() {
+    let mut world = world();
+    selected(&mut world, ("rack=r3", 2), "rack", Kind::Standing).unwrap();
+    selected(&mut world, ("pool=web", 2), "web", Kind::Standing).unwrap();
+    assert_eq!(boots(&mut world), "rack");
+}
+
+#[test]
+fn a_spent_config_is_armed_again_by_activating_it_again() {
+    let mut world = world();
+    let first = activate(&mut world, "once", Kind::OneShot).unwrap();
+    let again = activate(&mut world, "once", Kind::OneShot);
+    assert!(matches!(again, Err(ActivateError::AlreadyActive { .. })));
+    world.does(&done(&first.nonce));
+    assert_eq!(boots(&mut world), "disk", "it is spent");
+    let second = activate(&mut world, "once", Kind::OneShot).unwrap();
+    assert_ne!(first.nonce, second.nonce);
+    assert_eq!(boots(&mut world), "once");
+    world.does(&done(&first.nonce));
+    assert_eq!(
+        boots(&mut world),
+        "once",
+        "a late word about the first says nothing about the second"
+    );
+}
+
+#[test]
+fn a_selector_makes_one_activation_for_each_machine_it_means_and_tells_who_cannot_have_it() {
+    let mut world = world();
+    world.registered(2);
+    world.registered(3);
+    label(&mut world, "web2", &[("pool", "web")]);
+    activate(&mut world, "own", Kind::OneShot).unwrap();
+
+    let all = selected(&mut world, ("pool=web", 0), "once", Kind::OneShot).unwrap();
+    let told: Vec<_> = all.iter().map(|(n, a)| (n.as_str(), a.is_ok())).collect();
+    assert_eq!(
+        told,
+        [("web1", false), ("web2", true)],
+        "web1 has another one, web3 is not meant"
+    );
+    label(&mut world, "web3", &[("pool", "web")]);
+    let all = selected(&mut world, ("pool=web,!rack", 0), "once", Kind::OneShot).unwrap();
+    let told: Vec<_> = all.iter().map(|(n, a)| (n.as_str(), a.is_ok())).collect();
+    assert_eq!(told, [("web2", false), ("web3", true)], "what is due stays");
+    let ids: Vec<_> = world.view.activations().map(|a| a.id).collect();
+    assert_eq!(ids.len(), 3, "each has a number of its own");
+    let nobody = selected(&mut world, ("pool=mail", 0), "once", Kind::OneShot);
+    assert!(matches!(nobody, Err(ActivateError::NobodySelected(_))));
+}
+
+#[test]
+fn what_writes_to_a_disk_is_never_standing() {
+    let mut world = world();
+    let installs = BootConfig {
+        writes_disk: true,
+        ..config("once")
+    };
+    set(&mut world, installs);
+    let refused = Err(ActivateError::WritesDisk("once".parse().unwrap()));
+    assert_eq!(activate(&mut world, "once", Kind::Standing), refused);
+    let all = selected(&mut world, ("pool=web", 0), "once", Kind::Standing);
+    assert!(matches!(all, Err(ActivateError::WritesDisk(_))));
+    activate(&mut world, "once", Kind::OneShot).unwrap();
+}
+
+#[test]
+fn a_kernel_whose_evidence_is_the_agents_word_is_told_which_boot_to_report() {
+    let mut world = world();
+    let reported = BootConfig {
+        evidence: Evidence::Agent,
+        ..config("once")
+    };
+    set(&mut world, reported);
+    let armed = activate(&mut world, "once", Kind::OneShot).unwrap();
+    match world.asks(card(1), "a", Some(ip(1))).plan {
+        BootPlan::Config(ipxe::ConfigBoot::Kernel(kernel)) => assert_eq!(
+            kernel.cmdline,
+            format!("config=once enforcer.nonce={}", armed.nonce)
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn secret(level: Level) -> BootConfig {
+    let answers = BTreeMap::from([("secret.cfg".to_owned(), "for proved keys".to_owned())]);
+    BootConfig {
+        answers,
+        level: Some(level),
+        ..config("once")
+    }
+}
+
+fn fetch(world: &mut World, armed: &Activation, asker: u8, is_its_address: bool) -> FetchAnswer {
+    world.does(&BeginFetch {
+        nonce: armed.nonce.clone(),
+        name: "secret.cfg".to_owned(),
+        session: None,
+        asker: ip(asker),
+        is_its_address,
+    })
+}
+
+#[test]
+fn a_config_that_demands_a_proved_key_waits_in_the_management_os_and_says_for_what() {
+    let mut world = world();
+    for (level, words) in [(Level::T1, "by itself"), (Level::T2, "pairing code")] {
+        set(&mut world, secret(level));
+        let armed = activate(&mut world, "once", Kind::OneShot).unwrap();
+        let decision = world.asks(card(1), "a", Some(ip(1)));
+        assert!(
+            matches!(decision.plan, BootPlan::Management(_)),
+            "{decision:?}"
+        );
+        let why = &decision.why[0].found;
+        assert!(why.contains(words), "{why}");
+        match fetch(&mut world, &armed, 1, true) {
+            FetchAnswer::Refused(why) => assert!(why.contains(words), "{why}"),
+            other => panic!("{other:?}"),
+        }
+        let end = Deactivate(MachineRef("web1".to_owned()));
+        assert_eq!(world.does(&end).unwrap().stage, Stage::Expired);
+    }
+}
+
+#[test]
+fn it_goes_to_the_machine_once_its_key_is_proved_as_long_as_that_holds() {
+    let mut world = world();
+    set(&mut world, secret(Level::T1));
+    let armed = activate(&mut world, "once", Kind::OneShot).unwrap();
+    let key = world.joins(1);
+    assert_eq!(boots(&mut world), "once");
+    assert!(matches!(
+        fetch(&mut world, &armed, 1, true),
+        FetchAnswer::Answer(..)
+    ));
+    set(&mut world, secret(Level::T2));
+    let end = Deactivate(MachineRef("web1".to_owned()));
+    world.does(&end).unwrap();
+    let armed = activate(&mut world, "once", Kind::OneShot).unwrap();
+    let decision = world.asks(card(1), "t2", Some(ip(1)));
+    let why = &decision.why[0].found;
+    assert!(why.contains("its key is proved at t1"), "{why}");
+
+    world.accepts("web1", key.code.as_deref()).unwrap();
+    assert_eq!(boots(&mut world), "once");
+    assert!(matches!(
+        fetch(&mut world, &armed, 1, true),
+        FetchAnswer::Answer(..)
+    ));
+    world.pass(25 * 3600);
+    assert!(
+        matches!(fetch(&mut world, &armed, 1, true), FetchAnswer::Refused(_)),
+        "the key was for one boot"
+    );
+}
+
+#[test]
+fn it_goes_only_to_the_address_that_dhcp_knows_or_knew_when_it_asked() {
+    let mut world = world();
+    joins(&mut world);
+    set(&mut world, secret(Level::T1));
+    let armed = activate(&mut world, "once", Kind::OneShot).unwrap();
+    let stranger = world.asks(card(1), "a", None);
+    assert!(
+        matches!(stranger.plan, BootPlan::LocalDisk(_)),
+        "{stranger:?}"
+    );
+    assert!(
+        stranger.why[0].found.contains("only to the address"),
+        "{:?}",
+        stranger.why
+    );
+    assert!(matches!(
+        fetch(&mut world, &armed, 1, false),
+        FetchAnswer::Refused(_)
+    ));
+    assert_eq!(boots(&mut world), "once");
+    let later = "the script's address is remembered: an installer asks for its last file late";
+    assert!(
+        matches!(fetch(&mut world, &armed, 1, false), FetchAnswer::Answer(..)),
+        "{later}"
+    );
+    assert!(matches!(
+        fetch(&mut world, &armed, 2, false),
+        FetchAnswer::Refused(_)
+    ));
+    let moved = "the installer got another address than the firmware";
+    assert!(
+        matches!(fetch(&mut world, &armed, 2, true), FetchAnswer::Answer(..)),
+        "{moved}"
+    );
+    assert!(
+        matches!(fetch(&mut world, &armed, 2, false), FetchAnswer::Answer(..)),
+        "{moved}"
+    );
+}
+
+#[test]
+fn a_disputed_machine_begins_nothing_that_writes_to_its_disk() {
+    let mut world = world();
+    joins(&mut world);
+    let installs = BootConfig {
+        writes_disk: true,
+        ..config("once")
+    };
+    set(&mut world, installs);
+    activate(&mut world, "once", Kind::OneShot).unwrap();
+    let mut machine = world.machine(1);
+    machine.disputed = Some(crate::state::machine::Dispute {
+        newcomer: Digest::of(b"another"),
+        from: ip(9),
+        why: "its uuid".to_owned(),
+        identity: crate::state::matching::Identity::default(),
+        at: world.now,
+    });
+    world.view.absorb(&Record::Machine(machine.into()).into());
+    let decision = world.asks(card(1), "a", Some(ip(1)));
+    assert!(
+        !matches!(decision.plan, BootPlan::Config(_)),
+        "{decision:?}"
+    );
+    assert!(
+        decision.why[0].found.contains("resolve web1"),
+        "{:?}",
+        decision.why
+    );
+}
