@@ -7,3 +7,4 @@ pub mod bench;
 pub mod fixture;
 pub mod given;
 pub mod lab;
+pub mod site;

@@ -12,7 +12,7 @@ use enforcer_tests::{
     },
 };
 
-use crate::site::{DISCOVER, READY_LIMIT, Site, reset_at};
+use enforcer_tests::site::{DISCOVER, READY_LIMIT, Site, reset_at};
 
 /// What must not be heard, each with a name.
 type Secrets = Vec<(String, Vec<u8>)>;

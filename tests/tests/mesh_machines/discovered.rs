@@ -16,7 +16,7 @@ use enforcer_tests::{
     },
 };
 
-use crate::site::{DISCOVER, READY_LIMIT, Site, reset_at};
+use enforcer_tests::site::{DISCOVER, READY_LIMIT, Site, reset_at};
 
 /// What every tenant's kernel is told: its line must be seen, and soon.
 const CONSOLE: &str =

@@ -7,7 +7,7 @@ use enforcer_tests::{
     lab::{Firmware, Machine, MachinePlan, Segment, peers::Relay, re, story},
 };
 
-use crate::site::{DISCOVER, PATIENCE, READY_LIMIT, Site};
+use enforcer_tests::site::{DISCOVER, PATIENCE, READY_LIMIT, Site};
 
 /// Two wires: bridges would not know where an address is that two machines on one wire have.
 const TWO_WIRES: &str = "[dhcp]\nmode = \"server\"

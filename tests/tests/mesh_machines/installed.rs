@@ -12,7 +12,7 @@ use enforcer_tests::{
 };
 use std::fs;
 
-use crate::site::{Site, reset_at};
+use enforcer_tests::site::{Site, reset_at};
 
 /// Network by hand, the token from the second disk, then the agent as on any Linux.
 const SCRIPT: &str = "ip link set eth0 up

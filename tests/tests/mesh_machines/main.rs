@@ -5,4 +5,3 @@ mod capture;
 mod discovered;
 mod identity;
 mod installed;
-mod site;
