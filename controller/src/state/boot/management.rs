@@ -116,10 +116,11 @@ fn management_boot(os: &ManagementOs, case: &Case<'_>) -> KernelBoot {
         .idle_wait_s
         .map_or("forever".to_owned(), |s| s.to_string());
     let mut cmdline = format!(
-        "{} BOOTIF=01-{} enforcer.url={} enforcer.idle={idle}",
+        "{} BOOTIF=01-{} enforcer.url={} enforcer.tools={}/tools.img enforcer.idle={idle}",
         policy.management_cmdline,
         case.request.mac.hyphens(),
-        case.request.base
+        case.request.base,
+        os.path
     );
     if let Some(mesh) = &policy.mesh {
         cmdline.push_str(&mesh_words(mesh, case));

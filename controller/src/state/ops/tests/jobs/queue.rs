@@ -64,7 +64,11 @@ fn a_machine_that_is_off_is_given_the_management_os_at_its_next_boot() {
     let job = world.deploys(1, write_image("debian"));
     assert_eq!(world.next(job.id), "waiting: press reset");
     let decision = world.asks(card(1), "a", Some(ip(1)));
-    assert!(is_management(&decision.plan));
+    let BootPlan::Management(boot) = &decision.plan else {
+        panic!("{:?}", decision.plan)
+    };
+    let tools = " enforcer.tools=/assets/management-os/amd64-generic/tools.img ";
+    assert!(boot.cmdline.contains(tools), "{}", boot.cmdline);
     assert!(decision.secret.is_some(), "its agent can enrol");
     let rule = decision
         .why
