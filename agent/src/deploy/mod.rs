@@ -27,6 +27,7 @@ mod parts;
 mod patience;
 mod run;
 mod sources;
+mod stale;
 mod used;
 mod verify;
 mod write;

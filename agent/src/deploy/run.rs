@@ -19,6 +19,7 @@ use super::meter::{Meter, Watcher};
 use super::parts;
 use super::patience::Patience;
 use super::sources::{ChunkSource, Sources};
+use super::stale::Stale;
 use super::write::Writing;
 use super::{compare, erase, verify};
 
@@ -239,7 +240,7 @@ impl<'a> Work<'a> {
             &self.meter,
             memory,
         )?;
-        let plan = self.plan(&ends)?;
+        let plan = self.plan(&manifest, &ends)?;
         self.image = Some(Prepared {
             right: PieceSet::new(manifest.pieces_len(), false),
             marked: mark.is_some_and(|mark| mark.image == digest),
@@ -252,7 +253,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn plan(&self, ends: &Ends) -> Result<Plan, Fault> {
+    fn plan(&self, manifest: &Manifest, ends: &Ends) -> Result<Plan, Fault> {
         let geometry = self.disk.geometry();
         let files = self.job.provision.iter();
         let files: Vec<_> = files
@@ -262,10 +263,23 @@ impl<'a> Work<'a> {
             bytes: geometry.bytes,
             sector_size: geometry.sector_size,
         };
+        // Whoever gets no files of their own keeps what is in the image.
+        let stale = match files.is_empty() {
+            true => Vec::new(),
+            false => Stale {
+                manifest,
+                disk: self.disk,
+                sources: &self.sources,
+                meter: &self.meter,
+                memory: &self.setup.memory,
+            }
+            .volumes(&ends.head, target)?,
+        };
         let wish = Wish {
             grow: self.job.grow,
             provision: &files,
             partition_id: self.setup.partition_id,
+            stale: &stale,
         };
         Ok(edit::plan(&ends.head, target, &wish)?)
     }
@@ -479,6 +493,7 @@ fn recorded(change: &edit::Change) -> Edit {
     match *change {
         edit::Change::BackupTableMoved => Edit::BackupTableMoved,
         edit::Change::PartitionGrown { number, end } => Edit::PartitionGrown { number, end },
+        edit::Change::ProvisionRemoved { offset, len } => Edit::ProvisionRemoved { offset, len },
         edit::Change::Provisioned { offset, len } => Edit::Provisioned { offset, len },
     }
 }

@@ -1,7 +1,7 @@
 //! Jobs that go well, and jobs that are refused.
 
 use enforcer_agent::deploy::{BUDGET_BYTES, BlockDisk, Memory};
-use mesh_proto::message::job::{Capture, Edit, Erase, Job, Outcome, Step};
+use mesh_proto::message::job::{Capture, Edit, Erase, Job, Outcome, ProvisionFile, Step};
 
 use crate::disk::{Machine, MemoryDisk};
 use crate::site::{Site, cloud_image, deploy, everything, expected, failed, noise, written};
@@ -54,6 +54,49 @@ fn the_disk_holds_the_image_and_the_recorded_edits_on_both_kinds_of_sectors() {
             "the capture is what was there"
         );
     }
+}
+
+#[test]
+fn a_saved_disk_tells_another_machine_nothing_of_the_first_ones_files() {
+    let site = Site::default();
+    let told = |name: &str| {
+        vec![ProvisionFile {
+            name: "user-data".to_owned(),
+            text: format!("#cloud-config\nhostname: {name}\n"),
+        }]
+    };
+    let first = MemoryDisk::with(vec![0; 24 * MIB], 512);
+    let image = site.image(&cloud_image(1, 8, 512), 512, 64);
+    let job = |image, name| Job {
+        provision: told(name),
+        ..deploy(image)
+    };
+    written(&site.run(&job(image, "the-first"), &Machine::with(&first)));
+    let has = |disk: &MemoryDisk, name: &str| {
+        let text = told(name)[0].text.clone();
+        let content = disk.content();
+        let mut sectors = content.chunks(512);
+        sectors.any(|sector| sector.starts_with(text.as_bytes()))
+    };
+    assert!(has(&first, "the-first"));
+    let saved = site.image(&first.content(), 512, 64);
+    // Also when the disk has the same already, of which only the edits differ.
+    for disk in [
+        MemoryDisk::with(vec![0; 40 * MIB], 512),
+        MemoryDisk::with(first.content(), 512),
+    ] {
+        let ended = site.run(&job(saved.clone(), "the-second"), &Machine::with(&disk));
+        let Outcome::Written { edits, .. } = written(&ended) else {
+            unreachable!()
+        };
+        let removed = |edit: &&Edit| matches!(edit, Edit::ProvisionRemoved { .. });
+        assert_eq!(edits.iter().filter(removed).count(), 1, "{edits:?}");
+        assert!(has(&disk, "the-second") && !has(&disk, "the-first"));
+    }
+    // Who is given nothing gets the disk as it was saved.
+    let disk = MemoryDisk::with(vec![0; 24 * MIB], 512);
+    written(&site.run(&deploy(saved), &Machine::with(&disk)));
+    assert!(disk.content() == first.content());
 }
 
 #[test]

@@ -52,6 +52,15 @@ impl DiskFile {
     }
 
     fn plan(&self, grow: bool, provision: &[(&str, &[u8])]) -> Result<Plan, EditError> {
+        self.plan_without(&[], grow, provision)
+    }
+
+    fn plan_without(
+        &self,
+        stale: &[u32],
+        grow: bool,
+        provision: &[(&str, &[u8])],
+    ) -> Result<Plan, EditError> {
         let mut head = vec![0; HEAD_BYTES as usize];
         File::open(self.path())
             .unwrap()
@@ -61,6 +70,7 @@ impl DiskFile {
             grow,
             provision,
             partition_id: ID,
+            stale,
         };
         plan(&head, self.target(), &wish)
     }
@@ -235,4 +245,48 @@ fn many_files_and_large_ones_make_a_volume_that_is_whole() {
         assert!(disk.volume_file(*offset, *len, name) == large, "{name}");
     }
     disk.verified();
+}
+
+#[test]
+fn what_an_earlier_deployment_told_makes_way_and_is_gone() {
+    let gpt = "label: gpt\nstart=1MiB, size=20MiB, type=linux\n";
+    let mbr = "label: dos\nstart=2048, size=40960, type=83\n";
+    // On the next disk, of the same size or larger, the new volume lies over the old one, or elsewhere.
+    for (script, next_mib) in [(gpt, 40), (gpt, 100), (mbr, 40), (mbr, 100)] {
+        let disk = DiskFile::partitioned(512, 40, script);
+        disk.apply(&disk.plan(false, &[("user-data", USER_DATA)]).unwrap());
+        disk.grow_to(next_mib);
+        let new = b"#cloud-config\nfor: the next one\n";
+        let plan = disk
+            .plan_without(&[2], true, &[("user-data", new)])
+            .unwrap();
+        disk.apply(&plan);
+        let changes: Vec<_> = plan
+            .changes
+            .iter()
+            .filter(|change| **change != Change::BackupTableMoved)
+            .collect();
+        let [
+            Change::ProvisionRemoved { .. },
+            Change::PartitionGrown { number: 1, end },
+            Change::Provisioned { offset, len },
+        ] = changes[..]
+        else {
+            panic!("{script}: {changes:?}")
+        };
+        assert_eq!(end, offset, "nothing lies between them");
+        let want = [(MIB, end - MIB), (*offset, *len)];
+        assert_eq!(
+            disk.verified(),
+            want.map(|(start, size)| (start / 512, size / 512))
+        );
+        assert_eq!(disk.volume_file(*offset, *len, "user-data").as_bytes(), new);
+        let bytes = fs::read(disk.path()).unwrap();
+        // A file of a volume begins with a sector.
+        let mut sectors = bytes.chunks(512);
+        assert!(
+            !sectors.any(|sector| sector.starts_with(USER_DATA)),
+            "{script}"
+        );
+    }
 }

@@ -299,6 +299,7 @@ pub(crate) fn expected(content: &[u8], disk: &MemoryDisk, before: &[u8], job: &J
         grow: job.grow,
         provision: &files,
         partition_id: PARTITION_ID,
+        stale: &[],
     };
     let plan = image::edit::plan(&content[..1 << 20], target, &wish).unwrap();
     let mut all = before.to_vec();

@@ -7,11 +7,15 @@ use std::collections::HashSet;
 const STEP_BYTES: usize = 1 << 20;
 /// Files of one machine's provisioning; more belongs onto a server.
 const MAX_CONTENT_BYTES: usize = 16 << 20;
+/// No volume of ours is larger: the content, and room for tables and half-filled clusters.
+pub const MAX_VOLUME_BYTES: u64 = 32 << 20;
 /// FAT12 ends at 4084 clusters (Microsoft's specification, "FAT type determination"); stay well below.
 const MAX_CLUSTERS: usize = 4000;
 /// The root directory's place: room for a dozen files with long names.
 const ROOT_ENTRIES: usize = 128;
 const ENTRY: usize = 32;
+/// "Who made it", in the boot sector.
+const MAKER: [u8; 8] = *b"ENFORCER";
 /// Two copies of the table: some readers insist.
 const TABLES: usize = 2;
 /// UTF-16 letters in one entry of a long name.
@@ -122,6 +126,12 @@ pub(super) fn volume(
     Ok(bytes)
 }
 
+/// Whether a volume that starts with these bytes is one that [`plan`](super::plan) made.
+#[must_use]
+pub fn is_provision(start: &[u8]) -> bool {
+    start.get(3..11) == Some(&MAKER) && start.get(43..54) == Some(&LABEL)
+}
+
 fn check(files: &[(&str, &[u8])]) -> Result<(), FatError> {
     let mut seen = HashSet::new();
     for (name, _) in files {
@@ -147,7 +157,7 @@ fn boot_sector(shape: &Shape, id: [u8; 16], bytes: &mut [u8]) {
     };
     let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
     put(0, &[0xEB, 0x3C, 0x90]);
-    put(3, b"ENFORCER");
+    put(3, &MAKER);
     put(11, &word(shape.sector));
     put(
         13,

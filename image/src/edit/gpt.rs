@@ -120,6 +120,18 @@ impl Table {
         &mut self.entries[index * size..(index + 1) * size]
     }
 
+    /// Empties the entries of these numbers; what their partitions were.
+    pub(super) fn remove(&mut self, numbers: &[u32]) -> Vec<Extent> {
+        let mut gone = Vec::new();
+        for (index, extent) in self.partitions() {
+            if u32::try_from(index + 1).is_ok_and(|number| numbers.contains(&number)) {
+                self.entry_mut(index).fill(0);
+                gone.push(extent);
+            }
+        }
+        gone
+    }
+
     fn add(&mut self, extent: Extent, id: [u8; 16], name: &str) -> Result<(), EditError> {
         let free = self
             .entries

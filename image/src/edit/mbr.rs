@@ -87,6 +87,19 @@ pub(super) fn list(head: &[u8], target: Target) -> Vec<Partition> {
     .collect()
 }
 
+/// Empties the entries of these numbers; what their partitions were.
+pub(super) fn remove(head: &mut [u8], numbers: &[u32]) -> Vec<Extent> {
+    let mut gone = Vec::new();
+    for (at, number) in (ENTRIES..).step_by(ENTRY).zip(1..=4) {
+        let entry = &mut head[at..at + ENTRY];
+        if numbers.contains(&number) && entry[4] != 0 {
+            gone.push(extent(entry));
+            entry.fill(0);
+        }
+    }
+    gone
+}
+
 /// Grows the last partition and adds the volume.
 pub(super) fn edit(head: &[u8], target: Target, order: Order) -> Result<Plan, EditError> {
     let sector = target.sector();

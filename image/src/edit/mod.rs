@@ -10,7 +10,7 @@ mod fat;
 mod gpt;
 mod mbr;
 
-pub use fat::FatError;
+pub use fat::{FatError, MAX_VOLUME_BYTES, is_provision};
 
 /// What is looked at to understand a disk, bytes: tables of every common tool lie in its first MiB.
 pub const HEAD_BYTES: u64 = 1 << 20;
@@ -46,6 +46,8 @@ pub struct Wish<'a> {
     pub provision: &'a [(&'a str, &'a [u8])],
     /// The new partition's own random id.
     pub partition_id: [u8; 16],
+    /// Partitions, by number, that are [provision volumes](is_provision) of an earlier deployment: they make way.
+    pub stale: &'a [u32],
 }
 
 /// Bytes that go to the disk on top of the image.
@@ -68,6 +70,13 @@ pub enum Change {
         number: u32,
         /// Where it ends now, bytes.
         end: u64,
+    },
+    /// A `cidata` partition of an earlier deployment was removed, and reads as zeros.
+    ProvisionRemoved {
+        /// Where it started, bytes.
+        offset: u64,
+        /// Its bytes.
+        len: u64,
     },
     /// A `cidata` partition was made.
     Provisioned {
@@ -130,12 +139,19 @@ pub fn plan(head: &[u8], target: Target, wish: &Wish<'_>) -> Result<Plan, EditEr
     };
     if mbr::is_protective(head) {
         match gpt::Table::parse(head, target) {
-            Some(table) => return gpt::edit(head, table, target, order),
+            Some(mut table) => {
+                let gone = table.remove(wish.stale);
+                let plan = gpt::edit(head, table, target, order)?;
+                return Ok(without(plan, &gone, target));
+            }
             None if asked => return Err(EditError::NoTable),
             None => {}
         }
     } else if mbr::is_table(head) {
-        return mbr::edit(head, target, order);
+        let mut head = head.to_vec();
+        let gone = mbr::remove(&mut head, wish.stale);
+        let plan = mbr::edit(&head, target, order)?;
+        return Ok(without(plan, &gone, target));
     } else if asked {
         return Err(EditError::NoTable);
     }
@@ -144,6 +160,40 @@ pub fn plan(head: &[u8], target: Target, wish: &Wish<'_>) -> Result<Plan, EditEr
         writes: Vec::new(),
         changes: Vec::new(),
     })
+}
+
+/// The plan, with zeros where removed partitions lay, as far as it writes nothing else there.
+fn without(mut plan: Plan, gone: &[Extent], target: Target) -> Plan {
+    let sector = target.sector();
+    for extent in gone {
+        let (offset, end) = (extent.start * sector, extent.end * sector);
+        let mut zeros = Vec::new();
+        let mut from = offset.max(plan.head.len() as u64);
+        for (start, end_of_write) in written(&plan) {
+            zeros.push((from, start.min(end)));
+            from = from.max(end_of_write);
+        }
+        zeros.push((from, end));
+        let zeros = zeros.into_iter().filter(|(from, to)| from < to);
+        plan.writes.extend(zeros.map(|(from, to)| Write {
+            offset: from,
+            bytes: vec![0; usize::try_from(to - from).expect("at most MAX_VOLUME_BYTES")],
+        }));
+        let len = end - offset;
+        let removed = Change::ProvisionRemoved { offset, len };
+        plan.changes.insert(0, removed);
+    }
+    plan
+}
+
+/// First byte of each write and first byte after it, ascending.
+fn written(plan: &Plan) -> Vec<(u64, u64)> {
+    let writes = plan.writes.iter();
+    let mut extents: Vec<_> = writes
+        .map(|write| (write.offset, write.offset + write.bytes.len() as u64))
+        .collect();
+    extents.sort_unstable();
+    extents
 }
 
 /// A partition, for who wants to look into it.
@@ -241,6 +291,7 @@ mod tests {
             grow: false,
             provision: &[],
             partition_id: [1; 16],
+            stale: &[],
         };
         let plan_of = |wish: &Wish<'_>| plan(&head, target, wish);
         let untouched = plan_of(&wish).unwrap();

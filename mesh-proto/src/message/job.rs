@@ -226,6 +226,13 @@ pub enum Edit {
         /// Where it ends now, bytes.
         end: u64,
     },
+    /// A `cidata` partition that an earlier deployment had written was removed.
+    ProvisionRemoved {
+        /// Where it started, bytes.
+        offset: u64,
+        /// Its bytes, which are zeros now.
+        len: u64,
+    },
     /// A `cidata` partition was written.
     Provisioned {
         /// Where it starts, bytes.

@@ -242,6 +242,9 @@ pub(super) fn edit_in_words(edit: &Edit) -> String {
         Edit::PartitionGrown { number, end } => {
             format!("partition {number} was grown to byte {end}")
         }
+        Edit::ProvisionRemoved { offset, len } => {
+            format!("files for an earlier system, at byte {offset} ({len} bytes), were removed")
+        }
         Edit::Provisioned { offset, len } => {
             format!("files for the new system are at byte {offset} ({len} bytes)")
         }
