@@ -4,7 +4,9 @@
 
 pub mod api;
 pub mod auth;
+#[cfg(test)]
 mod document;
+mod endpoints;
 pub mod error;
 pub(crate) mod extract;
 pub mod local;
@@ -19,7 +21,6 @@ use axum::{
     response::Response,
 };
 use tokio_util::sync::CancellationToken;
-use utoipa::openapi::OpenApi;
 
 use self::{
     auth::{AccessTable, guard},
@@ -124,7 +125,7 @@ impl Api {
 
 /// The whole API, ready to be served by any transport that puts a [`auth::Caller`] into its requests' extensions.
 pub fn router(api: Api) -> Router {
-    let (router, _, table) = routes::all().split();
+    let (router, table) = routes::all().split();
     guarded(router, table, api)
 }
 
@@ -138,16 +139,16 @@ fn guarded(router: Router<Api>, table: AccessTable, api: Api) -> Router {
         .with_state(api)
 }
 
-/// The OpenAPI 3.1 document of the whole API.
-#[must_use]
-pub fn openapi() -> OpenApi {
-    routes::all().split().1
+/// The OpenAPI 3.1 document of the whole API, made from the code.
+#[cfg(test)]
+fn openapi() -> utoipa::openapi::OpenApi {
+    routes::all().openapi()
 }
 
 /// What each endpoint asks of its caller.
-#[must_use]
-pub fn access_table() -> AccessTable {
-    routes::all().split().2
+#[cfg(test)]
+fn access_table() -> AccessTable {
+    routes::all().split().1
 }
 
 async fn not_found(request: Request) -> Problem {

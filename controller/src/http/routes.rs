@@ -1,65 +1,17 @@
 //! Which endpoints there are and which role each asks for. A handler gets in only together with its role.
 
-use axum::Router;
-use utoipa::openapi::OpenApi;
-use utoipa_axum::{
-    router::{OpenApiRouter, UtoipaMethodRouter},
-    routes,
-};
-
 use super::{
-    Api,
     api::{
         activations, boot_configs, clock, commands, deployments, events, explain, facts, files,
         images, join_tokens, leases, logs, machines, members, meta, power, reservations, setups,
         trust, webhooks,
     },
     auth::{
-        Access::{self, Anyone, Least},
-        AccessTable,
+        Access::{Anyone, Least},
         Role::{Admin, Operator, Viewer},
     },
-    document,
+    endpoints::{Routes, routes},
 };
-
-/// Handlers, their description and what they ask of callers, always all three.
-pub(super) struct Routes {
-    router: OpenApiRouter<Api>,
-    table: AccessTable,
-}
-
-impl Routes {
-    fn new() -> Self {
-        Self {
-            router: OpenApiRouter::default(),
-            table: AccessTable::default(),
-        }
-    }
-
-    /// Adds endpoints that ask for `access`.
-    fn at(mut self, access: Access, routes: UtoipaMethodRouter<Api>) -> Self {
-        for (path, item) in &routes.1.paths {
-            for (method, _) in document::operations(&mut item.clone()) {
-                self.table.declare(path, method, access);
-            }
-        }
-        self.router = self.router.routes(routes);
-        self
-    }
-
-    fn nest(mut self, prefix: &str, inner: Self) -> Self {
-        self.router = self.router.nest(prefix, inner.router);
-        self.table.nest(prefix, inner.table);
-        self
-    }
-
-    /// The parts: handlers, description, roles.
-    pub(super) fn split(self) -> (Router<Api>, OpenApi, AccessTable) {
-        let (router, paths) = self.router.split_for_parts();
-        let openapi = document::complete(paths, &self.table);
-        (router, openapi, self.table)
-    }
-}
 
 /// Every endpoint.
 pub(super) fn all() -> Routes {

@@ -194,6 +194,17 @@ fn the_checked_in_document_is_the_generated_one() {
     assert!(generated.contains("\"openapi\": \"3.1.0\""));
 }
 
+#[tokio::test]
+async fn the_document_that_is_served_is_the_checked_in_one() {
+    let (status, served) = Site::new()
+        .json("GET", "/api/v1/openapi.json", Value::Null)
+        .await;
+    let checked_in: Value =
+        serde_json::from_str(include_str!("../../../docs/openapi.json")).unwrap();
+    assert_eq!(status, StatusCode::OK);
+    assert!(served == checked_in, "the program carries another document");
+}
+
 /// Every `$ref` in `value`.
 fn references(value: &Value, found: &mut Vec<String>) {
     match value {
