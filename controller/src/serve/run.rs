@@ -3,7 +3,11 @@
 use std::io::{self, IsTerminal as _};
 
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt,
+    prelude::*,
+};
 
 use super::Controller;
 use crate::config::{Config, Flags};
@@ -36,13 +40,24 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
 /// Logs to stderr, coloured only for people: a journal or a file keeps the plain text.
 fn start_log(level: Option<&str>) -> anyhow::Result<()> {
     let level = level.unwrap_or("info");
-    let filter = EnvFilter::try_new(level).map_err(|_| {
+    let filter = filter(level).ok_or_else(|| {
         anyhow::anyhow!("'{level}' is no log level; give --log error, warn, info, debug or trace")
     })?;
-    tracing_subscriber::fmt()
+    let lines = fmt::layer()
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal());
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(filter)
         .init();
     Ok(())
+}
+
+/// A level, or targets with levels, `info,enforcer=debug`; a bare word is never a target.
+fn filter(words: &str) -> Option<Targets> {
+    if words.contains('=') {
+        return words.parse().ok();
+    }
+    let level: LevelFilter = words.parse().ok()?;
+    Some(Targets::new().with_default(level))
 }
