@@ -9,6 +9,7 @@ use super::{Timestamp, machine::MachineId};
 
 /// An entry of the event record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Row")]
 pub struct Event {
     /// Grows by one with each event, never reused: what `events -f` resumes from.
     pub seq: u64,
@@ -17,6 +18,38 @@ pub struct Event {
     /// What happened.
     #[serde(flatten)]
     pub draft: Draft,
+}
+
+/// An event as it is read. The same fields as one writes, but named one by one: serde reads a flattened struct by way of a map
+/// of everything, and at start twenty thousand events are read.
+#[derive(Deserialize)]
+struct Row {
+    seq: u64,
+    at: Timestamp,
+    kind: String,
+    #[serde(default)]
+    machine: Option<MachineId>,
+    #[serde(default)]
+    mac: Option<MacAddr>,
+    text: String,
+    #[serde(default)]
+    fields: BTreeMap<String, String>,
+}
+
+impl From<Row> for Event {
+    fn from(row: Row) -> Self {
+        Self {
+            seq: row.seq,
+            at: row.at,
+            draft: Draft {
+                kind: row.kind,
+                machine: row.machine,
+                mac: row.mac,
+                text: row.text,
+                fields: row.fields,
+            },
+        }
+    }
 }
 
 /// An event before the store has numbered it.
