@@ -26,7 +26,7 @@ missing_packages() {
 # Servers that Debian starts when it installs them. We only run them inside the lab, so they stay off.
 services_of() {
     for package in $1; do
-        case $package in nginx-light) echo nginx ;; isc-dhcp-relay | tftpd-hpa | kea-dhcp4-server | serf) echo "$package" ;; esac
+        case $package in nginx-light) echo nginx ;; isc-dhcp-relay | tftpd-hpa | kea-dhcp4-server | serf | rsync) echo "$package" ;; esac
     done | tr '\n' ' '
 }
 

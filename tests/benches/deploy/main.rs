@@ -1,0 +1,50 @@
+//! Images taken in, written to disks and saved, beside the tools people use for that: `cargo bench -p enforcer-tests --bench deploy`,
+//! or a part of it: `-- ingest`, `-- disk`, `-- delta`, `-- room`, `-- small`, `-- capture`, `-- wire`.
+//!
+//! The controller is the shipped program on one host of the wire. The machines are `lab-disk` on another: the agent's life and its
+//! work on disks, where a disk is a file that is read and written past the page cache.
+
+mod disks;
+mod figures;
+mod peers;
+mod room;
+mod wire;
+
+use anyhow::{Result, ensure};
+use enforcer_tests::bench::Table;
+
+use disks::Disks;
+
+type Part = fn(&mut Table, &Disks) -> Result<()>;
+
+/// All parts, in the order of the table.
+const PARTS: [(&str, Part); 7] = [
+    ("ingest", figures::ingest),
+    ("disk", figures::disk),
+    ("delta", figures::delta),
+    ("room", figures::room),
+    ("small", figures::small),
+    ("capture", figures::capture),
+    ("wire", wire::measure),
+];
+
+fn main() -> Result<()> {
+    let named: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
+    let known = |name: &String| PARTS.iter().any(|(part, _)| part == name);
+    ensure!(
+        named.iter().all(known),
+        "the parts are {:?}",
+        PARTS.map(|(part, _)| part)
+    );
+    let disks = Disks::make()?;
+    let mut table = Table::new("Images and deployments");
+    for (name, part) in PARTS {
+        if named.is_empty() || named.iter().any(|wanted| wanted == name) {
+            part(&mut table, &disks)?;
+        }
+    }
+    table.end()
+}

@@ -1,0 +1,106 @@
+//! What people use for the same work today.
+
+use std::{fs, path::Path, process::Command, time::Instant};
+
+use anyhow::{Result, ensure};
+use enforcer_tests::lab::{Service, Space, peers::Nginx, wait_until};
+
+use crate::{
+    disks::{Disks, forget},
+    room::{Room, same},
+};
+
+const WEB_PORT: u16 = 8081;
+const RSYNC_PORT: u16 = 8730;
+
+/// Writes the system disk to a new file and compares; seconds of both.
+pub(crate) fn bmaptool(disks: &Disks, target: &Path) -> Result<(f64, f64)> {
+    let _none_yet = fs::remove_file(target);
+    let started = Instant::now();
+    let mut command = Command::new("bmaptool");
+    command
+        .args(["-q", "copy", "--bmap"])
+        .arg(disks.file("os.bmap"));
+    run(command.arg(disks.os()).arg(target))?;
+    let copied = started.elapsed().as_secs_f64();
+    // What was just written is in memory, which proves nothing of the disk.
+    forget(target)?;
+    let started = Instant::now();
+    same(&disks.os(), target)?;
+    Ok((copied, started.elapsed().as_secs_f64()))
+}
+
+/// An older disk is brought up to date from a server, in place.
+pub(crate) fn rsync(room: &Room, disks: &Disks, target: &Path) -> Result<f64> {
+    copy(&disks.os(), target)?;
+    let folder = room.bench.space.folder();
+    let config = folder.file("rsyncd.conf");
+    let text = format!(
+        "use chroot = no\nuid = 0\ngid = 0\nport = {RSYNC_PORT}\naddress = {}\n[disks]\npath = {}\nread only = yes\n",
+        Space::CONTROLLER,
+        disks.dir().display()
+    );
+    fs::write(&config, text)?;
+    let home = room.bench.space.home().namespace();
+    let mut command = home.command("rsync");
+    command
+        .args(["--daemon", "--no-detach", "--config"])
+        .arg(&config);
+    let _server = Service::start("rsync", command, &folder.file("rsyncd.log"))?;
+    let url = format!(
+        "rsync://{}:{RSYNC_PORT}/disks/changed.img",
+        Space::CONTROLLER
+    );
+    wait_until(
+        "rsync to listen",
+        std::time::Duration::from_secs(10),
+        || {
+            let asked = room.bench.client.run("rsync", &[&url]);
+            Ok(asked.ok().map(drop))
+        },
+    )?;
+    let started = Instant::now();
+    let mut command = room.bench.client.command("rsync");
+    command.args(["--inplace", "--no-whole-file", "--compress", "-I", &url]);
+    run(command.arg(target))?;
+    Ok(started.elapsed().as_secs_f64())
+}
+
+/// The same from casync's chunks on a web server; what is unchanged comes from the older disk.
+pub(crate) fn casync(room: &Room, disks: &Disks, target: &Path) -> Result<f64> {
+    let folder = room.bench.space.folder().file("casync-store");
+    fs::create_dir_all(&folder)?;
+    let (index, store) = (folder.join("changed.caibx"), folder.join("changed.castr"));
+    let mut command = Command::new("casync");
+    command.arg("make").arg("--store").arg(&store).arg(&index);
+    run(command.arg(disks.changed()))?;
+    let _server = Nginx::start(room.bench.space.home(), WEB_PORT, &folder)?;
+    let base = format!("http://{}:{WEB_PORT}", Space::CONTROLLER);
+    let started = Instant::now();
+    let mut command = room.bench.client.command("casync");
+    command
+        .arg("extract")
+        .arg("--seed")
+        .arg(disks.os())
+        .arg(format!("--store={base}/changed.castr"))
+        .arg(format!("{base}/changed.caibx"));
+    run(command.arg(target))?;
+    let seconds = started.elapsed().as_secs_f64();
+    fs::remove_dir_all(&folder)?;
+    Ok(seconds)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    run(Command::new("cp").arg("--sparse=always").arg(from).arg(to))?;
+    forget(to)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let done = command.output()?;
+    ensure!(
+        done.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    Ok(())
+}
