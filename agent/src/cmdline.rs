@@ -33,6 +33,8 @@ pub struct BootWords {
     pub secret: Option<Secret>,
     /// The boot session, as the controller's audit names it.
     pub session: Option<String>,
+    /// The boot config's boot that this is: reported once the agent has a link.
+    pub nonce: Option<String>,
     /// What the controller calls the machine it thinks this is.
     pub machine: Option<String>,
     /// The boot card's hardware address, lower-case with colons.
@@ -63,6 +65,7 @@ pub fn parse(cmdline: &str) -> BootWords {
         ca: None,
         secret: None,
         session: None,
+        nonce: None,
         machine: None,
         boot_mac: None,
         idle: Idle::After(DEFAULT_IDLE),
@@ -113,6 +116,11 @@ impl BootWords {
                     .then_some("a list of ADDRESS:PORT")
             }
             "enforcer.ca" => set(&mut self.ca, digits(value), "64 hex digits"),
+            "enforcer.nonce" => set(
+                &mut self.nonce,
+                digits::<16>(value).map(|_| value.to_owned()),
+                "32 hex digits",
+            ),
             SECRET_WORD => set(&mut self.secret, secret(value), "32 hex digits"),
             "enforcer.machine" => set(&mut self.machine, name(value), "a machine's name"),
             "enforcer.idle" => match idle(value) {
@@ -282,6 +290,22 @@ mod tests {
             (words.session.as_deref(), words.complaints.len()),
             (Some("7f"), 0)
         );
+    }
+
+    #[test]
+    fn the_boot_to_report_is_read_and_a_wrong_one_is_not() {
+        let nonce = "00112233445566778899aabbccddeeff";
+        let words = parse(&format!("root=/dev/ram enforcer.nonce={nonce}"));
+        assert_eq!(words.nonce.as_deref(), Some(nonce));
+        for bad in [
+            "",
+            "0011",
+            "../../etc/passwd",
+            "00112233445566778899aabbccddeefg",
+        ] {
+            let words = parse(&format!("enforcer.nonce={bad}"));
+            assert_eq!((words.nonce, words.complaints.len()), (None, 1), "{bad}");
+        }
     }
 
     #[test]

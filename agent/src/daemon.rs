@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{DaemonArgs, JoinArgs};
+use crate::cmdline;
 use crate::effects::{self, Effects, Machine, Pretence};
 use crate::fingerprint::Fingerprint;
 use crate::journal::{self, Journal};
@@ -211,6 +212,12 @@ async fn live<E: Effects>(args: &DaemonArgs, effects: Arc<E>) -> Result<(), Daem
     }
 }
 
+/// The boot that this system was started by, as its kernel was told; a lab's machines have command lines of their own.
+fn boot_nonce(root: &Path) -> Option<String> {
+    let cmdline = std::fs::read_to_string(root.join("proc/cmdline")).ok()?;
+    cmdline::parse(&cmdline).nonce
+}
+
 fn setup<E: Effects>(args: &DaemonArgs, effects: Arc<E>) -> Result<Setup<E>, DaemonError> {
     let facts = effects.facts();
     let board = Fingerprint::of(&facts);
@@ -244,6 +251,7 @@ fn setup<E: Effects>(args: &DaemonArgs, effects: Arc<E>) -> Result<Setup<E>, Dae
         effects,
         habitat: Habitat::InstalledOs,
         boot_id: boot_id(),
+        nonce: boot_nonce(&args.lab.root),
         facts,
         // Numbers of a boot must not repeat when the service is started again.
         journal: Journal::new(journal::uptime_ms(), |line| eprintln!("{line}")),

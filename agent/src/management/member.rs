@@ -93,6 +93,7 @@ fn setup(
         effects: Arc::clone(machine),
         habitat: Habitat::ManagementOs,
         boot_id: boot_id(),
+        nonce: words.nonce.clone(),
         has_power: effects::has_power(),
         facts,
         journal: journal.clone(),

@@ -37,6 +37,8 @@ pub struct Setup<E> {
     pub boot_id: String,
     /// It may restart and stop the machine.
     pub has_power: bool,
+    /// The boot config's boot that this is, to be reported; `None`: no boot config's.
+    pub nonce: Option<String>,
     /// The hardware, as just read.
     pub facts: HardwareFacts,
     /// The log of this boot.
@@ -114,6 +116,7 @@ impl<E: Effects> Agent<E> {
                     setup.has_power,
                 )),
                 boot_id: setup.boot_id,
+                unreported: Mutex::new(setup.nonce),
                 journal: setup.journal,
                 memory: setup.memory,
                 gossip: Gossip::bind(setup.gossip, from.ip(), setup.watch)?,

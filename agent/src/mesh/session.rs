@@ -111,6 +111,8 @@ fn start_upkeep<E: Effects>(
     tasks.spawn(upkeep::watch_hardware(a, b));
     let (a, b) = handle();
     tasks.spawn(super::gossip::swap(a, b));
+    let (a, b) = handle();
+    tasks.spawn(upkeep::report_boot(a, b));
     restart_renewal(shared, identity, link, linked, tasks);
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Shared<E> {
     pub(super) effects: Arc<E>,
     pub(super) habitat: Habitat,
     pub(super) boot_id: String,
+    /// The boot that nobody was told yet that it came up.
+    pub(super) unreported: Mutex<Option<String>>,
     pub(super) journal: Journal,
     pub(super) memory: Memory,
     pub(super) gossip: Gossip,

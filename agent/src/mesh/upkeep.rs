@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_net::{AgentLink, CallError};
-use mesh_proto::message::link::{FromAgent, Habitat, LogChunk};
+use mesh_proto::message::link::{FromAgent, Habitat, LogChunk, Report};
 use tokio::time::sleep;
 
 use super::identity::Identity;
 use super::orders::{certify, send_facts};
 use super::session::Outcome;
-use super::shared::Shared;
+use super::shared::{Shared, lock};
 use crate::effects::Effects;
 
 /// Time for an answer.
@@ -56,6 +56,33 @@ pub(super) async fn sign_of_life<E: Effects>(shared: Arc<Shared<E>>, link: Agent
     match link.call(&FromAgent::Status(status), SIGN_OF_LIFE).await {
         Err(CallError::TimedOut) => Outcome::Silent,
         _ => Outcome::Nothing,
+    }
+}
+
+/// Tells, once in a boot, that the boot config this machine was given came up: the evidence that nobody else can give.
+pub(super) async fn report_boot<E: Effects>(shared: Arc<Shared<E>>, link: AgentLink) -> Outcome {
+    loop {
+        let Some(nonce) = lock(&shared.unreported).clone() else {
+            return Outcome::Nothing;
+        };
+        let report = Report {
+            nonce,
+            failure: None,
+        };
+        match link.call(&FromAgent::Report(report), ANSWER).await {
+            Ok(_) => shared.journal.say("this boot is reported: it came up"),
+            Err(CallError::Refused(refusal)) => {
+                shared
+                    .journal
+                    .say(&format!("this boot cannot be reported: {refusal}"));
+            }
+            Err(CallError::Link(_)) => return Outcome::Nothing,
+            Err(_) => {
+                sleep(REST).await;
+                continue;
+            }
+        }
+        lock(&shared.unreported).take();
     }
 }
 

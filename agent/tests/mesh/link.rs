@@ -7,7 +7,7 @@ use enforcer_agent::mesh::Stage;
 use mesh_net::{CloseCode, EnrolProof};
 use mesh_proto::message::link::{AgentReply, FromAgent, ToAgent};
 
-use crate::pretend::{BOOT, Start, facts};
+use crate::pretend::{BOOT, NONCE, Start, facts};
 use crate::site::{DAY, NOW, Running, SECRET, Seen, Site};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,6 +28,29 @@ async fn a_controller_that_comes_back_finds_its_agent_again_in_a_newer_generatio
     assert_eq!((view.error, view.controller), (None, Some(server.addr)));
     next!(record, Seen::Hello(_, second) => assert_eq!(second.last_generation, 1));
     agent.stop().await;
+}
+
+#[tokio::test]
+async fn the_boot_that_the_kernel_was_told_of_is_reported_once_whatever_becomes_of_the_link() {
+    let (site, mut record) = Site::new();
+    let server = Running::start(&site);
+    let addr = server.addr;
+    let mut agent = Start::boot(&site).live(addr);
+    agent.member().await;
+    let report = next!(record, Seen::Request(FromAgent::Report(report)) => report);
+    assert_eq!((report.nonce.as_str(), report.failure), (NONCE, None));
+    server.stop().await;
+    agent.until(|view| view.stage == Stage::Dialling).await;
+    let _server = Running::start_at(&site, addr, NOW);
+    agent.until(|view| view.generation == Some(2)).await;
+    agent.stop().await;
+    loop {
+        match record.recv().await {
+            Some(Seen::Request(FromAgent::Report(again))) => panic!("{again:?} came again"),
+            Some(Seen::Request(FromAgent::Bye { .. })) => break,
+            _ => {}
+        }
+    }
 }
 
 #[tokio::test]

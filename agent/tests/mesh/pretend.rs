@@ -75,6 +75,9 @@ pub(crate) struct Living {
     pub(crate) life: JoinHandle<Ending>,
 }
 
+/// The boot that the kernel was told of.
+pub(crate) const NONCE: &str = "00112233445566778899aabbccddeeff";
+
 /// How an agent begins.
 pub(crate) struct Start {
     pub(crate) proof: EnrolProof,
@@ -115,6 +118,7 @@ impl Start {
                 Habitat::ManagementOs
             },
             boot_id: BOOT.into(),
+            nonce: Some(NONCE.into()),
             has_power: true,
             facts: facts(),
             journal: journal.clone(),
