@@ -7,6 +7,8 @@
 
 mod bounds;
 mod filters;
+#[cfg(test)]
+mod hostile;
 
 use std::{
     fmt, io,

@@ -11,6 +11,8 @@ mod debian;
 mod fedora;
 mod flatcar;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
 mod ubuntu;
 
