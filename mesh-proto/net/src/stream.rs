@@ -128,7 +128,11 @@ impl Reader {
                     self.big = Some(BIG.acquire().await.map_err(|_| StreamError::TimedOut)?);
                     self.frames.set_limit(self.limit);
                 }
-                Err(error) => return Err(error.into()),
+                Err(FrameError::TooLong { bytes, .. }) => {
+                    let limit = self.limit;
+                    return Err(FrameError::TooLong { bytes, limit }.into());
+                }
+                Err(error @ FrameError::Cut) => return Err(error.into()),
             }
             let Some(chunk) = self.recv.read_chunk(CHUNK, true).await? else {
                 self.frames.finish()?;
