@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "shared with the tests of boots into the mesh")]
 mod agent;
 mod controller;
+mod foreign;
 
 use std::sync::mpsc;
 
