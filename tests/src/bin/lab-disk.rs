@@ -62,6 +62,7 @@ fn setup(machine: &Arc<Machine>, controller: SocketAddr) -> mesh::Setup<Machine>
             "99999999-0000-4000-8000-{}",
             machine.mac.replace([':', '-'], "")
         ),
+        nonce: None,
         has_power: false,
         facts: machine.facts(),
         journal: Journal::new(0, |line| eprintln!("{line}")),
