@@ -107,7 +107,7 @@ fn disks(routes: Routes) -> Routes {
         .at(Least(Viewer), routes!(images::usage))
         .at(Least(Viewer), routes!(deployments::list))
         .at(Least(Viewer), routes!(deployments::show))
-        .at(Least(Operator), routes!(deployments::create))
+        .at(Least(Operator), routes!(deployments::create::create))
         .at(Least(Operator), routes!(deployments::cancel))
         .at(Least(Operator), routes!(deployments::move_to))
         .at(Least(Viewer), routes!(setups::list))
