@@ -31,6 +31,9 @@ pub enum Verb {
         /// Only of this machine
         #[arg(long)]
         machine: Option<String>,
+        /// Only of this rollout
+        #[arg(long)]
+        rollout: Option<u64>,
         /// Only in this state
         #[arg(long)]
         state: Option<DeploymentState>,
@@ -71,6 +74,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
     match verb {
         Verb::List {
             machine,
+            rollout,
             state,
             open,
             output,
@@ -78,6 +82,9 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             let mut path = "/deployments?limit=1000".to_owned();
             if let Some(machine) = machine {
                 path += &format!("&machine={}", encode(&machine));
+            }
+            if let Some(rollout) = rollout {
+                path += &format!("&rollout={rollout}");
             }
             if let Some(state) = state {
                 path += &format!("&state={}", state.word());

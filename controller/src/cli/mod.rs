@@ -23,6 +23,7 @@ mod members;
 mod output;
 mod power;
 mod reservations;
+mod rollouts;
 mod secret;
 mod setups;
 mod span;
@@ -63,6 +64,8 @@ pub enum Command {
     Capture(deployments::Capture),
     /// What is done to machines' disks: list, show, cancel, move, watch
     Deployments(Noun<deployments::Verb>),
+    /// One order for many machines: list, show, change, pause, resume, cancel
+    Rollouts(Noun<rollouts::Verb>),
     /// Ordered images that make one machine
     Setups(Noun<setups::Verb>),
     /// Say what a machine would boot now, and why
@@ -139,6 +142,7 @@ async fn perform(
         Command::Deploy(args) => deployments::deploy(args, &mut session).await,
         Command::Capture(args) => deployments::capture(args, &mut session).await,
         Command::Deployments(noun) => deployments::run(noun.verb, &mut session).await,
+        Command::Rollouts(noun) => rollouts::run(noun.verb, &mut session).await,
         Command::Setups(noun) => setups::run(noun.verb, &mut session).await,
         Command::Explain(args) => explain::run(args, &mut session).await,
         Command::Events(args) => events::run(args, &mut session).await,

@@ -180,6 +180,8 @@ codes! {
     SelectorUnfit = "selector-unfit", UNPROCESSABLE_ENTITY, "The selector means no machine, or too many";
     /// No rollout of this number.
     RolloutNotFound = "rollout-not-found", NOT_FOUND, "No such rollout";
+    /// No job of the rollout is left.
+    RolloutOver = "rollout-over", CONFLICT, "The rollout is over";
     /// No setup of this name.
     SetupNotFound = "setup-not-found", NOT_FOUND, "No such setup";
     /// The setup cannot work.

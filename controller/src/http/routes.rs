@@ -3,7 +3,8 @@
 use super::{
     api::{
         activations, boot_configs, clock, commands, deployments, events, explain, facts, files,
-        images, join_tokens, leases, logs, machines, members, meta, power, reservations, setups,
+        images, join_tokens, leases, logs, machines, members, meta, power, reservations, rollouts,
+        setups,
         trust, webhooks,
     },
     auth::{
@@ -110,6 +111,12 @@ fn disks(routes: Routes) -> Routes {
         .at(Least(Operator), routes!(deployments::create::create))
         .at(Least(Operator), routes!(deployments::cancel))
         .at(Least(Operator), routes!(deployments::move_to))
+        .at(Least(Viewer), routes!(rollouts::list))
+        .at(Least(Viewer), routes!(rollouts::show))
+        .at(Least(Operator), routes!(rollouts::update))
+        .at(Least(Operator), routes!(rollouts::pause))
+        .at(Least(Operator), routes!(rollouts::resume))
+        .at(Least(Operator), routes!(rollouts::cancel))
         .at(Least(Viewer), routes!(setups::list))
         .at(Least(Viewer), routes!(setups::show))
         .at(Least(Operator), routes!(setups::set, setups::delete))

@@ -371,6 +371,15 @@ impl Deployment {
         }
     }
 
+    /// The rollout it belongs to.
+    #[must_use]
+    pub fn rollout(&self) -> Option<RolloutId> {
+        match &self.part {
+            Some(Part::Rollout { rollout }) => Some(*rollout),
+            Some(Part::Setup { .. } | Part::RollBack { .. }) | None => None,
+        }
+    }
+
     /// The same in another state.
     #[must_use]
     pub fn to(&self, state: State, reason: Option<String>, now: Timestamp) -> Self {

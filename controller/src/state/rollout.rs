@@ -16,6 +16,10 @@ use super::{
 pub const KEPT: usize = 64;
 /// Machines one rollout may have: as many as one transaction should write.
 pub const MAX_MACHINES: usize = 1_024;
+/// Machines at work at once when nobody says otherwise: what one controller feeds at full speed.
+pub const AT_ONCE: u32 = 8;
+/// Failures that a rollout bears when nobody says otherwise: one is the machine's own, three are the image's.
+pub const MAX_FAILURES: u32 = 3;
 
 /// A rollout's number; later ones are larger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,6 +57,12 @@ pub struct Rollout {
     /// After so many failures no further job begins; `None`: they all do.
     #[serde(default)]
     pub max_failures: Option<u32>,
+    /// Failures that a person knew of when they let it go on: these do not count any more.
+    #[serde(default)]
+    pub forgiven: u32,
+    /// Who stopped it for a while, if so.
+    #[serde(default)]
+    pub paused_by: Option<String>,
     /// Its jobs.
     pub deployments: Vec<DeploymentId>,
     /// When it was asked for.
@@ -60,7 +70,7 @@ pub struct Rollout {
 }
 
 /// How a rollout fares.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Jobs that wait.
     pub waiting: u32,
@@ -72,6 +82,19 @@ pub struct Tally {
     pub failed: u32,
     /// Jobs that a person ended, and those that are no longer kept.
     pub other: u32,
+}
+
+/// Where a rollout stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Jobs are at work, or the next one begins.
+    Running,
+    /// A person holds it: what is at work goes on, nothing begins.
+    Paused,
+    /// Too many failed: what is at work goes on, nothing begins.
+    Stopped,
+    /// No job is left.
+    Over,
 }
 
 impl Rollout {
@@ -93,21 +116,63 @@ impl Rollout {
         tally
     }
 
+    /// Where it stands with such a tally.
+    #[must_use]
+    pub fn stage(&self, tally: &Tally) -> Stage {
+        let counted = tally.failed.saturating_sub(self.forgiven);
+        if tally.waiting + tally.active == 0 {
+            Stage::Over
+        } else if self.paused_by.is_some() {
+            Stage::Paused
+        } else if self.max_failures.is_some_and(|max| counted >= max) {
+            Stage::Stopped
+        } else {
+            Stage::Running
+        }
+    }
+
     /// Why none of its jobs may begin now, if so.
     #[must_use]
     pub fn holds(&self, view: &View) -> Option<String> {
         let tally = self.tally(view);
-        if self.max_failures.is_some_and(|max| tally.failed >= max) {
-            return Some(format!(
-                "rollout {} stopped after {} failures; cancel it, or raise how many it bears",
-                self.id, tally.failed
-            ));
+        match self.stage(&tally) {
+            Stage::Running if tally.active < self.limit => None,
+            Stage::Running | Stage::Paused | Stage::Stopped | Stage::Over => {
+                Some(format!("rollout {} {}", self.id, self.standing(&tally)))
+            }
         }
-        (tally.active >= self.limit).then(|| {
-            format!(
-                "rollout {} has {} of {} machines at work",
-                self.id, tally.active, self.limit
-            )
-        })
+    }
+
+    /// What comes next, or what it waits for. Empty when it is over.
+    #[must_use]
+    pub fn next_step(&self, tally: &Tally) -> String {
+        match self.stage(tally) {
+            Stage::Over => String::new(),
+            Stage::Running if tally.waiting == 0 => {
+                format!("the last {} are at work", tally.active)
+            }
+            Stage::Running if tally.active < self.limit => {
+                format!("the next of {} begins", tally.waiting)
+            }
+            Stage::Running | Stage::Paused | Stage::Stopped => {
+                format!("{}; {} wait", self.standing(tally), tally.waiting)
+            }
+        }
+    }
+
+    /// What stands in the way, as the end of a sentence about it.
+    fn standing(&self, tally: &Tally) -> String {
+        match self.stage(tally) {
+            Stage::Running => format!("has {} of {} machines at work", tally.active, self.limit),
+            Stage::Paused => {
+                let by = self.paused_by.as_deref().unwrap_or_default();
+                format!("was paused by {by}; resume it")
+            }
+            Stage::Stopped => {
+                let failed = tally.failed;
+                format!("stopped after {failed} failures; resume or cancel it")
+            }
+            Stage::Over => "is over".to_owned(),
+        }
     }
 }

@@ -170,6 +170,8 @@ fn rollout(now: Timestamp) -> Rollout {
         key: None,
         limit: 2,
         max_failures: Some(1),
+        forgiven: 1,
+        paused_by: Some("ann".to_owned()),
         deployments: vec![DeploymentId(400)],
         created: now,
     }

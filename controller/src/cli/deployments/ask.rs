@@ -60,10 +60,10 @@ pub struct Deploy {
     /// Write the saved disk back when the new system does not come
     #[arg(long, requires = "save_current")]
     roll_back: bool,
-    /// With labels: machines at work at once
+    /// With labels: machines at work at once [default: 8]
     #[arg(long)]
     at_once: Option<u32>,
-    /// With labels: after so many failures no further one begins
+    /// With labels: after so many failures no further one begins [default: 3]
     #[arg(long)]
     max_failures: Option<u32>,
     #[command(flatten)]

@@ -24,6 +24,7 @@ use crate::{
     state::{
         deployment::{Deployment, DeploymentId},
         ops::{CancelDeployment, DeployError, MoveDeployment},
+        rollout::RolloutId,
     },
 };
 
@@ -35,6 +36,9 @@ pub(crate) struct ListQuery {
     /// Only of this machine: name, id or MAC.
     #[serde(default)]
     machine: Option<String>,
+    /// Only of this rollout.
+    #[serde(default)]
+    rollout: Option<u64>,
     /// Only in this state.
     #[serde(default)]
     #[param(inline)]
@@ -68,6 +72,7 @@ pub(crate) async fn list(
     let limit = page_limit(query.limit)?;
     let wanted = |d: &&std::sync::Arc<Deployment>| {
         machine.as_ref().is_none_or(|m| d.machine == *m)
+            && query.rollout.is_none_or(|r| d.rollout() == Some(RolloutId(r)))
             && query
                 .state
                 .is_none_or(|s| DeploymentState::from(d.state) == s)

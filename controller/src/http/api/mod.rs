@@ -21,6 +21,7 @@ mod page;
 pub mod power;
 pub(super) mod refusals;
 pub mod reservations;
+pub mod rollouts;
 pub mod setups;
 pub mod trust;
 pub mod webhooks;

@@ -7,7 +7,7 @@ use crate::{
     power::PowerError,
     state::ops::{
         AcceptError, ActivateError, CommandError, ConfigError, DeployError, ImageError,
-        MachineError, OrderError, ReservationError, SetupError, TokenError, WebhookError,
+        MachineError, OrderError, ReservationError, RolloutError, SetupError, TokenError, WebhookError,
     },
     store::StoreError,
 };
@@ -187,9 +187,19 @@ impl From<DeployError> for Problem {
             DeployError::Over(..) => Code::DeploymentOver,
             DeployError::NoSetup(_) => Code::SetupNotFound,
             DeployError::SameDisk(_) => Code::DiskUnfit,
-            DeployError::NoneFits(_) | DeployError::TooManyMachines(_) => Code::SelectorUnfit,
-            DeployError::NoLimit => Code::BadValue,
-            DeployError::NoRollout(_) => Code::RolloutNotFound,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<RolloutError> for Problem {
+    fn from(error: RolloutError) -> Self {
+        let code = match error {
+            RolloutError::Deploy(error) => return error.into(),
+            RolloutError::NoneFits(_) | RolloutError::TooManyMachines(_) => Code::SelectorUnfit,
+            RolloutError::NoLimit | RolloutError::NoFailures => Code::BadValue,
+            RolloutError::NotFound(_) => Code::RolloutNotFound,
+            RolloutError::Over(_) => Code::RolloutOver,
         };
         Self::new(code, error.to_string())
     }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use mesh_proto::message::{enrol, job, link};
 
 use crate::state::{
-    activation, command, config, deployment, image, machine, member, preset, trust::token,
+    activation, command, config, deployment, image, machine, member, preset, rollout, trust::token,
 };
 
 macro_rules! words {
@@ -204,6 +204,17 @@ words! {
         /// Over: a person ended it.
         Cancelled = "cancelled",
     }
+    /// Where a rollout stands.
+    RolloutStage mirrors rollout::Stage {
+        /// Jobs are at work, or the next one begins.
+        Running = "running",
+        /// A person holds it: what is at work goes on, nothing begins.
+        Paused = "paused",
+        /// Too many failed: what is at work goes on, nothing begins.
+        Stopped = "stopped",
+        /// No job is left.
+        Over = "over",
+    }
     /// What an agent does with a disk.
     Step mirrors job::Step {
         /// Reads it and saves it.
@@ -302,6 +313,7 @@ mod tests {
         check(TokenState::word);
         check(Visibility::word);
         check(DeploymentState::word);
+        check(RolloutStage::word);
         check(Step::word);
         check(Erase::word);
         check(After::word);

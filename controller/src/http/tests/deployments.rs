@@ -206,6 +206,45 @@ async fn labels_deploy_to_all_their_machines() {
 }
 
 #[tokio::test]
+async fn a_rollout_is_listed_shown_changed_held_and_cancelled() {
+    let site = furnished().await;
+    let body = json!({"selector": "pool=web", "image": "debian"});
+    deploy(&site, body).await;
+    let path = "/api/v1/rollouts/1";
+    let shown = site.json("GET", path, Value::Null).await.1;
+    for (field, value) in [
+        ("title", json!("debian@1")),
+        ("state", json!("running")),
+        ("at_once", json!(8)),
+        ("max_failures", json!(3)),
+    ] {
+        assert_eq!(shown[field], value, "{field}");
+    }
+    assert_eq!((&shown["tally"]["queued"], &shown["tally"]["running"]), (&json!(2), &json!(0)));
+    let listed = site.json("GET", "/api/v1/rollouts", Value::Null).await.1;
+    assert_eq!(listed["items"], json!([shown]));
+    let jobs = site.json("GET", "/api/v1/deployments?rollout=1", Value::Null).await.1;
+    assert_eq!(jobs["items"].as_array().unwrap().len(), 2);
+    let others = site.json("GET", "/api/v1/deployments?rollout=2", Value::Null).await.1;
+    assert_eq!(others["items"], json!([]));
+    let changed = site.json("PATCH", path, json!({"at_once": 1})).await.1;
+    assert_eq!((&changed["at_once"], &changed["max_failures"]), (&json!(1), &json!(3)));
+    let refused = site.json("PATCH", path, json!({"at_once": 0})).await;
+    assert_eq!(code(&refused), (422, "bad-value"));
+    let act = async |verb: &str| {
+        let path = format!("{path}/{verb}");
+        site.json("POST", &path, Value::Null).await
+    };
+    assert_eq!(act("pause").await.1["paused_by"], json!("test:operator"));
+    assert_eq!(act("resume").await.1["state"], json!("running"));
+    let cancelled = act("cancel").await.1;
+    assert_eq!((&cancelled["state"], &cancelled["tally"]["other"]), (&json!("over"), &json!(2)));
+    assert_eq!(code(&act("pause").await), (409, "rollout-over"));
+    let none = site.json("GET", "/api/v1/rollouts/7", Value::Null).await;
+    assert_eq!(code(&none), (404, "rollout-not-found"));
+}
+
+#[tokio::test]
 async fn a_setup_is_written_shown_deployed_in_order_and_deleted() {
     let site = furnished().await;
     let items = json!([

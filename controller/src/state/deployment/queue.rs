@@ -94,10 +94,7 @@ pub fn may_begin(
 }
 
 fn rollout_holds(view: &View, job: &Deployment) -> Option<String> {
-    match &job.part {
-        Some(Part::Rollout { rollout }) => view.rollout(*rollout)?.holds(view),
-        Some(Part::Setup { .. } | Part::RollBack { .. }) | None => None,
-    }
+    view.rollout(job.rollout()?)?.holds(view)
 }
 
 /// Whether what is in this job may go to a machine with this key.

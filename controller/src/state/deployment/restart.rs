@@ -82,10 +82,7 @@ fn first_of_queue(view: &View, machine: &Machine, now: Timestamp) -> Option<Stri
 
 /// Of a rollout's machines no more are started than may be at work, those asked for first first.
 fn its_turn(view: &View, job: &Deployment) -> bool {
-    let Some(super::Part::Rollout { rollout }) = &job.part else {
-        return true;
-    };
-    let Some((rollout, free)) = free_places(view, *rollout) else {
+    let Some((rollout, free)) = job.rollout().and_then(|id| free_places(view, id)) else {
         return true;
     };
     let startable = |d: &&Arc<Deployment>| {

@@ -10,6 +10,7 @@ use crate::state::{
     machine::{Machine, MachineId},
     ops::{
         MachineRef,
+        job_ends::over,
         orders::{OrderError, OrderSpec},
     },
 };
@@ -47,18 +48,6 @@ pub enum DeployError {
     /// Two parts of a setup would be written to one disk.
     #[error("{0}: two parts of the setup mean the same disk; give each a rule of its own")]
     SameDisk(String),
-    /// The selector means no machine.
-    #[error("no registered machine fits '{0}'")]
-    NoneFits(String),
-    /// Too many machines at once.
-    #[error("{0} machines are meant, and one rollout has at most {max}; choose fewer", max = crate::state::rollout::MAX_MACHINES)]
-    TooManyMachines(usize),
-    /// A limit of none.
-    #[error("a rollout needs at least one machine at work at a time")]
-    NoLimit,
-    /// No such rollout.
-    #[error("there is no rollout {0}")]
-    NoRollout(crate::state::rollout::RolloutId),
 }
 
 /// A person asks for something to be done to a machine's disk.
@@ -340,6 +329,7 @@ pub(super) fn cancel(
         name_of(view, &next)
     );
     changes.event(about("deployment.cancelled", &next, text));
+    over(view, &next, changes);
     changes.write(next.clone());
     next
 }

@@ -2,7 +2,10 @@
 
 use mesh_proto::message::job::{After, DiskRule};
 
-use super::deployments::{about, cancel, name_of};
+use super::{
+    deployments::{about, cancel, name_of},
+    rollouts::part_ended,
+};
 use crate::state::{
     Changes, Timestamp, View,
     activation::Nonce,
@@ -53,8 +56,19 @@ pub(super) fn ended_well(
         ),
     };
     changes.event(about(kind, &next, text));
+    over(view, &next, changes);
     changes.write(next.clone());
     next
+}
+
+/// What follows from a deployment's end, whichever it was; nothing while it is open.
+pub(super) fn over(view: &View, ended: &Deployment, changes: &mut Changes) {
+    if ended.is_open() {
+        return;
+    }
+    if let Some(rollout) = ended.rollout() {
+        part_ended(view, rollout, ended, changes);
+    }
 }
 
 /// How long somebody waits for the next sign of a machine that was written.
@@ -85,6 +99,7 @@ pub(super) fn fail(
     );
     let touched = if disk_touched { "yes" } else { "no" };
     changes.event(about("deployment.failed", &next, text).field("disk-touched", touched));
+    over(view, &next, changes);
     changes.write(next.clone());
     for part in queue::run_of(view, job) {
         if part.phase() == Phase::Waiting && part.id != job.id {

@@ -57,7 +57,9 @@ pub use pending::Withdraw;
 pub use power::{SetPower, TellPower};
 pub use reservations::{DeleteReservation, ReservationError, SetReservation};
 pub use ring::{DropRetired, RotateRing, UseRing};
-pub use rollouts::{CancelRollout, CreateRollout, RolledOut, SetRollout};
+pub use rollouts::{
+    CancelRollout, CreateRollout, PauseRollout, ResumeRollout, RolledOut, RolloutError, SetRollout,
+};
 pub use setups::{DeleteSetup, DeploySetup, SetSetup, SetupError};
 pub use tokens::{CreateToken, MAX_TOKEN_LIFE, RevokeToken, TokenError};
 pub use webhooks::{

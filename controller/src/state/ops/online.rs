@@ -5,7 +5,7 @@ use mesh_proto::message::job::After;
 
 use super::{
     deployments::{about, name_of},
-    job_ends::{fail, within},
+    job_ends::{fail, over, within},
     jobs::bounded,
 };
 use crate::state::{
@@ -60,6 +60,7 @@ pub(super) fn hand_over(
         next.title()
     );
     changes.event(about("deployment.handed-over", &next, text));
+    over(view, &next, changes);
     changes.write(next);
 }
 
@@ -109,6 +110,7 @@ pub(super) fn online(
         evidence.words()
     );
     changes.event(about("deployment.online", &next, text));
+    over(view, &next, changes);
     changes.write(next);
     true
 }

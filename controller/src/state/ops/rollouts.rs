@@ -1,9 +1,13 @@
-//! One order for many machines: asked for, changed and cancelled as one.
+//! One order for many machines: asked for as one. [`steer`] changes it on its way.
+
+mod steer;
 
 use std::sync::Arc;
 
+pub use steer::{CancelRollout, PauseRollout, ResumeRollout, SetRollout};
+
 use super::{
-    deployments::{DeployError, Draw, cancel, enqueue, forget_oldest, has_room},
+    deployments::{DeployError, Draw, enqueue, forget_oldest, has_room},
     orders::OrderSpec,
     setups::nth,
 };
@@ -14,8 +18,34 @@ use crate::state::{
     event::Draft,
     label::Selector,
     machine::{Machine, Standing},
-    rollout::{KEPT, MAX_MACHINES, Rollout, RolloutId},
+    rollout::{KEPT, MAX_MACHINES, Rollout, RolloutId, Stage},
 };
+
+/// Why a rollout cannot be asked for or changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RolloutError {
+    /// It can be done for none of its machines; the reason for the first.
+    #[error(transparent)]
+    Deploy(#[from] DeployError),
+    /// The selector means no machine.
+    #[error("no registered machine fits '{0}'")]
+    NoneFits(String),
+    /// Too many machines at once.
+    #[error("{0} machines are meant, and one rollout has at most {MAX_MACHINES}; choose fewer")]
+    TooManyMachines(usize),
+    /// A limit of none.
+    #[error("a rollout needs at least one machine at work at a time")]
+    NoLimit,
+    /// It would never begin.
+    #[error("a rollout bears at least one failure: with 1 it stops at the first")]
+    NoFailures,
+    /// No such rollout.
+    #[error("there is no rollout {0}; `enforcer rollouts list` shows the known ones")]
+    NotFound(RolloutId),
+    /// No job of it is left.
+    #[error("rollout {0} is over")]
+    Over(RolloutId),
+}
 
 /// A person asks for the same on many machines, a few at a time.
 #[derive(Debug, Clone)]
@@ -48,7 +78,7 @@ pub struct RolledOut {
 }
 
 impl Transition for CreateRollout {
-    type Outcome = Result<RolledOut, DeployError>;
+    type Outcome = Result<RolledOut, RolloutError>;
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
         let mut changes = Changes::none();
@@ -66,7 +96,7 @@ impl CreateRollout {
         view: &View,
         now: Timestamp,
         changes: &mut Changes,
-    ) -> Result<RolledOut, DeployError> {
+    ) -> Result<RolledOut, RolloutError> {
         if let Some(known) = self.known(view) {
             return Ok(RolledOut {
                 rollout: Rollout::clone(known),
@@ -89,7 +119,7 @@ impl CreateRollout {
         }
         if rollout.deployments.is_empty() {
             let (_, first) = refused.swap_remove(0);
-            return Err(first);
+            return Err(first.into());
         }
         forget_rollouts(view, changes);
         let count = rollout.deployments.len();
@@ -111,18 +141,16 @@ impl CreateRollout {
         view.rollouts().find(|r| r.key.as_ref() == Some(key))
     }
 
-    fn machines<'v>(&self, view: &'v View) -> Result<Vec<&'v Arc<Machine>>, DeployError> {
-        if self.limit == 0 {
-            return Err(DeployError::NoLimit);
-        }
+    fn machines<'v>(&self, view: &'v View) -> Result<Vec<&'v Arc<Machine>>, RolloutError> {
+        check(self.limit, self.max_failures)?;
         let meant =
             |m: &&Arc<Machine>| m.standing != Standing::Seen && self.selector.fits(&m.labels);
         let mut machines: Vec<_> = view.machines().filter(meant).collect();
         // In the order people read them, so that the first ones go first.
         machines.sort_by(|a, b| a.name.cmp(&b.name));
         match machines.len() {
-            0 => Err(DeployError::NoneFits(self.selector.to_string())),
-            n if n > MAX_MACHINES => Err(DeployError::TooManyMachines(n)),
+            0 => Err(RolloutError::NoneFits(self.selector.to_string())),
+            n if n > MAX_MACHINES => Err(RolloutError::TooManyMachines(n)),
             _ => Ok(machines),
         }
     }
@@ -135,6 +163,8 @@ impl CreateRollout {
             key: self.key.clone(),
             limit: self.limit,
             max_failures: self.max_failures,
+            forgiven: 0,
+            paused_by: None,
             deployments: Vec::new(),
             created: now,
         }
@@ -165,13 +195,19 @@ impl CreateRollout {
     }
 }
 
+/// Whether a rollout can go on with these at all.
+fn check(limit: u32, max_failures: Option<u32>) -> Result<(), RolloutError> {
+    match (limit, max_failures) {
+        (0, _) => Err(RolloutError::NoLimit),
+        (_, Some(0)) => Err(RolloutError::NoFailures),
+        _ => Ok(()),
+    }
+}
+
 /// Makes room for one more.
 fn forget_rollouts(view: &View, changes: &mut Changes) {
-    let tally = |r: &&Arc<Rollout>| {
-        let tally = r.tally(view);
-        tally.waiting + tally.active == 0
-    };
-    let over: Vec<_> = view.rollouts().filter(tally).map(|r| r.id).collect();
+    let is_over = |r: &&Arc<Rollout>| r.stage(&r.tally(view)) == Stage::Over;
+    let over: Vec<_> = view.rollouts().filter(is_over).map(|r| r.id).collect();
     // The newest number is never given twice, so its record stays.
     for id in over.iter().take(over.len().saturating_sub(KEPT)) {
         changes.write(Key::Rollout(*id));
@@ -182,67 +218,32 @@ fn about(kind: &str, rollout: &Rollout, text: String) -> Draft {
     Draft::new(kind, text).field("rollout", rollout.id.to_string())
 }
 
-/// A person changes how fast a rollout goes, or how many failures it bears.
-#[derive(Debug, Clone)]
-pub struct SetRollout {
-    /// Which.
-    pub id: RolloutId,
-    /// Machines at work at once; `None` keeps.
-    pub limit: Option<u32>,
-    /// Failures it bears; `None` keeps, `Some(None)`: any number.
-    pub max_failures: Option<Option<u32>>,
-}
-
-impl Transition for SetRollout {
-    type Outcome = Result<Rollout, DeployError>;
-
-    fn run(&self, view: &View, _: Timestamp) -> (Changes, Self::Outcome) {
-        let mut changes = Changes::none();
-        let Some(known) = view.rollout(self.id) else {
-            return (changes, Err(DeployError::NoRollout(self.id)));
-        };
-        let mut rollout = Rollout::clone(known);
-        rollout.limit = self.limit.unwrap_or(rollout.limit);
-        rollout.max_failures = self.max_failures.unwrap_or(rollout.max_failures);
-        if rollout.limit == 0 {
-            return (changes, Err(DeployError::NoLimit));
-        }
-        if rollout != **known {
-            let text = format!("rollout {} was changed", rollout.id);
-            changes.event(about("rollout.changed", &rollout, text));
-            changes.write(rollout.clone());
-        }
-        (changes, Ok(rollout))
+/// A job of a rollout ended: that it was the last, or one failure too many, is told.
+pub(super) fn part_ended(view: &View, id: RolloutId, ended: &Deployment, changes: &mut Changes) {
+    let Some(rollout) = view.rollout(id) else {
+        return;
+    };
+    let mut after = view.clone();
+    after.absorb(&ended.clone().into());
+    let (before, tally) = (rollout.tally(view), rollout.tally(&after));
+    let (was, is) = (rollout.stage(&before), rollout.stage(&tally));
+    if was == is {
+        return;
     }
-}
-
-/// A person ends what waits of a rollout; what is at work goes on.
-#[derive(Debug, Clone)]
-pub struct CancelRollout {
-    /// Which.
-    pub id: RolloutId,
-    /// Who, for people.
-    pub by: String,
-}
-
-impl Transition for CancelRollout {
-    /// How many were ended.
-    type Outcome = Result<usize, DeployError>;
-
-    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
-        let mut changes = Changes::none();
-        let Some(rollout) = view.rollout(self.id) else {
-            return (changes, Err(DeployError::NoRollout(self.id)));
-        };
-        let jobs = rollout
-            .deployments
-            .iter()
-            .filter_map(|id| view.deployment(*id));
-        let waiting: Vec<_> = jobs.filter(|d| d.is_open() && !d.is_active()).collect();
-        let reason = format!("{} cancelled rollout {}", self.by, self.id);
-        for job in &waiting {
-            cancel(view, job, &reason, now, &mut changes);
-        }
-        (changes, Ok(waiting.len()))
-    }
+    let kind = match is {
+        Stage::Stopped => "rollout.stopped",
+        Stage::Over => "rollout.done",
+        Stage::Running | Stage::Paused => return,
+    };
+    let text = match is {
+        Stage::Stopped => format!("rollout {id} {}", rollout.next_step(&tally)),
+        _ => format!(
+            "rollout {id} is over: {} good, {} failed, {} ended otherwise",
+            tally.good, tally.failed, tally.other
+        ),
+    };
+    let draft = about(kind, rollout, text)
+        .field("good", tally.good.to_string())
+        .field("failed", tally.failed.to_string());
+    changes.event(draft);
 }

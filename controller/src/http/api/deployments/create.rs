@@ -22,6 +22,7 @@ use crate::{
         deployment::Deployment,
         label::Selector,
         ops::{CreateDeployment, CreateRollout, DeploySetup, MachineRef},
+        rollout::{AT_ONCE, MAX_FAILURES},
     },
 };
 
@@ -38,7 +39,7 @@ pub struct DeployBody {
     /// With a selector: machines at work at once; 8 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_once: Option<u32>,
-    /// With a selector: after so many failures no further one begins.
+    /// With a selector: after so many failures no further one begins; 3 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_failures: Option<u32>,
     /// Write this setup instead of one image.
@@ -72,9 +73,6 @@ pub struct RefusedDoc {
     /// Why.
     pub why: String,
 }
-
-/// Machines of a rollout at work at once when nobody says otherwise: what one controller feeds at full speed.
-const AT_ONCE: u32 = 8;
 
 /// Asks for something to be done to a machine's disk.
 ///
@@ -205,7 +203,7 @@ impl Asked {
             selector: parse::<Selector>(selector, "selector")?,
             order: body.order.spec()?,
             limit: body.at_once.unwrap_or(AT_ONCE),
-            max_failures: body.max_failures,
+            max_failures: Some(body.max_failures.unwrap_or(MAX_FAILURES)),
             by: self.by,
             key: self.key,
             nonce: self.nonce,

@@ -150,10 +150,7 @@ impl DeploymentDoc {
             tries: job.tries,
             captured: job.captured.as_ref().map(ToString::to_string),
             written: job.written.as_ref().map(WrittenDoc::of),
-            rollout: match &job.part {
-                Some(Part::Rollout { rollout }) => Some(rollout.0),
-                Some(Part::Setup { .. } | Part::RollBack { .. }) | None => None,
-            },
+            rollout: job.rollout().map(|r| r.0),
             setup: match &job.part {
                 Some(Part::Setup { setup, .. }) => Some(setup.to_string()),
                 Some(Part::Rollout { .. } | Part::RollBack { .. }) | None => None,

@@ -64,6 +64,7 @@ fn no_more_machines_are_at_work_than_were_asked_for() {
         id: made.rollout.id,
         limit: Some(3),
         max_failures: None,
+        by: "ann".to_owned(),
     };
     world.does(&faster).unwrap();
     world.takes(&keys[2]);
@@ -97,7 +98,8 @@ fn a_rollout_stops_when_too_many_fail() {
     let bear = SetRollout {
         id: made.id,
         limit: None,
-        max_failures: Some(None),
+        max_failures: Some(2),
+        by: "ann".to_owned(),
     };
     world.does(&bear).unwrap();
     world.takes(&keys[1]);
@@ -133,13 +135,19 @@ fn a_machine_for_which_it_cannot_be_done_is_named_and_the_others_go_on() {
         key: None,
         ..ask.clone()
     };
-    assert!(matches!(world.does(&none), Err(DeployError::NoneFits(_))));
+    assert!(matches!(world.does(&none), Err(RolloutError::NoneFits(_))));
     let zero = CreateRollout {
         limit: 0,
         key: None,
+        ..ask.clone()
+    };
+    assert_eq!(world.does(&zero), Err(RolloutError::NoLimit));
+    let none = CreateRollout {
+        max_failures: Some(0),
+        key: None,
         ..ask
     };
-    assert_eq!(world.does(&zero), Err(DeployError::NoLimit));
+    assert_eq!(world.does(&none), Err(RolloutError::NoFailures));
 }
 
 #[test]
@@ -152,4 +160,89 @@ fn a_machine_that_is_off_does_not_hold_the_places_of_others() {
     world.silent(1);
     world.takes(&keys[2]);
     assert!(world.waits(&keys[1]).contains("rollout 1 has 1 of 1"));
+}
+
+/// What people are told about rollouts, in order.
+fn told(world: &World) -> Vec<String> {
+    let told = world.told().into_iter();
+    told.filter(|k| k.starts_with("rollout.")).collect()
+}
+
+#[test]
+fn a_paused_rollout_begins_nothing_until_it_is_resumed() {
+    let mut world = World::new();
+    let keys: Vec<_> = (1..=3).map(|n| labelled(&mut world, n)).collect();
+    world.upload("debian");
+    let ask = rollout(&mut world, 2, Some(3));
+    let made = world.does(&ask).unwrap().rollout;
+    world.takes(&keys[0]);
+    let (id, by) = (made.id, "bob".to_owned());
+    let pause = PauseRollout { id, by: by.clone() };
+    world.does(&pause).unwrap();
+    world.does(&pause).unwrap();
+    let words = world.waits(&keys[1]);
+    assert!(words.contains("rollout 1 was paused by bob"), "{words}");
+    assert!(is_disk(&world.plan(2)), "no management OS for nothing");
+    world.takes(&keys[0]);
+    world.does(&ResumeRollout { id, by }).unwrap();
+    world.takes(&keys[1]);
+    assert_eq!(
+        told(&world),
+        ["rollout.created", "rollout.paused", "rollout.resumed"]
+    );
+}
+
+#[test]
+fn one_failure_too_many_and_the_last_end_are_told_once() {
+    let mut world = World::new();
+    let keys: Vec<_> = (1..=4).map(|n| labelled(&mut world, n)).collect();
+    world.upload("debian");
+    let ask = rollout(&mut world, 4, Some(2));
+    let made = world.does(&ask).unwrap().rollout;
+    let (id, jobs) = (made.id, made.deployments);
+    for n in 0..3 {
+        world.takes(&keys[n]);
+        world.ends(&keys[n], jobs[n], failed(false)).unwrap();
+        let stopped = world.told().iter().any(|k| k == "rollout.stopped");
+        assert_eq!(stopped, n > 0, "after {} failures", n + 1);
+        if n == 1 {
+            assert!(world.waits(&keys[2]).contains("stopped after 2 failures"));
+            let by = "ann".to_owned();
+            world.does(&ResumeRollout { id, by }).unwrap();
+        }
+    }
+    world.takes(&keys[3]);
+    world.writes(&keys[3], jobs[3]);
+    world.plan(4);
+    assert_eq!(
+        told(&world),
+        [
+            "rollout.created",
+            "rollout.stopped",
+            "rollout.resumed",
+            "rollout.done"
+        ],
+        "and it bore two more after it was resumed"
+    );
+    assert_eq!(
+        world.last_told(),
+        "rollout.done: rollout 1 is over: 1 good, 3 failed, 0 ended otherwise"
+    );
+    let by = "ann".to_owned();
+    let again = ResumeRollout { id, by };
+    assert_eq!(world.does(&again), Err(RolloutError::Over(id)));
+}
+
+#[test]
+fn a_rollout_of_which_all_waiting_is_cancelled_is_over() {
+    let mut world = World::new();
+    (1..=3).for_each(|n| drop(labelled(&mut world, n)));
+    world.upload("debian");
+    let ask = rollout(&mut world, 1, None);
+    let id = world.does(&ask).unwrap().rollout.id;
+    let by = "ann".to_owned();
+    let cancel = CancelRollout { id, by };
+    assert_eq!(world.does(&cancel), Ok(3));
+    assert_eq!(told(&world), ["rollout.created", "rollout.done"]);
+    assert_eq!(world.does(&cancel), Ok(0));
 }
