@@ -7,8 +7,8 @@ mod watch;
 use clap::Subcommand;
 use hyper::Method;
 
+pub(super) use self::ask::{Capture, Deploy, EraseMachine};
 pub(super) use self::ask::{capture, deploy, disk_rule, erase};
-pub use self::ask::{Capture, Deploy, EraseMachine};
 use super::{
     Session,
     client::{encode, read},
@@ -47,6 +47,9 @@ pub enum Verb {
     Show {
         /// Its number
         id: u64,
+        /// Then follow it to its end; the exit code tells how it went
+        #[arg(short, long)]
+        watch: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -96,9 +99,13 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             let headers = ["ID", "MACHINE", "WHAT", "STATE", "SINCE", "NEXT"];
             session.list(&output, items, headers, show::row)
         }
-        Verb::Show { id, output } => {
+        Verb::Show { id, watch, output } => {
             let job = session.client.get(&format!("/deployments/{id}")).await?;
-            session.show(&output, job, show::lines)
+            session.show(&output, job, show::lines)?;
+            match watch {
+                true => watch::to_the_end(&[id], session).await,
+                false => Ok(()),
+            }
         }
         Verb::Cancel { id } => {
             let path = format!("/deployments/{id}/cancel");

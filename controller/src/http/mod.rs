@@ -30,7 +30,7 @@ use crate::{
     assets::AssetFolder,
     fetch::Fetcher,
     images::Images,
-    mesh::Mesh,
+    mesh::{Mesh, Steps},
     metrics::{Counter, Metrics},
     power::Power,
     store::Store,
@@ -51,6 +51,8 @@ pub struct Api {
     pub power: Power,
     /// The mesh, unless it is off.
     mesh: Option<Mesh>,
+    /// How far running deployments are.
+    pub steps: Steps,
     /// The bytes of images, where they are kept.
     images: Option<Images>,
     /// Ends the live streams when the controller stops.
@@ -76,6 +78,7 @@ impl Api {
             metrics,
             boot_base: boot_base.into(),
             mesh: None,
+            steps: Steps::default(),
             images: None,
             stop,
             fetcher: Fetcher::default(),
@@ -86,9 +89,11 @@ impl Api {
     #[must_use]
     pub fn with_mesh(self, mesh: Option<Mesh>) -> Self {
         let power = Power::new(self.store.clone(), mesh.clone());
+        let steps = mesh.as_ref().map_or(self.steps, |m| m.steps().clone());
         Self {
             mesh,
             power,
+            steps,
             ..self
         }
     }

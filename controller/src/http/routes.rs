@@ -108,6 +108,7 @@ fn disks(routes: Routes) -> Routes {
         .at(Least(Viewer), routes!(images::usage))
         .at(Least(Viewer), routes!(deployments::list))
         .at(Least(Viewer), routes!(deployments::show))
+        .at(Least(Viewer), routes!(deployments::stream::stream))
         .at(Least(Operator), routes!(deployments::create::create))
         .at(Least(Operator), routes!(deployments::cancel))
         .at(Least(Operator), routes!(deployments::move_to))

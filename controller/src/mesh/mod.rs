@@ -17,6 +17,7 @@ mod people;
 mod reports;
 mod ring;
 mod start;
+mod steps;
 mod waiting;
 mod wake;
 mod watch;
@@ -33,12 +34,10 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::wake::broadcast;
-use self::{
-    gossip::Gossip, life::Life, links::Links, logs::Logs, reports::Steps, waiting::Waiting,
-};
+use self::{gossip::Gossip, life::Life, links::Links, logs::Logs, waiting::Waiting};
 pub use self::{
-    reports::Progress,
     start::{Bound, MeshConfig, MeshStartError},
+    steps::{Progress, Steps},
 };
 use crate::{ca::Ca, images::Images, metrics::Metrics, state::machine::MachineId, store::Store};
 
@@ -66,7 +65,7 @@ struct Inner {
     waiting: Mutex<Waiting>,
     life: Mutex<Life>,
     /// How far running jobs are.
-    job_steps: Mutex<Steps>,
+    steps: Steps,
     /// Members that are being asked for their facts: each once at a time, whatever gossip says.
     pulling: Mutex<HashSet<NodeId>>,
     gossip: Gossip,

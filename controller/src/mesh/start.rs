@@ -14,7 +14,10 @@ use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
-use super::{Inner, KnownAs, Mesh, authority::Authority, gossip::Gossip, life::Life, logs::Logs};
+use super::{
+    Inner, KnownAs, Mesh, authority::Authority, gossip::Gossip, life::Life, logs::Logs,
+    steps::Steps,
+};
 use crate::{
     ca::{CONTROLLER_LIVES_S, Ca, CaError},
     images::Images,
@@ -160,7 +163,7 @@ impl Bound {
             logs: self.logs,
             images: self.images,
             boot_base: self.boot_base,
-            job_steps: Mutex::default(),
+            steps: Steps::default(),
             known_as,
             controllers: reachable,
             gossip,

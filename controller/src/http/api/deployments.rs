@@ -3,6 +3,7 @@
 pub mod create;
 mod document;
 mod order;
+pub mod stream;
 
 use axum::{Json, extract::State as Extract};
 use serde::{Deserialize, Serialize};
@@ -72,7 +73,9 @@ pub(crate) async fn list(
     let limit = page_limit(query.limit)?;
     let wanted = |d: &&std::sync::Arc<Deployment>| {
         machine.as_ref().is_none_or(|m| d.machine == *m)
-            && query.rollout.is_none_or(|r| d.rollout() == Some(RolloutId(r)))
+            && query
+                .rollout
+                .is_none_or(|r| d.rollout() == Some(RolloutId(r)))
             && query
                 .state
                 .is_none_or(|s| DeploymentState::from(d.state) == s)

@@ -16,7 +16,7 @@ use crate::http::{
 const DEPLOYMENTS: &str = "/api/v1/deployments";
 
 /// Registered machines `web1`, `web2` of the pool `web`, and an image `debian`.
-async fn furnished() -> Site {
+pub(super) async fn furnished() -> Site {
     let site = Site::new();
     for n in 1..=2 {
         let mac = json!({"mac": format!("52-54-00-77-00-0{n}"), "name": format!("web{n}")});
@@ -220,15 +220,27 @@ async fn a_rollout_is_listed_shown_changed_held_and_cancelled() {
     ] {
         assert_eq!(shown[field], value, "{field}");
     }
-    assert_eq!((&shown["tally"]["queued"], &shown["tally"]["running"]), (&json!(2), &json!(0)));
+    assert_eq!(
+        (&shown["tally"]["queued"], &shown["tally"]["running"]),
+        (&json!(2), &json!(0))
+    );
     let listed = site.json("GET", "/api/v1/rollouts", Value::Null).await.1;
     assert_eq!(listed["items"], json!([shown]));
-    let jobs = site.json("GET", "/api/v1/deployments?rollout=1", Value::Null).await.1;
+    let jobs = site
+        .json("GET", "/api/v1/deployments?rollout=1", Value::Null)
+        .await
+        .1;
     assert_eq!(jobs["items"].as_array().unwrap().len(), 2);
-    let others = site.json("GET", "/api/v1/deployments?rollout=2", Value::Null).await.1;
+    let others = site
+        .json("GET", "/api/v1/deployments?rollout=2", Value::Null)
+        .await
+        .1;
     assert_eq!(others["items"], json!([]));
     let changed = site.json("PATCH", path, json!({"at_once": 1})).await.1;
-    assert_eq!((&changed["at_once"], &changed["max_failures"]), (&json!(1), &json!(3)));
+    assert_eq!(
+        (&changed["at_once"], &changed["max_failures"]),
+        (&json!(1), &json!(3))
+    );
     let refused = site.json("PATCH", path, json!({"at_once": 0})).await;
     assert_eq!(code(&refused), (422, "bad-value"));
     let act = async |verb: &str| {
@@ -238,7 +250,10 @@ async fn a_rollout_is_listed_shown_changed_held_and_cancelled() {
     assert_eq!(act("pause").await.1["paused_by"], json!("test:operator"));
     assert_eq!(act("resume").await.1["state"], json!("running"));
     let cancelled = act("cancel").await.1;
-    assert_eq!((&cancelled["state"], &cancelled["tally"]["other"]), (&json!("over"), &json!(2)));
+    assert_eq!(
+        (&cancelled["state"], &cancelled["tally"]["other"]),
+        (&json!("over"), &json!(2))
+    );
     assert_eq!(code(&act("pause").await), (409, "rollout-over"));
     let none = site.json("GET", "/api/v1/rollouts/7", Value::Null).await;
     assert_eq!(code(&none), (404, "rollout-not-found"));

@@ -124,7 +124,7 @@ pub struct MomentDoc {
 impl DeploymentDoc {
     pub(in crate::http::api) fn of(job: &Deployment, view: &View, api: &Api) -> Self {
         let order = &job.order;
-        let progress = api.mesh().ok().and_then(|mesh| mesh.progress(job.id));
+        let progress = api.steps.of(job.id);
         Self {
             id: job.id.0,
             machine: job.machine.to_string(),
