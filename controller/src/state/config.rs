@@ -1,61 +1,15 @@
 //! Boot configs: what a person wants a machine to run.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::collections::BTreeMap;
 
 use mesh_proto::message::enrol::Level;
 use serde::{Deserialize, Serialize};
 
-use super::{Timestamp, machine::BadName, overlay::Overlay, preset::Preset};
-
-/// A boot config's name: 1 to 63 letters, digits, `-`, `_` and `.`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ConfigName(String);
+pub use super::name::{ConfigName, is_plain_name};
+use super::{Timestamp, overlay::Overlay, preset::Preset};
 
 /// The name under a nonce that a script fetches when all its files are in memory.
 pub const LOADED: &str = "loaded";
-
-/// Whether a text is safe as a file or config name: also as an iPXE image name and a URL path segment.
-#[must_use]
-pub fn is_plain_name(text: &str) -> bool {
-    (1..=63).contains(&text.len())
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-}
-
-impl FromStr for ConfigName {
-    type Err = BadName;
-
-    fn from_str(text: &str) -> Result<Self, BadName> {
-        if is_plain_name(text) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(BadName(text.chars().take(80).collect()))
-        }
-    }
-}
-
-impl TryFrom<String> for ConfigName {
-    type Error = BadName;
-
-    fn try_from(text: String) -> Result<Self, BadName> {
-        text.parse()
-    }
-}
-
-impl From<ConfigName> for String {
-    fn from(name: ConfigName) -> Self {
-        name.0
-    }
-}
-
-impl fmt::Display for ConfigName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A boot file, kept in the asset store by content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

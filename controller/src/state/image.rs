@@ -6,58 +6,11 @@ use std::{fmt, str::FromStr};
 use ::image::ChunkId;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Timestamp, config::is_plain_name, deployment::DeploymentId, machine::BadName,
-    machine::MachineId,
-};
+pub use super::name::ImageName;
+use super::{Timestamp, deployment::DeploymentId, machine::MachineId};
 
 /// Versions one image may have: they are one row of the store, and are written together.
 pub const MAX_VERSIONS: usize = 256;
-
-/// An image's name: 1 to 63 letters, digits, `-`, `_` and `.`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ImageName(String);
-
-impl ImageName {
-    /// Its text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for ImageName {
-    type Err = BadName;
-
-    fn from_str(text: &str) -> Result<Self, BadName> {
-        if is_plain_name(text) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(BadName(text.chars().take(80).collect()))
-        }
-    }
-}
-
-impl TryFrom<String> for ImageName {
-    type Error = BadName;
-
-    fn try_from(text: String) -> Result<Self, BadName> {
-        text.parse()
-    }
-}
-
-impl From<ImageName> for String {
-    fn from(name: ImageName) -> Self {
-        name.0
-    }
-}
-
-impl fmt::Display for ImageName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// One version of an image, `debian@3`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

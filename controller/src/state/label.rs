@@ -4,57 +4,13 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{config::is_plain_name, machine::BadName};
+use super::name::BadPlainName;
+pub use super::name::LabelText;
 
 /// Labels one machine may have: enough for every scheme we have seen, small enough to copy with the machine.
 pub const MAX_LABELS: usize = 32;
 /// Conditions of one selector.
 const MAX_TERMS: usize = 16;
-
-/// A label's name or its value: 1 to 63 letters, digits, `-`, `_` and `.`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct LabelText(String);
-
-impl LabelText {
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for LabelText {
-    type Err = BadName;
-
-    fn from_str(text: &str) -> Result<Self, BadName> {
-        if is_plain_name(text) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(BadName(text.chars().take(80).collect()))
-        }
-    }
-}
-
-impl TryFrom<String> for LabelText {
-    type Error = BadName;
-
-    fn try_from(text: String) -> Result<Self, BadName> {
-        text.parse()
-    }
-}
-
-impl From<LabelText> for String {
-    fn from(text: LabelText) -> Self {
-        text.0
-    }
-}
-
-impl fmt::Display for LabelText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A machine's labels: `pool=web, rack=r1`.
 pub type Labels = BTreeMap<LabelText, LabelText>;
@@ -99,9 +55,9 @@ impl Selector {
 }
 
 impl FromStr for Term {
-    type Err = BadName;
+    type Err = BadPlainName;
 
-    fn from_str(text: &str) -> Result<Self, BadName> {
+    fn from_str(text: &str) -> Result<Self, BadPlainName> {
         if let Some((name, value)) = text.split_once("!=") {
             return Ok(Self::IsNot(name.trim().parse()?, value.trim().parse()?));
         }

@@ -16,6 +16,7 @@ pub mod lease;
 pub mod machine;
 pub mod matching;
 pub mod member;
+pub mod name;
 pub mod notify;
 pub mod ops;
 pub mod overlay;

@@ -15,7 +15,8 @@ pub use self::{
     delivery::{Delivery, DeliveryId, DeliveryStage, Retry},
     target::{BadTarget, HttpUrl, MailAddress, Target},
 };
-use super::{Timestamp, config::is_plain_name, event::Event, machine::MachineId};
+pub use super::name::HookName;
+use super::{Timestamp, event::Event, machine::MachineId};
 
 /// Subscriptions kept: each costs a look at every event.
 pub const MAX_WEBHOOKS: usize = 64;
@@ -32,57 +33,6 @@ pub const KEPT_DELIVERED: usize = 50;
 pub const TEST_KIND: &str = "webhook.test";
 /// The event field that names a subscription.
 pub const HOOK_FIELD: &str = "webhook";
-
-/// A subscription's name: 1 to 63 letters, digits, `-`, `_` and `.`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct HookName(String);
-
-/// Why a text names no subscription.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "'{0}' cannot be a name; use 1 to 63 letters, digits, '-', '_' and '.', starting with a letter or digit"
-)]
-pub struct BadHookName(String);
-
-impl FromStr for HookName {
-    type Err = BadHookName;
-
-    fn from_str(text: &str) -> Result<Self, BadHookName> {
-        let refused = || BadHookName(text.chars().take(80).collect());
-        is_plain_name(text)
-            .then(|| Self(text.to_owned()))
-            .ok_or_else(refused)
-    }
-}
-
-impl TryFrom<String> for HookName {
-    type Error = BadHookName;
-
-    fn try_from(text: String) -> Result<Self, BadHookName> {
-        text.parse()
-    }
-}
-
-impl From<HookName> for String {
-    fn from(name: HookName) -> Self {
-        name.0
-    }
-}
-
-impl fmt::Display for HookName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl HookName {
-    /// The name's text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// Which kinds of events: one (`deployment.online`), a family (`deployment.*`), or all (`*`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -6,7 +6,7 @@
 use mesh_proto::message::job::ProvisionFile;
 
 use super::{Deployment, Part, Until, queue};
-use crate::state::{View, machine::Machine};
+use crate::state::{View, machine::Machine, name::is_plain_name};
 
 /// Files one deployment may give.
 pub const MAX_FILES: usize = 16;
@@ -64,5 +64,5 @@ fn speaks_for<'a>(view: &'a View, job: &'a Deployment) -> Option<&'a Deployment>
 /// Whether a name may stand in a `cidata` partition: it is a file name of FAT's and nothing more.
 #[must_use]
 pub fn is_file_name(name: &str) -> bool {
-    crate::state::config::is_plain_name(name)
+    is_plain_name(name)
 }

@@ -3,9 +3,10 @@
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
     activation::Nonce,
-    config::{BootConfig, ConfigName, LOADED, Program, is_plain_name},
+    config::{BootConfig, ConfigName, LOADED, Program},
     event::Draft,
     machine::{Machine, MachineId},
+    name::is_plain_name,
     template::{Scope, TemplateError},
 };
 
