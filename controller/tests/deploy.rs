@@ -327,11 +327,11 @@ async fn a_machine_is_nudged_takes_its_job_fetches_the_image_and_ends_written() 
         step(&served, job.id, step_now, 500).await.unwrap();
         assert_eq!(room.state(id), state);
     }
-    let progress = room.mesh.progress(id).unwrap().said;
+    let progress = room.mesh.steps().of(id).unwrap().said;
     assert_eq!((progress.step, progress.done_bytes), (Step::Verifying, 500));
     assert_eq!(written(&served, job.id).await, ControllerReply::Ok);
     assert_eq!(room.state(id), State::Written);
-    assert_eq!(room.mesh.progress(id), None);
+    assert_eq!(room.mesh.steps().of(id), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -341,6 +341,7 @@ async fn a_machines_own_way_to_its_disk_beats_the_sites() {
         name: None,
         local_boot: Some(LocalBoot::ExitFailure),
         labels: Default::default(),
+        owner: None,
     };
     site.apply(own).await.unwrap();
     assert_eq!(

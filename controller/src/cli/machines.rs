@@ -8,9 +8,11 @@ use super::{
     client::encode,
     commands, deployments, facts,
     failure::Failure,
-    logs,
+    holds, logs,
     output::{Line, Output, ago, dash, when},
-    power, trust,
+    power,
+    span::{Span, parse_span},
+    trust,
 };
 use crate::{
     http::api::{
@@ -37,6 +39,9 @@ pub enum Verb {
         /// Only machines whose labels fit: pool=web,rack!=r1
         #[arg(long)]
         selector: Option<String>,
+        /// Only machines of this owner
+        #[arg(long)]
+        owner: Option<String>,
         #[command(flatten)]
         output: Output,
     },
@@ -80,6 +85,9 @@ pub enum Verb {
         /// A label to write, NAME=VALUE, or to remove, NAME- (may be given several times)
         #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
         labels: Vec<(String, Option<String>)>,
+        /// Whose it is, by the name of their account; '' for the site's
+        #[arg(long)]
+        owner: Option<String>,
     },
     /// Switch a machine on or off, or ask whether it is on
     #[command(
@@ -116,6 +124,25 @@ pub enum Verb {
         /// The one that was there, or the one that came
         #[arg(long)]
         keep: Keep,
+    },
+    /// Have a machine for a while: others' deployments, restarts and changes are refused until then
+    #[command(
+        after_help = "Who has it may reserve it again, for longer or shorter, or hand it on.\n\nExamples:\n  enforcer machines reserve web1 --for 2h\n  enforcer machines reserve web1 --for 7d --holder ann"
+    )]
+    Reserve {
+        /// Name, id or MAC in any spelling
+        machine: String,
+        /// For how long: `30m`, `2h`, `7d`
+        #[arg(long = "for", value_parser = parse_span)]
+        span: Span,
+        /// For whom, by the name of their account [default: you]
+        #[arg(long)]
+        holder: Option<String>,
+    },
+    /// Give a machine back before its time
+    Release {
+        /// Name, id or MAC in any spelling
+        machine: String,
     },
     /// Let a machine boot the management OS next time, once, also when its hardware is known
     Inspect {
@@ -175,14 +202,9 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
         Verb::List {
             state,
             selector,
+            owner,
             output,
-        } => {
-            let state = state.map(|s| format!("&state={}", s.word()));
-            let selector = selector.map(|s| format!("&selector={}", encode(&s)));
-            let filter: String = [state, selector].into_iter().flatten().collect();
-            let items = session.client.list(&format!("/machines?{filter}")).await?;
-            session.list(&output, items, HEADERS, row)
-        }
+        } => list(state, [selector, owner], &output, session).await,
         Verb::Show { machine, output } => {
             let value = session.client.get(&path(&machine)).await?;
             session.show(&output, value, details)
@@ -195,12 +217,14 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             power,
             power_secret_file,
             labels,
+            owner,
         } => {
             let labels = labels.into_iter().collect();
             let update = Update {
                 name,
                 local_boot,
                 labels,
+                owner,
             };
             set(session, &machine, update, power.is_some()).await?;
             match power {
@@ -216,6 +240,12 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
         Verb::Accept { machine, code } => trust::accept(&machine, code, session).await,
         Verb::Refuse { machine } => trust::refuse(&machine, session).await,
         Verb::Resolve { machine, keep } => trust::resolve(&machine, keep, session).await,
+        Verb::Reserve {
+            machine,
+            span,
+            holder,
+        } => holds::reserve(&machine, holder, span, session).await,
+        Verb::Release { machine } => holds::release(&machine, session).await,
         Verb::Inspect { machine } => trust::inspect(&machine, session).await,
         Verb::Revoke { machine } => trust::revoke(&machine, session).await,
         Verb::Reboot(target) => commands::run(Doing::Reboot, None, &target, session).await,
@@ -233,12 +263,28 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             output,
         } => facts::run(&machine, history, &output, session).await,
         Verb::Logs(args) => logs::run(args, session).await,
-        Verb::Delete { machine } => {
-            session.client.delete(&path(&machine)).await?;
-            eprintln!("{machine} is forgotten");
-            Ok(())
-        }
+        Verb::Delete { machine } => forget(&machine, session).await,
     }
+}
+
+async fn list(
+    state: Option<Standing>,
+    [selector, owner]: [Option<String>; 2],
+    output: &Output,
+    session: &mut Session<'_>,
+) -> Result<(), Failure> {
+    let state = state.map(|s| format!("&state={}", s.word()));
+    let selector = selector.map(|s| format!("&selector={}", encode(&s)));
+    let owner = owner.map(|o| format!("&owner={}", encode(&o)));
+    let filter: String = [state, selector, owner].into_iter().flatten().collect();
+    let items = session.client.list(&format!("/machines?{filter}")).await?;
+    session.list(output, items, HEADERS, row)
+}
+
+async fn forget(machine: &str, session: &Session<'_>) -> Result<(), Failure> {
+    session.client.delete(&path(machine)).await?;
+    eprintln!("{machine} is forgotten");
+    Ok(())
 }
 
 async fn register(body: Register, session: &Session<'_>) -> Result<(), Failure> {
@@ -254,12 +300,18 @@ async fn set(
     body: Update,
     more: bool,
 ) -> Result<(), Failure> {
-    if body.name.is_none() && body.local_boot.is_none() && body.labels.is_empty() {
+    let Update {
+        name,
+        local_boot,
+        labels,
+        owner,
+    } = &body;
+    if name.is_none() && local_boot.is_none() && labels.is_empty() && owner.is_none() {
         if more {
             return Ok(());
         }
         return Err(Failure::Usage(
-            "nothing to set; give --name, --local-boot, --label or --power".to_owned(),
+            "nothing to set; give --name, --local-boot, --label, --owner or --power".to_owned(),
         ));
     }
     let value = session
@@ -303,7 +355,7 @@ fn row(machine: &MachineDoc, now: Timestamp) -> [String; 8] {
     ]
 }
 
-/// `registered, pending`: the standing, and what a person has to decide.
+/// `registered, pending`: the standing, what a person has to decide, and who has it.
 fn standing(machine: &MachineDoc) -> String {
     let mut text = machine.standing.word().to_owned();
     if machine.disputed.is_some() {
@@ -311,6 +363,9 @@ fn standing(machine: &MachineDoc) -> String {
     }
     if !machine.pending.is_empty() {
         text += ", pending";
+    }
+    if let Some(hold) = &machine.reserved {
+        text += &format!(", reserved for {}", hold.holder);
     }
     text
 }
@@ -356,9 +411,14 @@ fn details(machine: &MachineDoc, now: Timestamp) -> Vec<Line> {
         ("restart", machine.restart.words().to_owned()),
         ("active", dash(machine.active.as_ref().map(active))),
         ("labels", dash(labels(machine))),
+        ("owner", dash(machine.owner.as_ref())),
         ("first seen", moment(machine.first_seen)),
         ("last seen", moment(machine.last_seen)),
     ];
+    lines.extend(machine.reserved.iter().map(|h| {
+        let text = format!("for {} until {}, by {}", h.holder, moment(h.until), h.by);
+        ("reserved", text)
+    }));
     lines.extend(machine.disputed.clone().map(|why| ("disputed", why)));
     lines.extend(machine.pending.iter().map(|p| ("waits", pending(p, now))));
     if let Some(code) = machine.code.as_ref().filter(|_| machine.pending.is_empty()) {

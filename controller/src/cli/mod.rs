@@ -14,6 +14,7 @@ mod explain;
 mod facts;
 mod failure;
 mod files;
+mod holds;
 mod images;
 mod join_tokens;
 mod leases;
@@ -30,6 +31,7 @@ mod span;
 mod sse;
 mod trust;
 mod upload;
+mod users;
 mod webhooks;
 
 use std::{
@@ -78,6 +80,8 @@ pub enum Command {
     Reservations(Noun<reservations::Verb>),
     /// Addresses lent to machines (DHCP server mode)
     Leases(Noun<leases::Verb>),
+    /// People: who may what on this controller
+    Users(Noun<users::Verb>),
     /// Who is told what happens: webhooks and mail
     Webhooks(Noun<webhooks::Verb>),
     /// The controller's clock, by which certificates are issued
@@ -149,6 +153,7 @@ async fn perform(
         Command::Files(noun) => files::run(noun.verb, &mut session).await,
         Command::Reservations(noun) => reservations::run(noun.verb, &mut session).await,
         Command::Leases(noun) => leases::run(noun.verb, &mut session).await,
+        Command::Users(noun) => users::run(noun.verb, &mut session).await,
         Command::Webhooks(noun) => webhooks::run(noun.verb, &mut session).await,
         Command::Clock(noun) => clock::run(noun.verb, &mut session).await,
     }

@@ -12,32 +12,11 @@ use axum::{
 use tracing::info;
 
 use super::error::{Code, Problem};
-
-/// What a caller may do; each role may do what the ones before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// Look.
-    Viewer,
-    /// Make machines boot things.
-    Operator,
-    /// Everything.
-    Admin,
-}
-
-impl Role {
-    /// All of them, the least first.
-    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
-
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-        }
-    }
-}
+pub use crate::state::user::Role;
+use crate::{
+    state::user::{self, Asker, UserName},
+    store::Store,
+};
 
 /// Who calls. The transport puts it into the request's extensions; nothing in a request's own text ever does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +25,47 @@ pub struct Caller {
     pub name: String,
     /// What they may.
     pub role: Role,
+}
+
+impl Caller {
+    /// Who asks, to the state.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        Asker {
+            caller: self.name.clone(),
+            admin: self.role == Role::Admin,
+        }
+    }
+
+    /// The name of their account.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        user::account(&self.name)
+    }
+
+    /// Whose things are that they make: theirs; root's are the site's.
+    #[must_use]
+    pub fn owner(&self) -> Option<UserName> {
+        let user = self.asker().user();
+        user.filter(|name| name.as_str() != user::ROOT)
+    }
+}
+
+/// What is written down about a caller counts, from the next request on, over the role that their group gives them. Whom
+/// the host itself says to be an admin (root, the daemon's own user) stays one: nobody can lock the site's door from inside.
+pub(crate) async fn known(
+    State(store): State<Store>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if let Some(caller) = request.extensions_mut().get_mut::<Caller>()
+        && caller.role != Role::Admin
+        && let Some(name) = caller.asker().user()
+        && let Some(user) = store.view().user(&name)
+    {
+        caller.role = user.role;
+    }
+    next.run(request).await
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

@@ -108,6 +108,14 @@ codes! {
     MachineNotAccepted = "machine-not-accepted", CONFLICT, "The machine is not accepted";
     /// Two claims to be one machine.
     MachineDisputed = "machine-disputed", CONFLICT, "Two claim to be the machine";
+    /// Somebody else has the machine for a while.
+    MachineReserved = "machine-reserved", CONFLICT, "The machine is reserved for somebody else";
+    /// Somebody else owns it.
+    NotYours = "not-yours", FORBIDDEN, "It belongs to somebody else";
+    /// Nobody of this name is written down.
+    UserNotFound = "user-not-found", NOT_FOUND, "No such user";
+    /// Too many users.
+    UsersFull = "users-full", CONFLICT, "Too many users";
     /// There is nothing to decide.
     NotDisputed = "not-disputed", CONFLICT, "Nobody else claims to be the machine";
     /// The key was proved too weakly for this.

@@ -23,7 +23,7 @@ use axum::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    auth::{AccessTable, guard},
+    auth::{AccessTable, guard, known},
     error::{Code, Problem},
 };
 use crate::{
@@ -138,6 +138,7 @@ pub fn router(api: Api) -> Router {
 fn guarded(router: Router<Api>, table: AccessTable, api: Api) -> Router {
     router
         .layer(from_fn_with_state(Arc::new(table), guard))
+        .layer(from_fn_with_state(api.store.clone(), known))
         .layer(DefaultBodyLimit::max(extract::MAX_JSON_BYTES))
         .fallback(not_found)
         .layer(from_fn_with_state(Arc::clone(&api.metrics), count))

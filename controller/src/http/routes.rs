@@ -3,9 +3,8 @@
 use super::{
     api::{
         activations, boot_configs, clock, commands, deployments, events, explain, facts, files,
-        images, join_tokens, leases, logs, machines, members, meta, power, reservations, rollouts,
-        setups,
-        trust, webhooks,
+        holds, images, join_tokens, leases, logs, machines, members, meta, power, reservations,
+        rollouts, setups, trust, users, webhooks,
     },
     auth::{
         Access::{Anyone, Least},
@@ -30,6 +29,8 @@ fn v1() -> Routes {
         .at(Least(Viewer), routes!(machines::show))
         .at(Least(Operator), routes!(machines::update, machines::delete))
         .at(Least(Operator), routes!(machines::inspect))
+        .at(Least(Operator), routes!(holds::reserve))
+        .at(Least(Operator), routes!(holds::release))
         .at(Least(Operator), routes!(power::set))
         .at(Least(Operator), routes!(power::switch))
         .at(Least(Operator), routes!(trust::accept))
@@ -85,6 +86,10 @@ fn v1() -> Routes {
         .at(Least(Operator), routes!(webhooks::test))
         .at(Least(Operator), routes!(webhooks::deliveries))
         .at(Least(Operator), routes!(webhooks::replay))
+        .at(Least(Viewer), routes!(users::list))
+        .at(Least(Viewer), routes!(users::show))
+        .at(Least(Admin), routes!(users::create))
+        .at(Least(Admin), routes!(users::update, users::delete))
         // A wrong clock that is confirmed makes certificates that no host takes.
         .at(Least(Admin), routes!(clock::confirm))
 }

@@ -2,6 +2,7 @@
 
 mod deployments;
 mod images;
+mod people;
 mod power;
 mod resources;
 mod streams;
@@ -52,6 +53,24 @@ impl Site {
         )
         .with_images(images);
         Self { api, _state: state }
+    }
+
+    /// Sends JSON as this caller; the status and the JSON that came back.
+    async fn as_caller(
+        &self,
+        (name, role): (&str, Role),
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> (StatusCode, Value) {
+        let name = name.to_owned();
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        request.extensions_mut().insert(Caller { name, role });
+        read(router(self.api.clone()).oneshot(request).await.unwrap()).await
     }
 
     /// Sends a request as a caller of `role`.

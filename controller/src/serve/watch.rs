@@ -57,12 +57,15 @@ fn changed(path: &Path) -> Option<SystemTime> {
     path.metadata().and_then(|m| m.modified()).ok()
 }
 
-/// Closes activations and commands whose time is over.
+/// Closes activations, commands and reservations whose time is over.
 pub(super) async fn overdue(store: Store, stop: CancellationToken) {
     while tick(&stop).await {
         let (view, now) = (store.view(), store.now());
         let overdue = view.activations().any(|a| a.is_open() && !a.is_due(now))
-            || view.open_commands().any(|c| now >= c.overdue_at());
+            || view.open_commands().any(|c| now >= c.overdue_at())
+            || view
+                .machines()
+                .any(|m| m.hold.as_ref().is_some_and(|h| !h.stands(now)));
         if overdue && let Err(error) = store.apply(ExpireOverdue).await {
             warn!(%error, "what is overdue could not be closed");
         }

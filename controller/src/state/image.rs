@@ -7,7 +7,7 @@ use ::image::ChunkId;
 use serde::{Deserialize, Serialize};
 
 pub use super::name::ImageName;
-use super::{Timestamp, deployment::DeploymentId, machine::MachineId};
+use super::{Timestamp, deployment::DeploymentId, machine::MachineId, user::UserName};
 
 /// Versions one image may have: they are one row of the store, and are written together.
 pub const MAX_VERSIONS: usize = 256;
@@ -151,7 +151,7 @@ pub struct Image {
     pub name: ImageName,
     /// Whose it is; `None`: the site's.
     #[serde(default)]
-    pub owner: Option<String>,
+    pub owner: Option<UserName>,
     /// Which machines may have it.
     pub visibility: Visibility,
     /// Its versions, oldest first.

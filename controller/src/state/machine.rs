@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Timestamp,
+    hold::Hold,
     label::Labels,
     matching::Identity,
     trust::{Digest, secret::BootSecret, token::TokenId},
+    user::UserName,
 };
 
 /// A machine's random id, 16 hex digits; what stays when NICs, names and boards change. It is also the id of the
@@ -268,6 +270,12 @@ pub struct Machine {
     /// What a person wrote on it; selectors look at this.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
+    /// Whose it is; `None`: the site's.
+    #[serde(default)]
+    pub owner: Option<UserName>,
+    /// Who has it for a while.
+    #[serde(default)]
+    pub hold: Option<Hold>,
     /// The management OS boot it had last.
     #[serde(default)]
     pub discovery: Option<DiscoveryBoot>,
@@ -296,6 +304,8 @@ impl Machine {
             firmware: None,
             local_boot: LocalBoot::Auto,
             labels: Labels::new(),
+            owner: None,
+            hold: None,
             discovery: None,
             inspect: None,
             first_seen: now,

@@ -10,6 +10,7 @@ pub mod config;
 pub mod deployment;
 pub mod event;
 pub mod facts;
+pub mod hold;
 pub mod image;
 pub mod label;
 pub mod lease;
@@ -29,6 +30,7 @@ pub mod setup;
 pub mod template;
 pub mod transition;
 pub mod trust;
+pub mod user;
 pub mod view;
 
 pub use jiff::Timestamp;

@@ -27,6 +27,7 @@ use super::{
         stamp::Stamp,
         token::{JoinToken, TokenId},
     },
+    user::{User, UserName},
 };
 
 /// A stored value; its key is inside. Shared, so that the view keeps it without a copy.
@@ -76,6 +77,8 @@ pub enum Record {
     Rollout(Arc<Rollout>),
     /// A setup, by name.
     Setup(Arc<Setup>),
+    /// A person, by name.
+    User(Arc<User>),
 }
 
 /// The key of a stored value.
@@ -125,6 +128,8 @@ pub enum Key {
     Rollout(RolloutId),
     /// See [`Record::Setup`].
     Setup(SetupName),
+    /// See [`Record::User`].
+    User(UserName),
 }
 
 /// One write of a transaction.
@@ -163,6 +168,7 @@ impl Record {
             Self::Deployment(d) => Key::Deployment(d.id),
             Self::Rollout(r) => Key::Rollout(r.id),
             Self::Setup(s) => Key::Setup(s.name.clone()),
+            Self::User(u) => Key::User(u.name.clone()),
         }
     }
 }
@@ -211,4 +217,5 @@ put!(
     Deployment => Deployment,
     Rollout => Rollout,
     Setup => Setup,
+    User => User,
 );

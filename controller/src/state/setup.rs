@@ -5,7 +5,7 @@ use mesh_proto::message::job::DiskRule;
 use serde::{Deserialize, Serialize};
 
 pub use super::name::SetupName;
-use super::{Timestamp, image::ImageSpec};
+use super::{Timestamp, image::ImageSpec, user::UserName};
 
 /// Images in one setup: more disks than one machine usually has.
 pub const MAX_ITEMS: usize = 32;
@@ -30,7 +30,7 @@ pub struct Setup {
     pub name: SetupName,
     /// Whose it is; `None`: the site's.
     #[serde(default)]
-    pub owner: Option<String>,
+    pub owner: Option<UserName>,
     /// Its images, in the order they are written; files for the new system go with the first.
     pub items: Vec<SetupItem>,
     /// A person's words about it.

@@ -21,6 +21,7 @@ use super::{
     machine::{Machine, MachineId, MachineName, Standing},
     policy::Policy,
     power::PowerSettings,
+    user::{User, UserName},
 };
 
 /// Events kept; older ones are dropped, here and in the store.
@@ -51,6 +52,7 @@ pub struct View {
     notify: notify::NotifyView,
     power: OrdMap<MachineId, Arc<PowerSettings>>,
     jobs: jobs::JobsView,
+    users: OrdMap<UserName, Arc<User>>,
 }
 
 impl View {
@@ -191,6 +193,17 @@ impl View {
         self.power.get(machine)
     }
 
+    /// All people that are written down, by name.
+    pub fn users(&self) -> impl Iterator<Item = &Arc<User>> {
+        self.users.values()
+    }
+
+    /// A person by name.
+    #[must_use]
+    pub fn user(&self, name: &UserName) -> Option<&Arc<User>> {
+        self.users.get(name)
+    }
+
     /// Events with a number above `after`, oldest first.
     pub fn events_after(&self, after: u64) -> impl DoubleEndedIterator<Item = &Arc<Event>> {
         self.events.range(after.saturating_add(1)..).map(|(_, e)| e)
@@ -291,6 +304,9 @@ impl View {
             Record::Deployment(d) => self.jobs.insert(d),
             Record::Rollout(r) => self.jobs.insert_rollout(r),
             Record::Setup(s) => self.jobs.insert_setup(s),
+            Record::User(u) => {
+                self.users.insert(u.name.clone(), u);
+            }
         }
     }
 
@@ -335,6 +351,9 @@ impl View {
             Key::Deployment(id) => self.jobs.forget(*id),
             Key::Rollout(id) => self.jobs.forget_rollout(*id),
             Key::Setup(name) => self.jobs.forget_setup(name),
+            Key::User(name) => {
+                self.users.remove(name);
+            }
         }
     }
 

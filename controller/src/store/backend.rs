@@ -8,7 +8,8 @@ use std::{fmt, io};
 use super::Table;
 
 /// The newest layout of tables, keys and values that this program reads and writes. Older ones are read as they are:
-/// what they lack has a default. 2: trust, facts, members, commands; machines that are accepted. 3: images, deployments, rollouts, setups; labels.
+/// what they lack has a default. 2: trust, facts, members, commands; machines that are accepted. 3: images, deployments, rollouts,
+/// setups; labels; users, owners and reservations of machines.
 pub const SCHEMA: u32 = 3;
 
 /// One row put (`Some`) or deleted (`None`).

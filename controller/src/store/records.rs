@@ -32,6 +32,7 @@ use crate::state::{
         stamp::Stamp,
         token::{JoinToken, TokenId, TokenScope},
     },
+    user::{Role, User},
 };
 
 pub(super) fn key(machine: &MachineId, n: u128, boot_id: &str, now: Timestamp) -> EnrolledKey {
@@ -111,7 +112,7 @@ fn image(now: Timestamp) -> Image {
     };
     Image {
         name: "debian".parse().unwrap(),
-        owner: Some("ann".to_owned()),
+        owner: Some("ann".parse().unwrap()),
         visibility: Visibility::Private,
         versions: vec![version],
         next: 4,
@@ -192,6 +193,16 @@ fn setup(now: Timestamp) -> Setup {
     }
 }
 
+fn user(now: Timestamp) -> User {
+    User {
+        name: "ann".parse().unwrap(),
+        role: Role::Operator,
+        note: Some("of the web team".to_owned()),
+        by: "local:root".to_owned(),
+        created: now,
+    }
+}
+
 /// One of each, about this machine.
 pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
     let mut all = mesh(machine, now);
@@ -200,6 +211,7 @@ pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
         Record::Deployment(deployment(machine, 400, now).into()),
         Record::Rollout(rollout(now).into()),
         Record::Setup(setup(now).into()),
+        Record::User(user(now).into()),
     ]);
     all
 }

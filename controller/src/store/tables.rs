@@ -37,11 +37,12 @@ pub enum Table {
     Deployments,
     Rollouts,
     Setups,
+    Users,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Machines,
         Self::Configs,
         Self::Activations,
@@ -64,6 +65,7 @@ impl Table {
         Self::Deployments,
         Self::Rollouts,
         Self::Setups,
+        Self::Users,
     ];
 
     /// Its name in the database.
@@ -92,6 +94,7 @@ impl Table {
             Self::Deployments => "deployments",
             Self::Rollouts => "rollouts",
             Self::Setups => "setups",
+            Self::Users => "users",
         }
     }
 }
@@ -125,6 +128,7 @@ pub(crate) fn place_of(key: &Key) -> (Table, Vec<u8>) {
         Key::Deployment(id) => (Table::Deployments, id.0.to_be_bytes().into()),
         Key::Rollout(id) => (Table::Rollouts, id.0.to_be_bytes().into()),
         Key::Setup(name) => (Table::Setups, name.as_str().into()),
+        Key::User(name) => (Table::Users, name.as_str().into()),
     }
 }
 
@@ -165,6 +169,7 @@ fn to_json(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
         Record::Deployment(d) => json(d),
         Record::Rollout(r) => json(r),
         Record::Setup(s) => json(s),
+        Record::User(u) => json(u),
     }
 }
 
@@ -199,6 +204,7 @@ pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, S
         Table::Deployments => json(value).map(Record::Deployment),
         Table::Rollouts => json(value).map(Record::Rollout),
         Table::Setups => json(value).map(Record::Setup),
+        Table::Users => json(value).map(Record::User),
     }
     .map_err(|e| format!("a row of table {}: {e}", table.name()))?;
     if place_of(&record.key()) == (table, key.to_vec()) {

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     http::{
         Api,
+        auth::Caller,
         error::{Code, Problem},
         extract::{JsonBody, Params, Segment, parse},
     },
@@ -166,12 +167,12 @@ pub struct DeactivateBody {
     responses((status = 200, body = ActivationDoc)))]
 pub(crate) async fn deactivate(
     State(api): State<Api>,
+    caller: Caller,
     JsonBody(body): JsonBody<DeactivateBody>,
 ) -> Result<Json<ActivationDoc>, Problem> {
-    let activation = api
-        .store
-        .apply(Deactivate(MachineRef(body.machine)))
-        .await??;
+    let deactivate = Deactivate(MachineRef(body.machine.clone()));
+    let asked = machines::on(body.machine, &caller, deactivate);
+    let activation = api.store.apply(asked).await???;
     Ok(Json(ActivationDoc::of(&activation, &api.store.view())))
 }
 
@@ -188,9 +189,13 @@ pub struct DeactivateSelectorBody {
     responses((status = 200, body = Vec<ActivationDoc>)))]
 pub(crate) async fn deactivate_selector(
     State(api): State<Api>,
+    caller: Caller,
     JsonBody(body): JsonBody<DeactivateSelectorBody>,
 ) -> Result<Json<Vec<ActivationDoc>>, Problem> {
-    let ended = DeactivateSelected(parse(&body.selector, "selector")?);
+    let ended = DeactivateSelected {
+        selector: parse(&body.selector, "selector")?,
+        by: caller.name,
+    };
     let ended = api.store.apply(ended).await??;
     let view = api.store.view();
     let told = ended.iter().map(|a| ActivationDoc::of(a, &view));

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     http::{
         Api,
+        auth::Caller,
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},
     },
@@ -187,19 +188,21 @@ pub struct ActivateBody {
     responses((status = 201, body = ActivationDoc)))]
 pub(crate) async fn activate(
     State(api): State<Api>,
+    caller: Caller,
     name: Segment,
     JsonBody(body): JsonBody<ActivateBody>,
 ) -> Result<(StatusCode, Json<ActivationDoc>), Problem> {
     let config: ConfigName = name.parse("boot config")?;
     try_files_again(&api, &config).await?;
     let transition = Activate {
-        machine: MachineRef(body.machine),
+        machine: MachineRef(body.machine.clone()),
         config,
         kind: body.kind.into(),
         until: body.until,
         nonce: Nonce::from_random(rand::random()),
     };
-    let activation = api.store.apply(transition).await??;
+    let asked = machines::on(body.machine, &caller, transition);
+    let activation = api.store.apply(asked).await???;
     let document = ActivationDoc::of(&activation, &api.store.view());
     Ok((StatusCode::CREATED, Json(document)))
 }
@@ -258,6 +261,7 @@ pub struct RefusedDoc {
     responses((status = 201, body = SelectedDoc)))]
 pub(crate) async fn activate_selector(
     State(api): State<Api>,
+    caller: Caller,
     name: Segment,
     JsonBody(body): JsonBody<ActivateSelectorBody>,
 ) -> Result<(StatusCode, Json<SelectedDoc>), Problem> {
@@ -271,6 +275,7 @@ pub(crate) async fn activate_selector(
         config,
         kind: body.kind.into(),
         until: body.until,
+        by: caller.name,
         nonces: (0..machines).map(fresh).collect(),
     };
     let all = api.store.apply(transition).await??;

@@ -52,6 +52,16 @@ pub struct CommandBody {
     pub seconds: Option<u32>,
 }
 
+impl Doing {
+    /// Whether who works on the machine would notice.
+    fn disturbs(self) -> bool {
+        match self {
+            Self::Reboot | Self::Stop | Self::RotateKeys => true,
+            Self::Identify | Self::Inventory => false,
+        }
+    }
+}
+
 impl CommandBody {
     fn command(&self) -> Result<Command, Problem> {
         let seconds = self.seconds.unwrap_or(IDENTIFY_S);
@@ -125,6 +135,9 @@ pub(crate) async fn issue(
     JsonBody(body): JsonBody<CommandBody>,
 ) -> Result<(StatusCode, Json<CommandDoc>), Problem> {
     let (mesh, command) = (api.mesh()?, body.command()?);
+    if body.r#do.disturbs() {
+        machines::free(&api, &machine, &caller)?;
+    }
     let issued = mesh
         .command(MachineRef(machine), command, &caller.name)
         .await??;

@@ -23,7 +23,8 @@ use crate::{
     state::{
         Timestamp, View,
         image::{Content, Image, ImageName, ImageSpec, Origin, Version, VersionId},
-        ops::{DeleteImage, DeleteVersion, ImageError, SaveVersion, SetImage, used_by},
+        ops::{DeleteImage, DeleteVersion, ImageError, OnImage, SaveVersion, SetImage, used_by},
+        user::UserName,
     },
 };
 
@@ -100,7 +101,7 @@ impl ImageDoc {
     fn of(image: &Image, view: &View) -> Self {
         Self {
             name: image.name.to_string(),
-            owner: image.owner.clone(),
+            owner: image.owner.as_ref().map(ToString::to_string),
             visibility: image.visibility.into(),
             latest: image.latest().map(|v| v.number),
             versions: (image.versions.iter())
@@ -186,6 +187,20 @@ fn find<'v>(view: &'v View, name: &ImageName) -> Result<&'v Image, Problem> {
     view.image(name).map(AsRef::as_ref).ok_or_else(missing)
 }
 
+/// What the caller asks for, refused when the image is somebody else's.
+fn theirs<T>(image: &ImageName, caller: &Caller, wants: T) -> OnImage<T> {
+    OnImage {
+        image: image.clone(),
+        asker: caller.asker(),
+        wants,
+    }
+}
+
+/// The owner that a text names; an empty one: the site.
+pub(super) fn owner(text: &str) -> Result<Option<UserName>, Problem> {
+    (!text.is_empty()).then(|| parse(text, "owner")).transpose()
+}
+
 /// Lists images with their versions, by name.
 #[utoipa::path(get, path = "/images", tag = "images", operation_id = "images_list", params(PageQuery),
     responses((status = 200, body = Page<ImageDoc>)))]
@@ -228,15 +243,19 @@ pub struct ImageChange {
     responses((status = 200, body = ImageDoc)))]
 pub(crate) async fn update(
     State(api): State<Api>,
+    caller: Caller,
     name: Segment,
     JsonBody(body): JsonBody<ImageChange>,
 ) -> Result<Json<ImageDoc>, Problem> {
     let set = SetImage {
         name: name.parse("image")?,
         visibility: body.visibility.map(Into::into),
-        owner: body.owner.map(|o| Some(o).filter(|o| !o.is_empty())),
+        owner: body.owner.as_deref().map(owner).transpose()?,
     };
-    let image = api.store.apply(set).await??;
+    let image = api
+        .store
+        .apply(theirs(&set.name.clone(), &caller, set))
+        .await???;
     Ok(Json(ImageDoc::of(&image, &api.store.view())))
 }
 
@@ -244,8 +263,14 @@ pub(crate) async fn update(
 #[utoipa::path(delete, path = "/images/{name}", tag = "images", operation_id = "images_delete",
     params(("name" = String, Path, description = "Its name")),
     responses((status = 204)))]
-pub(crate) async fn delete(State(api): State<Api>, name: Segment) -> Result<StatusCode, Problem> {
-    api.store.apply(DeleteImage(name.parse("image")?)).await??;
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    name: Segment,
+) -> Result<StatusCode, Problem> {
+    let name = name.parse("image")?;
+    let delete = theirs(&name, &caller, DeleteImage(name.clone()));
+    api.store.apply(delete).await???;
     api.images()?.deleted();
     Ok(StatusCode::NO_CONTENT)
 }
@@ -287,6 +312,7 @@ pub(crate) async fn version(
     responses((status = 204)))]
 pub(crate) async fn delete_version(
     State(api): State<Api>,
+    caller: Caller,
     path: VersionPath,
 ) -> Result<StatusCode, Problem> {
     let id = {
@@ -294,7 +320,8 @@ pub(crate) async fn delete_version(
         let (image, version) = path.find(&view)?;
         image.id_of(version)
     };
-    api.store.apply(DeleteVersion(id)).await??;
+    let delete = theirs(&id.image, &caller, DeleteVersion(id.clone()));
+    api.store.apply(delete).await???;
     api.images()?.deleted();
     Ok(StatusCode::NO_CONTENT)
 }
@@ -316,15 +343,15 @@ async fn save(
     caller: &Caller,
 ) -> Result<Json<VersionDoc>, Problem> {
     let save = SaveVersion {
-        name,
+        name: name.clone(),
         content,
         by: caller.name.clone(),
         upload: about.upload,
-        owner: None,
+        owner: caller.owner(),
         visibility: about.visibility.map(Into::into),
         note: about.note,
     };
-    let id: VersionId = api.store.apply(save).await??;
+    let id: VersionId = api.store.apply(theirs(&name, caller, save)).await???;
     let view = api.store.view();
     let gone = || Problem::new(Code::ImageNotFound, format!("{id} was deleted meanwhile"));
     let image = view.image(&id.image).ok_or_else(gone)?;

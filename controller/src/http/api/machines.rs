@@ -10,11 +10,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Page, PageQuery,
+    holds::HoldDoc,
     words::{Habitat, KeyKind, Kind, Level, LocalBoot, MemberState, Stage, Standing},
 };
 use crate::{
     http::{
         Api,
+        auth::Caller,
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},
     },
@@ -25,10 +27,12 @@ use crate::{
         machine::{Machine, MachineId},
         member::Member,
         ops::{
-            DeleteMachine, InspectMachine, MachineError, MachineRef, RegisterMachine, UpdateMachine,
+            DeleteMachine, InspectMachine, MachineError, MachineRef, NewOwner, OnMachine,
+            RegisterMachine, UpdateMachine, may_use,
         },
         power::means_of_restart,
         trust::pending::Pending,
+        user::UserName,
     },
 };
 
@@ -73,6 +77,12 @@ pub struct MachineDoc {
     #[schema(example = json!({"pool": "web"}))]
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Whose it is; absent: the site's.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Who has it for a while; others' changes are refused until then.
+    #[serde(default)]
+    pub reserved: Option<HoldDoc>,
     /// When it was first heard of.
     pub first_seen: Timestamp,
     /// When it asked last.
@@ -195,6 +205,8 @@ impl MachineDoc {
             power: view.power(&machine.id).map(|p| p.address.to_string()),
             restart: means_of_restart(view, machine).into(),
             labels: words(&machine.labels),
+            owner: machine.owner.as_ref().map(ToString::to_string),
+            reserved: machine.hold.as_ref().map(HoldDoc::of),
             first_seen: machine.first_seen,
             last_seen: machine.last_seen,
             active: active.map(|a| ActiveDoc {
@@ -223,6 +235,9 @@ pub(crate) struct ListQuery {
     /// Only machines whose labels fit: `pool=web,rack!=r1`.
     #[serde(default)]
     selector: Option<String>,
+    /// Only machines of this owner.
+    #[serde(default)]
+    owner: Option<String>,
     /// Entries wanted, 1 to 1000.
     #[serde(default)]
     limit: Option<usize>,
@@ -241,7 +256,9 @@ pub(crate) async fn list(
     let view = api.store.view();
     let selector = query.selector.map(|s| parse(&s, "selector")).transpose()?;
     let wanted = |m: &&std::sync::Arc<Machine>| {
+        let owner = m.owner.as_ref().map(UserName::as_str);
         query.state.is_none_or(|s| s == Standing::from(m.standing))
+            && query.owner.as_deref().is_none_or(|o| owner == Some(o))
             && selector
                 .as_ref()
                 .is_none_or(|s: &Selector| s.fits(&m.labels))
@@ -318,25 +335,59 @@ pub struct Update {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(example = json!({"pool": "web", "spare": null}))]
     pub labels: BTreeMap<String, Option<String>>,
+    /// Whose it is from now on; an empty text: the site's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
-/// Changes a machine's name, its way to its own disk, or its labels.
+/// Changes a machine's name, its way to its own disk, its labels, or whose it is.
 #[utoipa::path(patch, path = "/machines/{machine}", tag = "machines", operation_id = "machines_update", request_body = Update,
     params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
     responses((status = 200, body = MachineDoc)))]
 pub(crate) async fn update(
     State(api): State<Api>,
+    caller: Caller,
     Segment(machine): Segment,
     JsonBody(body): JsonBody<Update>,
 ) -> Result<Json<MachineDoc>, Problem> {
     let transition = UpdateMachine {
-        machine: MachineRef(machine),
+        machine: MachineRef(machine.clone()),
         name: body.name.map(|n| parse(&n, "name")).transpose()?,
         local_boot: body.local_boot.map(Into::into),
         labels: labels(&body.labels)?,
+        owner: new_owner(body.owner.as_deref(), &caller)?,
     };
-    let machine = api.store.apply(transition).await??;
+    let asked = on(machine, &caller, transition);
+    let machine = api.store.apply(asked).await???;
     Ok(Json(MachineDoc::of(&machine, &api.store.view())))
+}
+
+/// What the caller asks for, refused while somebody else has the machine.
+pub(super) fn on<T>(machine: String, caller: &Caller, wants: T) -> OnMachine<T> {
+    OnMachine {
+        machine: MachineRef(machine),
+        caller: caller.name.clone(),
+        wants,
+    }
+}
+
+/// The machine that `text` names, unless somebody else has it.
+pub(super) fn free(
+    api: &Api,
+    text: &str,
+    caller: &Caller,
+) -> Result<std::sync::Arc<Machine>, Problem> {
+    let machine = find(&api.store.view(), text)?;
+    may_use(&machine, &caller.name, api.store.now())?;
+    Ok(machine)
+}
+
+fn new_owner(text: Option<&str>, caller: &Caller) -> Result<Option<NewOwner>, Problem> {
+    let owner = text.map(super::images::owner).transpose()?;
+    Ok(owner.map(|owner| NewOwner {
+        owner,
+        by: caller.asker(),
+    }))
 }
 
 fn labels(
@@ -355,10 +406,11 @@ fn labels(
     responses((status = 200, body = MachineDoc)))]
 pub(crate) async fn inspect(
     State(api): State<Api>,
+    caller: Caller,
     Segment(machine): Segment,
 ) -> Result<Json<MachineDoc>, Problem> {
-    let asked = InspectMachine(MachineRef(machine));
-    let machine = api.store.apply(asked).await??;
+    let inspect = InspectMachine(MachineRef(machine.clone()));
+    let machine = api.store.apply(on(machine, &caller, inspect)).await???;
     Ok(Json(MachineDoc::of(&machine, &api.store.view())))
 }
 
@@ -368,12 +420,15 @@ pub(crate) async fn inspect(
     responses((status = 204)))]
 pub(crate) async fn delete(
     State(api): State<Api>,
+    caller: Caller,
     Segment(machine): Segment,
 ) -> Result<StatusCode, Problem> {
-    let machine = MachineRef(machine);
-    match api.mesh() {
-        Ok(mesh) => mesh.forget(machine).await??,
-        Err(_) => api.store.apply(DeleteMachine(machine)).await??,
+    if let Ok(mesh) = api.mesh() {
+        free(&api, &machine, &caller)?;
+        mesh.forget(MachineRef(machine)).await??;
+    } else {
+        let delete = DeleteMachine(MachineRef(machine.clone()));
+        api.store.apply(on(machine, &caller, delete)).await???;
     }
     Ok(StatusCode::NO_CONTENT)
 }

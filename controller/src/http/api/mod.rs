@@ -10,6 +10,7 @@ pub mod events;
 pub mod explain;
 pub mod facts;
 pub mod files;
+pub mod holds;
 pub mod images;
 pub mod join_tokens;
 pub mod leases;
@@ -24,6 +25,7 @@ pub mod reservations;
 pub mod rollouts;
 pub mod setups;
 pub mod trust;
+pub mod users;
 pub mod webhooks;
 pub mod words;
 

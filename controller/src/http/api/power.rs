@@ -187,7 +187,10 @@ pub(crate) async fn switch(
     Segment(machine): Segment,
     JsonBody(body): JsonBody<PowerBody>,
 ) -> Result<Json<PowerDoc>, Problem> {
-    let machine = machines::find(&api.store.view(), &machine)?;
+    let machine = match body.r#do {
+        PowerDo::Status => machines::find(&api.store.view(), &machine)?,
+        PowerDo::On | PowerDo::Off | PowerDo::Cycle => machines::free(&api, &machine, &caller)?,
+    };
     let switched = api
         .power
         .switch(&machine, body.r#do.into(), &caller.name)

@@ -7,7 +7,7 @@ use crate::{
     power::PowerError,
     state::ops::{
         AcceptError, ActivateError, CommandError, ConfigError, DeployError, ImageError,
-        MachineError, OrderError, ReservationError, RolloutError, SetupError, TokenError, WebhookError,
+        Held, HoldError, MachineError, NotYours, OrderError, ReservationError, RolloutError, SetupError, UserError, TokenError, WebhookError,
     },
     store::StoreError,
 };
@@ -31,8 +31,43 @@ impl From<MachineError> for Problem {
             MachineError::NameTaken(_) => Code::NameTaken,
             MachineError::NotAStation(_) => Code::MacNotAStation,
             MachineError::TooManyLabels => Code::BadValue,
+            MachineError::NotYours(refused) => return refused.into(),
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<Held> for Problem {
+    fn from(held: Held) -> Self {
+        Self::new(Code::MachineReserved, held.to_string())
+    }
+}
+
+impl From<HoldError> for Problem {
+    fn from(error: HoldError) -> Self {
+        match error {
+            HoldError::Machine(error) => error.into(),
+            HoldError::Held(held) => held.into(),
+            HoldError::Until => Self::new(Code::BadValue, error.to_string()),
+        }
+    }
+}
+
+impl From<UserError> for Problem {
+    fn from(error: UserError) -> Self {
+        let code = match error {
+            UserError::NotFound(_) => Code::UserNotFound,
+            UserError::Taken(_) => Code::NameTaken,
+            UserError::Root(_) => Code::BadValue,
+            UserError::Full => Code::UsersFull,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<NotYours> for Problem {
+    fn from(refused: NotYours) -> Self {
+        Self::new(Code::NotYours, refused.to_string())
     }
 }
 
@@ -179,6 +214,7 @@ impl From<DeployError> for Problem {
     fn from(error: DeployError) -> Self {
         let code = match error {
             DeployError::Order(error) => return error.into(),
+            DeployError::Held(held) => return held.into(),
             DeployError::NoMachine(_) => Code::MachineNotFound,
             DeployError::TooMany(_) => Code::TooManyDeployments,
             DeployError::KeyReused(_) => Code::KeyReused,

@@ -4,7 +4,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Page, PageQuery, deployments::DiskRuleDoc};
+use super::{Page, PageQuery, deployments::DiskRuleDoc, images::owner};
 use crate::{
     http::{
         Api,
@@ -55,7 +55,7 @@ impl SetupDoc {
     fn of(setup: &Setup) -> Self {
         Self {
             name: setup.name.to_string(),
-            owner: setup.owner.clone(),
+            owner: setup.owner.as_ref().map(ToString::to_string),
             items: (setup.items.iter())
                 .map(|item| SetupItemDoc {
                     image: item.image.to_string(),
@@ -126,7 +126,7 @@ pub(crate) async fn set(
         .collect();
     let setup = Setup {
         name: name.parse("setup")?,
-        owner: body.owner,
+        owner: body.owner.as_deref().map_or(Ok(None), owner)?,
         items: items?,
         note: body.note,
         revision: 0,

@@ -8,6 +8,7 @@ use mesh_proto::message::{enrol, job, link};
 
 use crate::state::{
     activation, command, config, deployment, image, machine, member, preset, rollout, trust::token,
+    user,
 };
 
 macro_rules! words {
@@ -215,6 +216,15 @@ words! {
         /// No job is left.
         Over = "over",
     }
+    /// What a person may do; each role may do what the ones before it may.
+    Role mirrors user::Role {
+        /// Look.
+        Viewer = "viewer",
+        /// Make machines boot things.
+        Operator = "operator",
+        /// Everything.
+        Admin = "admin",
+    }
     /// What an agent does with a disk.
     Step mirrors job::Step {
         /// Reads it and saves it.
@@ -314,6 +324,7 @@ mod tests {
         check(Visibility::word);
         check(DeploymentState::word);
         check(RolloutStage::word);
+        check(Role::word);
         check(Step::word);
         check(Erase::word);
         check(After::word);

@@ -11,6 +11,7 @@ use crate::state::{
     image::Visibility,
     machine::{Machine, MachineId, Standing},
     trust::key::EnrolledKey,
+    user::UserName,
 };
 
 /// Why a job is not given to its machine. Nothing is written to a disk as long as one of these stands.
@@ -30,6 +31,8 @@ pub enum Hold {
     Config(String),
     /// Its rollout does not let it begin.
     Rollout(String),
+    /// Somebody else has the machine: who, until when.
+    Reserved(UserName, Timestamp),
 }
 
 impl fmt::Display for Hold {
@@ -49,6 +52,9 @@ impl fmt::Display for Hold {
             ),
             Self::Config(name) => write!(f, "the boot config {name} is due and comes first"),
             Self::Rollout(words) => f.write_str(words),
+            Self::Reserved(holder, until) => {
+                write!(f, "the machine is reserved for {holder} until {until}")
+            }
         }
     }
 }
@@ -87,10 +93,21 @@ pub fn may_begin(
     if let Some(due) = due.find(|a| a.kind == Kind::OneShot && a.is_due(now)) {
         return Err(Hold::Config(due.config.name.to_string()));
     }
+    if let Some(hold) = kept_off(machine, job, now) {
+        return Err(hold);
+    }
     match rollout_holds(view, job) {
         Some(words) => Err(Hold::Rollout(words)),
         None => Ok(()),
     }
+}
+
+/// A job that waits since before the reservation goes on waiting; one that mends another is that one's.
+fn kept_off(machine: &Machine, job: &Deployment, now: Timestamp) -> Option<Hold> {
+    let mends = matches!(job.part, Some(Part::RollBack { .. }));
+    let hold = machine.hold.as_ref().filter(|_| !mends)?;
+    let off = hold.keeps_off(&job.by, now);
+    off.then(|| Hold::Reserved(hold.holder.clone(), hold.until))
 }
 
 fn rollout_holds(view: &View, job: &Deployment) -> Option<String> {

@@ -10,7 +10,11 @@ use crate::state::{
     event::Draft,
     label::Selector,
     machine::{Machine, MachineName, Standing},
-    ops::{MachineRef, commands::expire_overdue as expire_commands},
+    ops::{
+        MachineRef,
+        commands::expire_overdue as expire_commands,
+        holds::{Held, expire_holds, may_use},
+    },
 };
 
 /// Closed activations kept per machine, for its history.
@@ -19,6 +23,9 @@ const KEPT: usize = 16;
 /// Why a config cannot be made due.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ActivateError {
+    /// Somebody else has the machine.
+    #[error(transparent)]
+    Held(#[from] Held),
     /// No such machine.
     #[error("no machine is called '{0}'; `enforcer machines list` shows the known ones")]
     NoMachine(String),
@@ -117,6 +124,8 @@ pub struct ActivateSelected {
     pub kind: Kind,
     /// Not served after this.
     pub until: Option<Timestamp>,
+    /// Who asks, as the API names them.
+    pub by: String,
     /// Fresh random names, one for each machine at least.
     pub nonces: Vec<Nonce>,
 }
@@ -149,7 +158,10 @@ impl Transition for ActivateSelected {
             }
             let mut next = view.next_activation();
             let arm = |(machine, nonce): (&Arc<Machine>, &Nonce)| {
-                let armed = wish.arm(view, (config, machine), (next, nonce), now, &mut changes);
+                let free = may_use(machine, &self.by, now).map_err(ActivateError::from);
+                let armed = free.and_then(|()| {
+                    wish.arm(view, (config, machine), (next, nonce), now, &mut changes)
+                });
                 next = ActivationId(next.0 + u64::from(armed.is_ok()));
                 (machine.name.clone(), armed)
             };
@@ -296,24 +308,39 @@ impl Transition for Deactivate {
     }
 }
 
-/// A person ends everything that a selector made due, as it was written then.
+/// A person ends everything that a selector made due, as it was written then, but for machines that others have.
 #[derive(Debug, Clone)]
-pub struct DeactivateSelected(pub Selector);
+pub struct DeactivateSelected {
+    /// Which.
+    pub selector: Selector,
+    /// Who asks, as the API names them.
+    pub by: String,
+}
 
 impl Transition for DeactivateSelected {
     type Outcome = Result<Vec<Activation>, ActivateError>;
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
         let mut changes = Changes::none();
-        let by_this = |a: &Activation| a.selected.as_ref().is_some_and(|s| s.selector == self.0);
-        let open = view.activations().filter(|a| a.is_open() && by_this(a));
-        let closed: Vec<_> = open
-            .map(|a| deactivated(a, view, now, &mut changes))
-            .collect();
-        match closed.is_empty() {
-            true => (changes, Err(ActivateError::NotActive(self.0.to_string()))),
-            false => (changes, Ok(closed)),
+        let this = |a: &Activation| {
+            a.selected
+                .as_ref()
+                .is_some_and(|s| s.selector == self.selector)
+        };
+        let (mut closed, mut held) = (Vec::new(), None);
+        for open in view.activations().filter(|a| a.is_open() && this(a)) {
+            let machine = view.machine(&open.machine);
+            match machine.map_or(Ok(()), |m| may_use(m, &self.by, now)) {
+                Ok(()) => closed.push(deactivated(open, view, now, &mut changes)),
+                Err(other) => held = Some(other),
+            }
         }
+        let outcome = match (closed.is_empty(), held) {
+            (false, _) => Ok(closed),
+            (true, Some(held)) => Err(held.into()),
+            (true, None) => Err(ActivateError::NotActive(self.selector.to_string())),
+        };
+        (changes, outcome)
     }
 }
 
@@ -334,7 +361,7 @@ fn deactivated(
     closed
 }
 
-/// Closes what is past its time limit: activations, and commands that nobody took. Jobs are [`PassDeadlines`]'s.
+/// Closes what is past its time limit: activations, commands that nobody took, and reservations of machines. Jobs are [`PassDeadlines`]'s.
 ///
 /// [`PassDeadlines`]: super::PassDeadlines
 #[derive(Debug, Clone, Copy)]
@@ -355,6 +382,7 @@ impl Transition for ExpireOverdue {
             changes.write(closed);
         }
         expire_commands(view, now, &mut changes);
+        expire_holds(view, now, &mut changes);
         (changes, ())
     }
 }

@@ -10,6 +10,7 @@ use crate::state::{
     machine::{Machine, MachineId},
     ops::{
         MachineRef,
+        holds::{Held, may_use},
         job_ends::over,
         orders::{OrderError, OrderSpec},
     },
@@ -27,6 +28,9 @@ pub enum DeployError {
     /// It cannot be done as asked.
     #[error(transparent)]
     Order(#[from] OrderError),
+    /// Somebody else has the machine.
+    #[error(transparent)]
+    Held(#[from] Held),
     /// The queue is full.
     #[error("{0} has {MAX_QUEUED} deployments waiting; cancel some first")]
     TooMany(String),
@@ -106,6 +110,7 @@ impl CreateDeployment {
                 false => Err(DeployError::KeyReused(key.clone())),
             };
         }
+        may_use(&machine, &self.by, now)?;
         let order = self.order.pin(view, &machine)?;
         // Two people who race for the same get the same job.
         let mut waiting = view.queue_of(&machine.id);
@@ -295,7 +300,11 @@ impl Transition for CancelDeployment {
             return (changes, Err(DeployError::NotFound(self.id)));
         };
         match (known.is_open(), known.state) {
-            (true, _) => {}
+            (true, _) => {
+                if let Err(held) = self.may_end(view, known, now) {
+                    return (changes, Err(held.into()));
+                }
+            }
             // Said twice is said once.
             (false, State::Cancelled) => return (changes, Ok(Deployment::clone(known))),
             (false, state) => {
@@ -310,6 +319,16 @@ impl Transition for CancelDeployment {
             }
         }
         (changes, Ok(cancelled))
+    }
+}
+
+impl CancelDeployment {
+    /// One's own is always one's to end, also on a machine that others have.
+    fn may_end(&self, view: &View, known: &Deployment, now: Timestamp) -> Result<(), Held> {
+        match view.machine(&known.machine) {
+            Some(machine) if known.by != self.by => may_use(machine, &self.by, now),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

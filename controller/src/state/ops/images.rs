@@ -9,6 +9,7 @@ use crate::state::{
     event::Draft,
     image::{Content, Image, ImageName, MAX_VERSIONS, Origin, Version, VersionId, Visibility},
     trust::key::Serial,
+    user::UserName,
 };
 
 /// Longest note, characters.
@@ -48,7 +49,7 @@ pub struct SaveVersion {
     /// The upload's own id: saved again with it, it is the same version.
     pub upload: Option<String>,
     /// Whose a new image is.
-    pub owner: Option<String>,
+    pub owner: Option<UserName>,
     /// Who may have a new image; `None`: public.
     pub visibility: Option<Visibility>,
     /// A person's words.
@@ -196,7 +197,7 @@ pub struct SetImage {
     /// Who may have it; `None` keeps.
     pub visibility: Option<Visibility>,
     /// Whose it is; `None` keeps, `Some(None)`: the site's.
-    pub owner: Option<Option<String>>,
+    pub owner: Option<Option<UserName>>,
 }
 
 impl Transition for SetImage {

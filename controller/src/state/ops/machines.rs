@@ -7,12 +7,14 @@ use ipxe::{Firmware, LocalBoot, MacAddr};
 use super::{
     enrol::{forget_everything_of, is_blank},
     ring::want_rotation,
+    users::NotYours,
 };
 use crate::state::{
     Changes, Timestamp, Transition, View,
     event::Draft,
     label::{LabelText, MAX_LABELS},
     machine::{Machine, MachineId, MachineName, Standing},
+    user::{Asker, UserName},
 };
 
 /// Seen machines kept; the one silent for longest makes room. A stranger can invent MACs.
@@ -59,6 +61,9 @@ pub enum MachineError {
     /// A multicast, broadcast or zero address.
     #[error("{0} is no address of a single network card")]
     NotAStation(MacAddr),
+    /// It belongs to somebody else.
+    #[error(transparent)]
+    NotYours(#[from] NotYours),
     /// More than [`MAX_LABELS`].
     #[error("a machine has at most {MAX_LABELS} labels; remove one with `NAME-`")]
     TooManyLabels,
@@ -140,6 +145,17 @@ pub struct UpdateMachine {
     pub local_boot: Option<LocalBoot>,
     /// Labels put (`Some`) or removed (`None`); others stay.
     pub labels: BTreeMap<LabelText, Option<LabelText>>,
+    /// Whose it is from now on.
+    pub owner: Option<NewOwner>,
+}
+
+/// A machine goes to somebody: its owner and admins give it away; what is nobody's, anybody takes.
+#[derive(Debug, Clone)]
+pub struct NewOwner {
+    /// Whose; `None`: the site's.
+    pub owner: Option<UserName>,
+    /// Who says so.
+    pub by: Asker,
 }
 
 impl Transition for UpdateMachine {
@@ -175,6 +191,9 @@ impl UpdateMachine {
             machine.name = name.clone();
         }
         machine.local_boot = self.local_boot.unwrap_or(machine.local_boot);
+        if let Some(new) = &self.owner {
+            machine.owner = new.of(&machine)?;
+        }
         for (name, value) in &self.labels {
             match value {
                 Some(value) => machine.labels.insert(name.clone(), value.clone()),
@@ -185,6 +204,18 @@ impl UpdateMachine {
             return Err(MachineError::TooManyLabels);
         }
         Ok(machine)
+    }
+}
+
+impl NewOwner {
+    fn of(&self, machine: &Machine) -> Result<Option<UserName>, NotYours> {
+        match &machine.owner {
+            Some(owner) if !self.by.may_change(Some(owner)) => Err(NotYours {
+                what: machine.name.to_string(),
+                owner: owner.clone(),
+            }),
+            Some(_) | None => Ok(self.owner.clone()),
+        }
     }
 }
 

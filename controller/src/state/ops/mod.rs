@@ -9,6 +9,7 @@ mod deployments;
 mod enrol;
 mod evidence;
 mod facts;
+mod holds;
 mod images;
 mod job_ends;
 mod jobs;
@@ -24,6 +25,7 @@ mod ring;
 mod rollouts;
 mod setups;
 mod tokens;
+mod users;
 mod webhooks;
 
 pub use acceptance::{
@@ -40,13 +42,15 @@ pub use deployments::{CancelDeployment, CreateDeployment, Created, DeployError, 
 pub use enrol::{Claim, Enrol, EnrolOutcome, Grant};
 pub use evidence::{Callback, CallbackAnswer, ReportBoot};
 pub use facts::RecordFacts;
+pub use holds::{Held, HoldError, MAX_HOLD, OnMachine, ReleaseMachine, ReserveMachine, may_use};
 pub use images::{
     DeleteImage, DeleteVersion, ImageError, SaveCapture, SaveVersion, SetImage, used_by,
 };
 pub use jobs::{ClaimJob, EndJob, JobAnswer, ReportStep, still_wanted};
 pub use keys::{ConfirmClock, RenewKey, RevokeKeys};
 pub use machines::{
-    DeleteMachine, InspectMachine, MachineError, MachineRef, RegisterMachine, Saw, UpdateMachine,
+    DeleteMachine, InspectMachine, MachineError, MachineRef, NewOwner, RegisterMachine, Saw,
+    UpdateMachine,
 };
 pub use members::{LinkOpened, LinkVerdict, OpenLink, SettleAfterStart};
 pub use online::{
@@ -62,6 +66,9 @@ pub use rollouts::{
 };
 pub use setups::{DeleteSetup, DeploySetup, SetSetup, SetupError};
 pub use tokens::{CreateToken, MAX_TOKEN_LIFE, RevokeToken, TokenError};
+pub use users::{
+    CreateUser, DeleteUser, NotYours, OnImage, SetUser, UserError, may_change_image,
+};
 pub use webhooks::{
     CreateWebhook, DeleteWebhook, QueueDeliveries, Replay, SettleDelivery, TestWebhook,
     WebhookError, Word, anything_to_queue,

@@ -8,6 +8,7 @@ pub use steer::{CancelRollout, PauseRollout, ResumeRollout, SetRollout};
 
 use super::{
     deployments::{DeployError, Draw, enqueue, forget_oldest, has_room},
+    holds::may_use,
     orders::OrderSpec,
     setups::nth,
 };
@@ -178,6 +179,7 @@ impl CreateRollout {
         id: DeploymentId,
         now: Timestamp,
     ) -> Result<Deployment, DeployError> {
+        may_use(machine, &self.by, now).map_err(DeployError::Held)?;
         has_room(view, machine, 1)?;
         let order = self.order.pin(view, machine)?;
         let draw = Draw {

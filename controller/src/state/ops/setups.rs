@@ -5,6 +5,7 @@ use mesh_proto::message::job::{After, DiskRule, ProvisionFile};
 use super::{
     MachineRef,
     deployments::{Created, DeployError, Draw, enqueue, forget_oldest, has_room},
+    holds::may_use,
     orders::{OrderError, OrderSpec, pinned},
 };
 use crate::state::{
@@ -133,6 +134,9 @@ impl Transition for DeploySetup {
                 false => Err(DeployError::KeyReused(key.clone())),
             };
             return (Changes::none(), outcome);
+        }
+        if let Err(held) = may_use(&machine, &self.by, now) {
+            return (Changes::none(), Err(held.into()));
         }
         let jobs = match self.orders(view, &machine) {
             Ok(orders) => self.jobs(view, &machine, orders, now),

@@ -248,7 +248,8 @@ impl View {
             | Record::Image(_)
             | Record::Deployment(_)
             | Record::Rollout(_)
-            | Record::Setup(_) => {}
+            | Record::Setup(_)
+            | Record::User(_) => {}
         }
     }
 
@@ -296,7 +297,8 @@ impl View {
             | Key::Image(_)
             | Key::Deployment(_)
             | Key::Rollout(_)
-            | Key::Setup(_) => {}
+            | Key::Setup(_)
+            | Key::User(_) => {}
         }
     }
 

@@ -23,7 +23,7 @@ use crate::{
         extract::{Params, Segment},
     },
     images::{Bytes, Part},
-    state::image::ImageName,
+    state::{image::ImageName, ops::may_change_image},
 };
 
 /// How an upload is packed.
@@ -102,6 +102,8 @@ pub(crate) async fn upload(
     body: Body,
 ) -> Result<Json<VersionDoc>, Problem> {
     let name: ImageName = name.parse("image")?;
+    // Before its bytes come: they may be many.
+    may_change_image(&api.store.view(), &name, &caller.asker())?;
     let options = query.options();
     let taken = api
         .images()?

@@ -3,12 +3,14 @@
 mod boots;
 mod commands;
 mod enrolment;
+mod holds;
 mod jobs;
 mod members;
 mod persons;
 mod rings;
 mod standing;
 mod tokens;
+mod users;
 mod webhooks;
 
 use std::net::{IpAddr, SocketAddr};

@@ -257,6 +257,7 @@ fn a_person_writes_labels_on_a_machine_and_takes_them_off() {
             machine: MachineRef("web1".into()),
             name: None,
             local_boot: None,
+            owner: None,
             labels: [(name.parse().unwrap(), value)].into(),
         })
     };

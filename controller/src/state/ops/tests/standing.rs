@@ -53,6 +53,7 @@ fn label(world: &mut World, machine: &str, labels: &[(&str, &str)]) {
         machine: MachineRef(machine.to_owned()),
         name: None,
         local_boot: None,
+        owner: None,
         labels: labels.collect(),
     };
     world.does(&update).unwrap();
@@ -85,6 +86,7 @@ fn selected(
         config: config.parse().unwrap(),
         kind,
         until: None,
+        by: "ann".to_owned(),
         nonces: (0..4).map(|_| nonce(world)).collect(),
     };
     world.does(&activate)
@@ -134,7 +136,10 @@ fn a_one_shot_comes_first_then_its_own_standing_config_then_selectors_by_priorit
     let end = Deactivate(MachineRef("web1".to_owned()));
     assert_eq!(world.does(&end).unwrap().config.name.to_string(), "own");
     assert_eq!(boots(&mut world), "rack");
-    let rack = DeactivateSelected("rack=r3".parse().unwrap());
+    let rack = DeactivateSelected {
+        selector: "rack=r3".parse().unwrap(),
+        by: "ann".to_owned(),
+    };
     assert_eq!(world.does(&rack).unwrap().len(), 1);
     assert_eq!(boots(&mut world), "web");
     world.does(&end).unwrap();

@@ -8,7 +8,7 @@ fn upload(name: &str, id: &str) -> SaveVersion {
         content: content(1),
         by: "ann".to_owned(),
         upload: Some(id.to_owned()),
-        owner: Some("ann".to_owned()),
+        owner: Some("ann".parse().unwrap()),
         visibility: None,
         note: Some("first\ntry".to_owned()),
     }

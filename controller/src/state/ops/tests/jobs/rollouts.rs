@@ -9,6 +9,7 @@ fn labelled(world: &mut World, n: u8) -> EnrolledKey {
             machine: MachineRef(format!("web{n}")),
             name: None,
             local_boot: None,
+            owner: None,
             labels: [("pool".parse().unwrap(), Some("web".parse().unwrap()))].into(),
         })
         .unwrap();

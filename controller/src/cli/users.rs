@@ -1,0 +1,118 @@
+//! `enforcer users …`
+
+use clap::Subcommand;
+use hyper::Method;
+
+use super::{
+    Session,
+    client::encode,
+    failure::Failure,
+    output::{Line, Output, ago, dash, when},
+};
+use crate::{
+    http::api::{
+        users::{CreateUserBody, UserChange, UserDoc},
+        words::Role,
+    },
+    state::Timestamp,
+};
+
+/// What can be done with people.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List people
+    #[command(
+        after_help = "Members of the host's group enforcer who are not listed are operators; root is always admin."
+    )]
+    List(Output),
+    /// Show a person
+    Show {
+        /// Their name
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Say what a person may
+    #[command(
+        after_help = "The name is that of their account on this host. They also have to be in the group enforcer, which opens the local\nsocket to them: sudo usermod -aG enforcer ann\n\nExamples:\n  enforcer users create ann --role operator\n  enforcer users create bob --role viewer --note 'the auditor'"
+    )]
+    Create {
+        /// Their account's name
+        name: String,
+        /// What they may
+        #[arg(long)]
+        role: Role,
+        /// Words about them
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// Change what a person may
+    Set {
+        /// Their name
+        name: String,
+        /// What they may
+        #[arg(long, required_unless_present = "note")]
+        role: Option<Role>,
+        /// Words about them
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// Strike a person out: they are again what their group says; what they own stays theirs
+    Delete {
+        /// Their name
+        name: String,
+    },
+}
+
+/// Runs a verb.
+pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
+    match verb {
+        Verb::List(output) => {
+            let items = session.client.list("/users?limit=1000").await?;
+            session.list(&output, items, ["NAME", "ROLE", "NOTE", "SINCE"], row)
+        }
+        Verb::Show { name, output } => {
+            let user = session.client.get(&path(&name)).await?;
+            session.show(&output, user, lines)
+        }
+        Verb::Create { name, role, note } => {
+            let body = CreateUserBody { name, role, note };
+            let sent = session.client.send(Method::POST, "/users", &body).await;
+            sent.map(drop)
+        }
+        Verb::Set { name, role, note } => {
+            let body = UserChange { role, note };
+            let sent = session
+                .client
+                .send(Method::PATCH, &path(&name), &body)
+                .await;
+            sent.map(drop)
+        }
+        Verb::Delete { name } => session.client.delete(&path(&name)).await,
+    }
+}
+
+fn path(name: &str) -> String {
+    format!("/users/{}", encode(name))
+}
+
+fn row(user: &UserDoc, now: Timestamp) -> [String; 4] {
+    [
+        user.name.clone(),
+        user.role.word().to_owned(),
+        dash(user.note.clone()),
+        ago(user.created, now),
+    ]
+}
+
+fn lines(user: &UserDoc, now: Timestamp) -> Vec<Line> {
+    vec![
+        ("name", user.name.clone()),
+        ("role", user.role.word().to_owned()),
+        ("note", dash(user.note.clone())),
+        (
+            "made by",
+            format!("{}, {}", user.by, when(user.created, now)),
+        ),
+    ]
+}

@@ -1,0 +1,149 @@
+//! People: who they are, and what they may.
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Page, PageQuery, words::Role};
+use crate::{
+    http::{
+        Api,
+        auth::Caller,
+        error::Problem,
+        extract::{JsonBody, Params, Segment, parse},
+    },
+    state::{
+        Timestamp,
+        ops::{CreateUser, DeleteUser, SetUser, UserError},
+        user::User,
+    },
+};
+
+/// A person. A caller of the local socket is the one named like their account on the controller's host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = User)]
+pub struct UserDoc {
+    /// Their name: that of their account on the controller's host, or, where the host knows none, its number.
+    pub name: String,
+    /// What they may.
+    pub role: Role,
+    /// Words about them.
+    pub note: Option<String>,
+    /// Who wrote them down.
+    pub by: String,
+    /// When.
+    pub created: Timestamp,
+}
+
+impl UserDoc {
+    fn of(user: &User) -> Self {
+        Self {
+            name: user.name.to_string(),
+            role: user.role.into(),
+            note: user.note.clone(),
+            by: user.by.clone(),
+            created: user.created,
+        }
+    }
+}
+
+/// Lists people, by name. Members of the host's group `enforcer` who are not written down are operators and not listed.
+#[utoipa::path(get, path = "/users", tag = "users", operation_id = "users_list", params(PageQuery),
+    responses((status = 200, body = Page<UserDoc>)))]
+pub(crate) async fn list(
+    State(api): State<Api>,
+    Params(page): Params<PageQuery>,
+) -> Result<Json<Page<UserDoc>>, Problem> {
+    let view = api.store.view();
+    page.cut(view.users(), |u| u.name.to_string(), |u| UserDoc::of(u))
+}
+
+/// Shows a person.
+#[utoipa::path(get, path = "/users/{user}", tag = "users", operation_id = "users_show",
+    params(("user" = String, Path, description = "Their name")),
+    responses((status = 200, body = UserDoc)))]
+pub(crate) async fn show(State(api): State<Api>, name: Segment) -> Result<Json<UserDoc>, Problem> {
+    let name = name.parse("user")?;
+    let view = api.store.view();
+    let found = view.user(&name).ok_or(UserError::NotFound(name))?;
+    Ok(Json(UserDoc::of(found)))
+}
+
+/// A person to write down.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateUserBody {
+    /// Their name: that of their account on the controller's host.
+    pub name: String,
+    /// What they may.
+    pub role: Role,
+    /// Words about them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Writes a person down: from their next request on they may what their role says, whatever their group says.
+#[utoipa::path(post, path = "/users", tag = "users", operation_id = "users_create", request_body = CreateUserBody,
+    responses((status = 201, body = UserDoc)))]
+pub(crate) async fn create(
+    State(api): State<Api>,
+    caller: Caller,
+    JsonBody(body): JsonBody<CreateUserBody>,
+) -> Result<(StatusCode, Json<UserDoc>), Problem> {
+    let create = CreateUser {
+        name: parse(&body.name, "name")?,
+        role: body.role.into(),
+        note: body.note,
+        by: caller.name,
+    };
+    let user = api.store.apply(create).await??;
+    Ok((StatusCode::CREATED, Json(UserDoc::of(&user))))
+}
+
+/// What to change of a person; what is absent stays.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserChange {
+    /// What they may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Words about them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Changes what a person may, from their next request on.
+#[utoipa::path(patch, path = "/users/{user}", tag = "users", operation_id = "users_update", request_body = UserChange,
+    params(("user" = String, Path, description = "Their name")),
+    responses((status = 200, body = UserDoc)))]
+pub(crate) async fn update(
+    State(api): State<Api>,
+    caller: Caller,
+    name: Segment,
+    JsonBody(body): JsonBody<UserChange>,
+) -> Result<Json<UserDoc>, Problem> {
+    let set = SetUser {
+        name: name.parse("user")?,
+        role: body.role.map(Into::into),
+        note: body.note,
+        by: caller.name,
+    };
+    Ok(Json(UserDoc::of(&api.store.apply(set).await??)))
+}
+
+/// Strikes a person out. They are again what the host says; what they own stays theirs.
+#[utoipa::path(delete, path = "/users/{user}", tag = "users", operation_id = "users_delete",
+    params(("user" = String, Path, description = "Their name")),
+    responses((status = 204)))]
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    name: Segment,
+) -> Result<StatusCode, Problem> {
+    let delete = DeleteUser {
+        name: name.parse("user")?,
+        by: caller.name,
+    };
+    api.store.apply(delete).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
