@@ -28,7 +28,7 @@ use crate::mesh::{
     Agent, Ending, EnrolRound, Enrolment, GossipChoice, Identity, MemberWatch, Memory, Power,
     Setup, enrol_round, local_address,
 };
-use crate::{boot_id, facts};
+use crate::{boot_id, cidata, facts};
 
 /// Time for a goodbye before the key goes.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -222,8 +222,13 @@ fn setup<E: Effects>(args: &DaemonArgs, effects: Arc<E>) -> Result<Setup<E>, Dae
     let facts = effects.facts();
     let board = Fingerprint::of(&facts);
     let store = KeyStore::open(&args.state.state)?;
-    let join = store.join()?;
     let found = store.find(&board)?;
+    // A key of this board is better than any token; on another board, or new, a deployment may have left one.
+    let left = || match &found {
+        Found::Own(_) => None,
+        Found::Nothing | Found::OtherBoard { .. } => cidata::join(&args.lab.root),
+    };
+    let join = store.join()?.or_else(left);
     let mut controllers = args.controllers.clone();
     controllers.extend(join.iter().flat_map(|join| join.controllers.clone()));
     let identity = match (found, &join) {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use mesh_proto::identity::NodeId;
 use mesh_proto::message::Secret;
+pub use mesh_proto::message::enrol::Join;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -70,16 +71,6 @@ pub struct Kept {
     /// The newest generation a controller gave.
     #[serde(default)]
     pub last_generation: u32,
-}
-
-/// A join that is still to be done: what a deployment, or `join --later`, left for the daemon.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Join {
-    /// The join token; `None` waits as pending until a person compares the pairing codes.
-    #[serde(default)]
-    pub token: Option<Secret>,
-    /// Where controllers listen for links.
-    pub controllers: Vec<SocketAddr>,
 }
 
 /// What was found at the start.

@@ -1,6 +1,7 @@
 //! The Enforcer agent: it reads what a machine is made of, takes part in the mesh, obeys its controller's orders, and is
 //! the one program of the management OS.
 
+pub mod cidata;
 pub mod cli;
 pub mod cmdline;
 pub mod daemon;

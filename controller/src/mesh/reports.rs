@@ -17,10 +17,14 @@ use super::{Inner, Mesh, lock, steps::Steps};
 use crate::{
     images::IncomingId,
     state::{
-        deployment::{Deployment, DeploymentId, State},
+        deployment::{Deployment, State},
         machine::MachineId,
-        ops::{ClaimJob, EndJob, JobAnswer, ReportStep, still_wanted},
-        trust::key::Serial,
+        ops::{ClaimJob, EndJob, FreshJoin, JobAnswer, ReportStep, still_wanted},
+        trust::{
+            Digest,
+            key::Serial,
+            token::{TokenId, TokenText},
+        },
     },
 };
 
@@ -63,9 +67,15 @@ impl Inner {
 
     /// An agent asks what is to be done.
     pub(super) async fn give_job(&self, link: &LinkHandle) -> Result<ControllerReply, Refusal> {
+        let ca = Digest(self.ca.sha256());
+        let id = TokenId::from_random(rand::random());
         let claim = ClaimJob {
             serial: serial(link),
             base: self.boot_base.to_string(),
+            join: FreshJoin {
+                token: TokenText::fresh(id, rand::random(), &ca),
+                controllers: self.controllers.clone(),
+            },
         };
         let (mut job, ticket) = match self.apply(claim).await?? {
             JobAnswer::Nothing { text } => return Ok(ControllerReply::Job { job: None, text }),

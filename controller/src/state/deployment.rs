@@ -19,6 +19,7 @@ use super::{
     machine::MachineId,
     rollout::RolloutId,
     setup::SetupName,
+    trust::token::TokenId,
 };
 
 pub mod provision;
@@ -222,6 +223,9 @@ pub struct Order {
     /// Files for the new system. Secrets: gone when the job is over.
     #[serde(default)]
     pub provision: Vec<ProvisionFile>,
+    /// A join token for the new system's agent, beside those files.
+    #[serde(default)]
+    pub join: bool,
     /// What the machine does then.
     #[serde(default)]
     pub after: After,
@@ -327,6 +331,9 @@ pub struct Deployment {
     /// What was written.
     #[serde(default)]
     pub written: Option<Written>,
+    /// The token that was given out for it last; it ends with the job.
+    #[serde(default)]
+    pub token: Option<TokenId>,
     /// When somebody has to have spoken.
     #[serde(default)]
     pub deadline: Option<Timestamp>,

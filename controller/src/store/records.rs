@@ -137,6 +137,7 @@ pub(super) fn deployment(machine: &MachineId, n: u32, now: Timestamp) -> Deploym
             image: Some(Pinned::of(&image, &image.versions[0])),
             grow: true,
             provision: Vec::new(),
+            join: true,
             after: Default::default(),
             until: Until::Online {
                 within_s: 600,
@@ -155,6 +156,7 @@ pub(super) fn deployment(machine: &MachineId, n: u32, now: Timestamp) -> Deploym
         session: Some("s".to_owned()),
         captured: None,
         written: None,
+        token: Some(TokenId::from_random(7)),
         deadline: Some(now),
         history: vec![Moment {
             state: State::Queued,

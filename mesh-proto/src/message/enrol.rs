@@ -11,6 +11,8 @@
 //! The agent commits to its nonce before it sees the controller's, so that neither side, nor a relay between them, can
 //! choose the [pairing code](crate::pairing).
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Refusal, Secret};
@@ -53,6 +55,20 @@ pub enum Proof {
     },
     /// None: a person will compare the pairing codes.
     None,
+}
+
+/// The file by which a deployment tells the new system's agent how to join: in the state folder, or on a `cidata` volume.
+pub const JOIN_FILE: &str = "enforcer-join.json";
+
+/// A join that is still to be done: what a deployment, or `join --later`, left for the agent of an installed OS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// The join token, with the start of its CA's digest in it; `None` waits as pending until a person compares the
+    /// pairing codes.
+    #[serde(default)]
+    pub token: Option<Secret>,
+    /// Where controllers listen for links.
+    pub controllers: Vec<SocketAddr>,
 }
 
 /// What the agent sends.

@@ -29,7 +29,7 @@ const ONLINE_WITHIN_S: u32 = crate::state::ops::ONLINE_WITHIN_S;
 /// `enforcer deploy`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The machine is restarted into the management OS, its disk is written, read back, and started.\nWith --user-data or --probe it is waited for until the new system speaks; else the deployment ends when the disk is started.\n\nExamples:\n  enforcer deploy web1 debian\n  enforcer deploy web1 debian@3 --user-data cloud.yaml --wait\n  enforcer deploy web1 debian --save-current web1-before --roll-back --probe tcp:22\n  enforcer deploy pool=web debian --at-once 4\n  enforcer deploy web1 setup:storage-node --wait"
+    after_help = "The machine is restarted into the management OS, its disk is written, read back, and started.\nWith --user-data, --join or --probe it is waited for until the new system speaks; else the deployment ends when the disk is started.\n\nExamples:\n  enforcer deploy web1 debian\n  enforcer deploy web1 debian@3 --user-data cloud.yaml --wait\n  enforcer deploy web1 debian --save-current web1-before --roll-back --probe tcp:22\n  enforcer deploy pool=web debian --at-once 4\n  enforcer deploy web1 setup:storage-node --wait"
 )]
 pub struct Deploy {
     /// Name, id or MAC; or labels such as pool=web for all machines that have them
@@ -51,6 +51,9 @@ pub struct Deploy {
     /// More files for the new system: meta-data, network-config, …
     #[arg(long, value_name = "NAME=FILE")]
     provision: Vec<NamedFile>,
+    /// Give its agent a join token: it joins by itself, and is online then
+    #[arg(long)]
+    join: bool,
     /// How to see that the new system is there: tcp:PORT or http:PORT/PATH
     #[arg(long, value_parser = parse_probe)]
     probe: Option<ProbeDoc>,
@@ -179,7 +182,7 @@ impl Deploy {
             all_blocks: false,
         });
         (order.erase, order.grow, order.roll_back) = (self.erase, self.grow, self.roll_back);
-        order.provision = self.files()?;
+        (order.provision, order.join) = (self.files()?, self.join);
         if self.probe.is_some() || self.online_within.is_some() {
             order.until = Some(UntilDoc::Online {
                 within_s: self.online_within.map_or(ONLINE_WITHIN_S, Span::seconds),
@@ -221,7 +224,10 @@ pub(in crate::cli) async fn deploy(args: Deploy, session: &mut Session<'_>) -> R
 }
 
 /// `enforcer capture`.
-pub(in crate::cli) async fn capture(args: Capture, session: &mut Session<'_>) -> Result<(), Failure> {
+pub(in crate::cli) async fn capture(
+    args: Capture,
+    session: &mut Session<'_>,
+) -> Result<(), Failure> {
     let mut order = args.common.order()?;
     order.save_current = Some(SaveDoc {
         name: args.name,
@@ -236,7 +242,10 @@ pub(in crate::cli) async fn capture(args: Capture, session: &mut Session<'_>) ->
 }
 
 /// `enforcer machines erase`.
-pub(in crate::cli) async fn erase(args: EraseMachine, session: &mut Session<'_>) -> Result<(), Failure> {
+pub(in crate::cli) async fn erase(
+    args: EraseMachine,
+    session: &mut Session<'_>,
+) -> Result<(), Failure> {
     if !args.yes {
         confirm(&args.machine)?;
     }

@@ -202,6 +202,7 @@ impl From<OrderError> for Problem {
             OrderError::Nothing
             | OrderError::NothingSaved
             | OrderError::NeverKnown
+            | OrderError::NobodyJoins
             | OrderError::NoImageFor(_)
             | OrderError::Provision(_)
             | OrderError::Within => Code::OrderInvalid,

@@ -135,6 +135,9 @@ pub fn secret_in(view: &View, job: &Deployment) -> Option<&'static str> {
     if !job.order.provision.is_empty() {
         return Some("files for the new system");
     }
+    if job.order.join {
+        return Some("a join token");
+    }
     match job.order.image.as_ref().map(visibility) {
         Some(Visibility::Private) => Some("private image"),
         Some(Visibility::Public) | None => None,

@@ -190,6 +190,7 @@ impl Draw<'_> {
             session: None,
             captured: None,
             written: None,
+            token: None,
             deadline: None,
             history: vec![Moment {
                 state: State::Queued,
@@ -348,7 +349,7 @@ pub(super) fn cancel(
         name_of(view, &next)
     );
     changes.event(about("deployment.cancelled", &next, text));
-    over(view, &next, changes);
+    over(view, &next, now, changes);
     changes.write(next.clone());
     next
 }

@@ -5,6 +5,7 @@ use mesh_proto::message::job::{After, DiskRule};
 use super::{
     deployments::{about, cancel, name_of},
     rollouts::part_ended,
+    tokens::end_token,
 };
 use crate::state::{
     Changes, Timestamp, View,
@@ -56,18 +57,35 @@ pub(super) fn ended_well(
         ),
     };
     changes.event(about(kind, &next, text));
-    over(view, &next, changes);
+    over(view, &next, now, changes);
     changes.write(next.clone());
     next
 }
 
 /// What follows from a deployment's end, whichever it was; nothing while it is open.
-pub(super) fn over(view: &View, ended: &Deployment, changes: &mut Changes) {
+pub(super) fn over(view: &View, ended: &Deployment, now: Timestamp, changes: &mut Changes) {
     if ended.is_open() {
         return;
     }
+    end_tokens(view, ended, now, changes);
     if let Some(rollout) = ended.rollout() {
         part_ended(view, rollout, ended, changes);
+    }
+}
+
+/// A token for the new system ends with the job: of a setup, with the whole.
+fn end_tokens(view: &View, ended: &Deployment, now: Timestamp, changes: &mut Changes) {
+    let more = match &ended.part {
+        Some(Part::Setup { index, count, .. }) => index + 1 < *count,
+        Some(Part::Rollout { .. } | Part::RollBack { .. }) | None => false,
+    };
+    // The rest of a setup is still to be written, and starts the machine.
+    if ended.state == State::Done && more {
+        return;
+    }
+    end_token(view, ended, now, changes);
+    for part in queue::run_of(view, ended) {
+        end_token(view, part, now, changes);
     }
 }
 
@@ -99,7 +117,7 @@ pub(super) fn fail(
     );
     let touched = if disk_touched { "yes" } else { "no" };
     changes.event(about("deployment.failed", &next, text).field("disk-touched", touched));
-    over(view, &next, changes);
+    over(view, &next, now, changes);
     changes.write(next.clone());
     for part in queue::run_of(view, job) {
         if part.phase() == Phase::Waiting && part.id != job.id {
@@ -136,6 +154,7 @@ fn roll_back(view: &View, job: &Deployment, now: Timestamp, changes: &mut Change
             image: Some(Pinned::of(image, version)),
             grow: false,
             provision: Vec::new(),
+            join: false,
             after: After::Reboot,
             until: Until::HandedOver,
             roll_back: false,
@@ -151,6 +170,7 @@ fn roll_back(view: &View, job: &Deployment, now: Timestamp, changes: &mut Change
         session: None,
         captured: None,
         written: None,
+        token: None,
         deadline: None,
         history: vec![Moment {
             state: State::Queued,

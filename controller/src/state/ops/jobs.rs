@@ -1,23 +1,29 @@
 //! Jobs, as the agent of a management OS asks for them and reports on them. Every word of an agent is about its own
 //! machine: the link's certificate says which.
 
+use std::net::SocketAddr;
+
 use ::image::{ChunkSize, Ticket};
 use mesh_proto::message::{
-    Refusal, RefusalCode,
-    enrol::KeyKind,
-    job::{Capture, ImageRef, Job, JobEnd, JobProgress, Outcome, Step},
+    Refusal, RefusalCode, Secret,
+    enrol::{Join, KeyKind},
+    job::{Capture, ImageRef, Job, JobEnd, JobProgress, Outcome, ProvisionFile, Step},
     link::Habitat,
 };
 
 use super::{
     deployments::{about, name_of},
     job_ends::{ended_well, fail},
+    tokens::token_for,
 };
 use crate::state::{
     Changes, Timestamp, Transition, View,
     deployment::{Deployment, DeploymentId, Phase, State, Written, provision, queue},
     machine::Machine,
-    trust::key::{EnrolledKey, Serial},
+    trust::{
+        key::{EnrolledKey, Serial},
+        token::TokenText,
+    },
 };
 
 /// How long a ticket is good: no boot of the management OS lasts longer, and each asks anew.
@@ -32,6 +38,26 @@ pub struct ClaimJob {
     pub serial: Serial,
     /// How the machine reaches our boot HTTP server, `http://host:port`; for the phone-home of its new system.
     pub base: String,
+    /// A fresh join token and where we are, for a job whose new system is to join.
+    pub join: FreshJoin,
+}
+
+/// What a new system joins with.
+#[derive(Debug, Clone)]
+pub struct FreshJoin {
+    /// A token that nobody has.
+    pub token: TokenText,
+    /// Where we listen for links.
+    pub controllers: Vec<SocketAddr>,
+}
+
+impl FreshJoin {
+    fn file(&self) -> ProvisionFile {
+        provision::join(&Join {
+            token: Some(Secret::new(self.token.reveal())),
+            controllers: self.controllers.clone(),
+        })
+    }
 }
 
 /// What it is told.
@@ -100,10 +126,19 @@ impl ClaimJob {
             wait_for_a_person(job, changes);
             return JobAnswer::nothing(format!("deployment {}: {hold}", job.id));
         }
-        let job = match job.phase() {
+        if job.order.join
+            && let Err(error) = token_for(view, job, &self.join.token, now, changes)
+        {
+            return JobAnswer::nothing(format!("deployment {}: {error}", job.id));
+        }
+        let mut job = match job.phase() {
             Phase::Waiting => taken(view, job, now, changes),
             Phase::AtWork | Phase::Starting | Phase::Over => Deployment::clone(job),
         };
+        if job.order.join {
+            job.token = Some(self.join.token.id.clone());
+            changes.write(job.clone());
+        }
         self.told(view, &job, machine, now)
     }
 
@@ -120,6 +155,8 @@ impl ClaimJob {
             .save_current
             .as_ref()
             .filter(|_| job.captured.is_none());
+        let mut provision = provision::files(view, job, machine, &self.base);
+        provision.extend(order.join.then(|| self.join.file()));
         let job = Job {
             id: job.id.0,
             disk: order.disk.clone(),
@@ -137,7 +174,7 @@ impl ClaimJob {
                 ticket: String::new(),
             }),
             grow: order.grow,
-            provision: provision::files(view, job, machine, &self.base),
+            provision,
             after: order.after,
         };
         JobAnswer::Do {

@@ -46,7 +46,7 @@ pub use holds::{Held, HoldError, MAX_HOLD, OnMachine, ReleaseMachine, ReserveMac
 pub use images::{
     DeleteImage, DeleteVersion, ImageError, SaveCapture, SaveVersion, SetImage, used_by,
 };
-pub use jobs::{ClaimJob, EndJob, JobAnswer, ReportStep, still_wanted};
+pub use jobs::{ClaimJob, EndJob, FreshJoin, JobAnswer, ReportStep, still_wanted};
 pub use keys::{ConfirmClock, RenewKey, RevokeKeys};
 pub use machines::{
     DeleteMachine, InspectMachine, MachineError, MachineRef, NewOwner, RegisterMachine, Saw,
@@ -66,9 +66,7 @@ pub use rollouts::{
 };
 pub use setups::{DeleteSetup, DeploySetup, SetSetup, SetupError};
 pub use tokens::{CreateToken, MAX_TOKEN_LIFE, RevokeToken, TokenError};
-pub use users::{
-    CreateUser, DeleteUser, NotYours, OnImage, SetUser, UserError, may_change_image,
-};
+pub use users::{CreateUser, DeleteUser, NotYours, OnImage, SetUser, UserError, may_change_image};
 pub use webhooks::{
     CreateWebhook, DeleteWebhook, QueueDeliveries, Replay, SettleDelivery, TestWebhook,
     WebhookError, Word, anything_to_queue,

@@ -60,7 +60,7 @@ pub(super) fn hand_over(
         next.title()
     );
     changes.event(about("deployment.handed-over", &next, text));
-    over(view, &next, changes);
+    over(view, &next, now, changes);
     changes.write(next);
 }
 
@@ -110,7 +110,7 @@ pub(super) fn online(
         evidence.words()
     );
     changes.event(about("deployment.online", &next, text));
-    over(view, &next, changes);
+    over(view, &next, now, changes);
     changes.write(next);
     true
 }

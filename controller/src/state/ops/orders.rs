@@ -1,7 +1,10 @@
 //! What a person asks of a disk, checked and pinned: which version, which disk. Refused here is refused before anything
 //! is queued.
 
-use mesh_proto::message::job::{After, DiskProblem, DiskRule, Erase, ProvisionFile};
+use mesh_proto::message::{
+    enrol::JOIN_FILE,
+    job::{After, DiskProblem, DiskRule, Erase, ProvisionFile},
+};
 
 use crate::state::{
     View,
@@ -33,6 +36,8 @@ pub struct OrderSpec {
     pub grow: bool,
     /// Files for the new system.
     pub provision: Vec<ProvisionFile>,
+    /// A join token for the new system's agent.
+    pub join: bool,
     /// What the machine does then.
     pub after: After,
     /// When it is good; `None`: online where something will speak, else handed over.
@@ -70,6 +75,9 @@ pub enum OrderError {
     /// Nobody would know that it is needed.
     #[error("a roll-back needs to know that the new system did not come: wait for it to be online")]
     NeverKnown,
+    /// A token that would be dead before anybody could use it.
+    #[error("a join token ends with its deployment: let the machine restart, and wait for it to be online")]
+    NobodyJoins,
     /// What belongs to an image, without one.
     #[error("{0} needs an image to be written")]
     NoImageFor(&'static str),
@@ -97,6 +105,7 @@ impl OrderSpec {
             image,
             grow: self.grow,
             provision: self.provision.clone(),
+            join: self.join,
             after: self.after,
             until: self.until(),
             roll_back: self.roll_back,
@@ -108,7 +117,7 @@ impl OrderSpec {
         match &self.until {
             Some(until) => until.clone(),
             // The files that we add make the new system speak.
-            None if !self.provision.is_empty() && self.starts() => Until::Online {
+            None if (!self.provision.is_empty() || self.join) && self.starts() => Until::Online {
                 within_s: ONLINE_WITHIN_S,
                 probe: None,
             },
@@ -131,6 +140,7 @@ impl OrderSpec {
             let belongs = [
                 (self.grow, "growing a partition"),
                 (!self.provision.is_empty(), "provisioning"),
+                (self.join, "a join token"),
                 (self.after == After::Kexec, "kexec"),
                 (self.roll_back, "a roll-back"),
             ];
@@ -143,6 +153,9 @@ impl OrderSpec {
         }
         if self.roll_back && !matches!(self.until(), Until::Online { .. }) {
             return Err(OrderError::NeverKnown);
+        }
+        if self.join && !(self.starts() && matches!(self.until(), Until::Online { .. })) {
+            return Err(OrderError::NobodyJoins);
         }
         check_until(&self.until())?;
         check_provision(&self.provision)
@@ -175,6 +188,9 @@ fn check_provision(files: &[ProvisionFile]) -> Result<(), OrderError> {
     }
     for (n, file) in files.iter().enumerate() {
         let short: String = file.name.chars().take(40).collect();
+        if file.name.eq_ignore_ascii_case(JOIN_FILE) {
+            return no(format!("'{JOIN_FILE}' is ours: ask for `join`"));
+        }
         if !is_file_name(&file.name) {
             return no(format!("'{short}' cannot be a file name"));
         }

@@ -101,6 +101,8 @@ pub struct DeploySetup {
     pub setup: SetupName,
     /// Files for the new system, with the first image.
     pub provision: Vec<ProvisionFile>,
+    /// A join token for the new system's agent, with the first image.
+    pub join: bool,
     /// What the machine does when all is written.
     pub after: After,
     /// When it is good; `None`: as for one deployment.
@@ -168,8 +170,9 @@ impl DeploySetup {
         has_room(view, machine, setup.items.len())?;
         let last = setup.items.len() - 1;
         // Whether the whole speaks is decided by its last part, which starts the machine.
-        let until = || match (&self.until, self.provision.is_empty()) {
-            (None, false) if last > 0 => Some(Until::Online {
+        let speaks = self.join || !self.provision.is_empty();
+        let until = || match (&self.until, speaks) {
+            (None, true) => Some(Until::Online {
                 within_s: super::orders::ONLINE_WITHIN_S,
                 probe: None,
             }),
@@ -199,7 +202,14 @@ impl DeploySetup {
                 spec.pin(view, machine)
             })
             .collect();
-        let orders = orders?;
+        let mut orders = orders?;
+        if self.join {
+            let online = matches!(orders[last].until, Until::Online { .. });
+            if !online || matches!(self.after, After::PowerOff | After::Stay) {
+                return Err(OrderError::NobodyJoins.into());
+            }
+            orders[0].join = true;
+        }
         one_disk_each(view, machine, &orders)?;
         Ok(orders)
     }

@@ -3,10 +3,11 @@
 use super::{MachineError, MachineRef};
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
+    deployment::Deployment,
     event::Draft,
     trust::{
         Digest,
-        token::{JoinToken, MAX_TOKENS, TOKEN_LIVES, TokenId, TokenScope},
+        token::{JoinToken, MAX_TOKENS, TOKEN_LIVES, TokenId, TokenScope, TokenText},
     },
 };
 
@@ -105,6 +106,45 @@ fn make_room(view: &View, now: Timestamp, changes: &mut Changes) -> Result<(), T
     let first = spent.min_by_key(|t| t.expires).ok_or(TokenError::Full)?;
     changes.write(Key::Token(first.id.clone()));
     Ok(())
+}
+
+/// Makes a token for the new system that a job writes; the one that the same job gave out before is dead.
+pub(super) fn token_for(
+    view: &View,
+    job: &Deployment,
+    text: &TokenText,
+    now: Timestamp,
+    changes: &mut Changes,
+) -> Result<(), TokenError> {
+    make_room(view, now, changes)?;
+    end_token(view, job, now, changes);
+    let token = JoinToken {
+        id: text.id.clone(),
+        secret_sha256: text.digest(),
+        scope: TokenScope::Machine {
+            machine: job.machine.clone(),
+        },
+        by: format!("deployment {}", job.id),
+        created: now,
+        // The job's end is its end; this is for a job that never ends.
+        expires: now + MAX_TOKEN_LIFE,
+        used_by: None,
+        revoked: None,
+    };
+    changes.write(token);
+    Ok(())
+}
+
+/// The token of a job is dead, unless it was used.
+pub(super) fn end_token(view: &View, job: &Deployment, now: Timestamp, changes: &mut Changes) {
+    let Some(known) = job.token.as_ref().and_then(|id| view.token(id)) else {
+        return;
+    };
+    if known.used_by.is_none() && known.revoked.is_none() {
+        let mut token = JoinToken::clone(known);
+        token.revoked = Some(now);
+        changes.write(token);
+    }
 }
 
 /// A person takes a token back. A key that was enrolled by it stays.

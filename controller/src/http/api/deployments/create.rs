@@ -66,7 +66,7 @@ pub struct DeployedDoc {
 
 /// A machine for which it cannot be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = RefusedMachine)]
+#[schema(as = RefusedDeployment)]
 pub struct RefusedDoc {
     /// Its name.
     pub machine: String,
@@ -178,6 +178,7 @@ impl Asked {
             machine: MachineRef(machine.to_owned()),
             setup: parse(body.setup.as_deref().unwrap_or_default(), "setup")?,
             provision: spec.provision,
+            join: spec.join,
             after: spec.after,
             until: spec.until,
             when: spec.when,

@@ -40,6 +40,10 @@ pub struct OrderBody {
     /// Files for the new system, on a `cidata` partition: `user-data`, `meta-data`, …
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub provision: Vec<ProvisionFileDoc>,
+    /// A join token for the new system's agent, on the same partition: it joins by itself, at T2, and is online. Needs a
+    /// machine whose key was well proved (T2); good once, and dead when the deployment ends.
+    #[serde(default)]
+    pub join: bool,
     /// What the machine does then; absent: it restarts into its disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<After>,
@@ -227,6 +231,7 @@ impl OrderBody {
                     text: file.text,
                 })
                 .collect(),
+            join: self.join,
             after: self.after.map(Into::into).unwrap_or_default(),
             until: self.until.clone().map(Into::into),
             roll_back: self.roll_back,

@@ -20,6 +20,7 @@ use crate::state::{
 
 mod images;
 mod interleavings;
+mod joins;
 mod queue;
 mod rollouts;
 mod setups;
@@ -102,10 +103,17 @@ impl World {
     }
 
     fn claims(&mut self, key: &EnrolledKey) -> Result<JobAnswer, Refusal> {
-        self.does(&ClaimJob {
+        let (id, bits) = (self.fresh(), self.fresh());
+        let id = TokenId::from_random(u32::try_from(id).unwrap());
+        let claim = ClaimJob {
             serial: key.serial.clone(),
             base: "http://10.0.0.1:4880".to_owned(),
-        })
+            join: FreshJoin {
+                token: TokenText::fresh(id, bits.into(), &Digest::of(b"ca")),
+                controllers: vec!["10.0.0.1:4848".parse().unwrap()],
+            },
+        };
+        self.does(&claim)
     }
 
     #[track_caller]

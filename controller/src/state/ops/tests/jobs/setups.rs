@@ -33,6 +33,7 @@ fn deploy(world: &mut World) -> DeploySetup {
         machine: MachineRef("web1".into()),
         setup: "baas".parse().unwrap(),
         provision: Vec::new(),
+        join: false,
         after: After::Reboot,
         until: None,
         when: When::Now,
