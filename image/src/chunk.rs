@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::hex;
+use crate::{
+    hex,
+    manifest::{MAX_MANIFEST_BYTES, most_bytes},
+};
 
 /// The name of a chunk: BLAKE3 of its bytes as they are on the disk, before compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -87,6 +90,15 @@ impl ChunkSize {
     pub fn bytes(self) -> u64 {
         u64::from(self.0)
     }
+
+    /// The smallest, from this one on, in which a disk of so many bytes can be saved: its manifest is taken also when no
+    /// byte is in a hole. `None`: the disk is too large for any.
+    #[must_use]
+    pub fn for_disk(self, bytes: u64) -> Option<Self> {
+        let sizes = (0..8).map(|doubled| self.0 << doubled);
+        let mut sizes = sizes.map_while(|bytes| Self::try_from(bytes).ok());
+        sizes.find(|size| most_bytes(bytes.div_ceil(size.bytes())) <= MAX_MANIFEST_BYTES)
+    }
 }
 
 impl Default for ChunkSize {
@@ -132,6 +144,23 @@ mod tests {
         assert_eq!(text.parse(), Ok(id));
         assert_eq!(text.to_uppercase().parse::<ChunkId>(), Err(NoChunkId));
         assert!(text[1..].parse::<ChunkId>().is_err());
+    }
+
+    #[test]
+    fn a_large_disk_is_saved_in_large_chunks_and_one_without_end_not_at_all() {
+        let size = |bytes| ChunkSize::default().for_disk(bytes).map(ChunkSize::get);
+        let (mib, tib) = (1 << 20, 1_u64 << 40);
+        for (bytes, chunk) in [
+            (512, Some(mib)),
+            (tib - (2 << 20), Some(mib)),
+            (tib, Some(2 * mib)),
+            (2 * tib, Some(4 * mib)),
+            (15 * tib, Some(16 * mib)),
+            (16 * tib, None),
+            (u64::MAX, None),
+        ] {
+            assert_eq!(size(bytes), chunk, "{bytes}");
+        }
     }
 
     #[test]

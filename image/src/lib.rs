@@ -11,5 +11,5 @@ pub mod parcel;
 mod ticket;
 
 pub use chunk::{ChunkId, ChunkSize};
-pub use manifest::{Builder, MAX_CHUNKS, Manifest, ManifestError, Piece};
+pub use manifest::{Builder, MAX_CHUNKS, MAX_MANIFEST_BYTES, Manifest, ManifestError, Piece};
 pub use ticket::{Ticket, TicketError};

@@ -14,6 +14,10 @@ const RUN_HEAD: usize = 8;
 /// Chunks of one image, holes included: 16 TiB in chunks of 4 MiB, and a manifest of at most 128 MiB.
 pub const MAX_CHUNKS: u64 = 1 << 22;
 
+/// Bytes of a manifest that a controller takes from others: a million chunks that hold data. It is in memory several times
+/// while it is checked.
+pub const MAX_MANIFEST_BYTES: u64 = 32 << 20;
+
 /// Neighbouring chunks that hold data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Run {
@@ -68,6 +72,11 @@ pub enum ManifestError {
     /// Runs that overlap, touch, are empty, or lie past the end.
     #[error("the manifest contradicts itself")]
     Contradiction,
+}
+
+/// Bytes of the manifest of so many chunks when all of them hold data: the most it can have.
+pub(crate) fn most_bytes(chunks: u64) -> u64 {
+    (HEAD + RUN_HEAD) as u64 + chunks.saturating_mul(32)
 }
 
 impl Manifest {

@@ -1,7 +1,7 @@
 //! The driver of one job: does what the [course](super::course) says, act by act.
 
 use image::edit::{self, Plan, Target, Wish};
-use image::{ChunkId, Manifest};
+use image::{ChunkId, ChunkSize, MAX_MANIFEST_BYTES, Manifest};
 use mesh_proto::facts;
 use mesh_proto::message::job::{Capture, Counts, DiskSeen, Edit, ImageRef, Job, Outcome, Step};
 
@@ -176,10 +176,8 @@ impl<'a> Work<'a> {
     }
 
     fn capture(&mut self, capture: &Capture) -> Result<(), Fault> {
-        let chunk = capture.chunk_size.try_into();
-        let chunk =
-            chunk.map_err(|_| Fault::Job(format!("chunks of {} bytes", capture.chunk_size)))?;
         let geometry = self.disk.geometry();
+        let chunk = chunk_size(capture, geometry.bytes)?;
         self.meter.begin(Step::Capturing, geometry.bytes)?;
         let unused = match capture.used_blocks_only {
             true => parts::unused(self.setup.host, self.seen, self.disk, &self.setup.memory)?,
@@ -196,7 +194,7 @@ impl<'a> Work<'a> {
             memory: &self.setup.memory,
         };
         // A lane holds a batch, and at worst as much again on its way.
-        let version = capturing.run(lanes_for(2 * capture.chunk_size.max(8 << 20)))?;
+        let version = capturing.run(lanes_for(2 * chunk.get().max(8 << 20)))?;
         self.setup
             .host
             .say(&format!("the disk is saved as {version}"));
@@ -482,6 +480,18 @@ impl<'a> Work<'a> {
             &self.setup.memory,
         )
     }
+}
+
+/// As asked, or larger where the disk is: what comes of it has to be taken, and that is known before the first byte is read.
+fn chunk_size(capture: &Capture, disk_bytes: u64) -> Result<ChunkSize, Fault> {
+    let asked = ChunkSize::try_from(capture.chunk_size);
+    let asked = asked.map_err(|e| Fault::Job(e.to_string()))?;
+    let too_large = || {
+        Fault::Job(format!(
+            "a disk of {disk_bytes} bytes is too large to be saved; its manifest would have more than {MAX_MANIFEST_BYTES} bytes"
+        ))
+    };
+    asked.for_disk(disk_bytes).ok_or_else(too_large)
 }
 
 /// Acts that need an image come after the one that fetched it.

@@ -19,6 +19,7 @@ pub use image_store::Limits;
 use image_store::{ChunkStore, IngestError, StoreError, Usage};
 use tokio::sync::{Notify, Semaphore};
 
+pub(crate) use self::parcels::BodySource;
 use self::{give::Members, sessions::Sessions};
 pub use self::{
     give::{Bytes, Part},
@@ -26,8 +27,8 @@ pub use self::{
     sessions::{Incoming, IncomingId},
     take::Taken,
 };
-pub(crate) use self::{parcels::BodySource, sessions::MAX_MANIFEST_BYTES};
 use crate::store::Store;
+pub(crate) use ::image::MAX_MANIFEST_BYTES;
 
 /// Bytes of the disk that images leave free: the database and the logs go on when uploads have filled it.
 pub const RESERVE_BYTES: u64 = 256 << 20;

@@ -28,10 +28,6 @@ use crate::state::{
 const MOST: usize = 256;
 /// How long one may rest: a laptop that was closed over lunch goes on where it was.
 const RESTS: Duration = Duration::from_secs(2 * 3600);
-/// Bytes of a manifest that is taken: a million chunks that hold data, 1 TiB of it. It is in memory several times while it
-/// is checked.
-pub(crate) const MAX_MANIFEST_BYTES: u64 = 32 << 20;
-
 /// Who brings something in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum IncomingId {

@@ -29,7 +29,9 @@ mod zstd_stream;
 
 pub use collect::Collected;
 pub use error::{Result, StoreError};
-pub use ingest::{Format, Ingest, IngestError, IngestOptions, Ingested, MAX_WINDOW_BYTES};
+pub use ingest::{
+    DiskReader, Format, Ingest, IngestError, IngestOptions, Ingested, MAX_WINDOW_BYTES,
+};
 pub use pack::Packed;
 pub use plain::Plain;
 pub use session::{Put, Session};

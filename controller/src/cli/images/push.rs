@@ -1,10 +1,14 @@
-//! A disk to the controller. A raw one is cut, hashed and compressed here, and only what the store lacks is sent; a compressed
-//! one goes as it is, and the controller unpacks it.
+//! A disk to the controller. It is unpacked, cut, hashed and compressed here, and only what the store lacks is sent: a push
+//! that broke goes on where it was, however the file is packed.
 
 use std::{
     fs::File,
-    io::{self, Read as _},
+    io::{self, BufReader},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ::image::{
@@ -12,24 +16,26 @@ use ::image::{
     parcel::{Form, Head},
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt as _, Full};
 use hyper::Method;
+use image_store::{DiskReader, IngestError};
 use serde_json::Value;
 
 use crate::{
     cli::{
         Session,
         bar::Bar,
-        client::{Body, Client, encode, read},
+        client::{Client, encode, read},
         failure::Failure,
         output::size,
-        upload::read_in_pieces,
     },
     http::api::images::uploads::{HaveBody, MissingDoc},
 };
 
 /// Chunks asked about, and sent, at once: 32 MiB in memory, and enough that asking costs little.
 const WINDOW: usize = 32;
+/// Read of the file at once.
+const FILE_BUFFER: usize = 256 << 10;
 /// As the store compresses.
 const LEVEL: i32 = 3;
 
@@ -67,25 +73,12 @@ pub(super) async fn push(
     session: &Session<'_>,
 ) -> Result<Value, Failure> {
     let failed = |e: io::Error| unreadable(file, &e);
-    let mut disk = File::open(file).map_err(failed)?;
+    let disk = File::open(file).map_err(failed)?;
     let length = disk.metadata().map_err(failed)?.len();
-    let mut head = vec![0; 8192.min(usize::try_from(length).unwrap_or(8192))];
-    disk.read_exact(&mut head).map_err(failed)?;
     let title = file
         .file_name()
         .unwrap_or(file.as_os_str())
         .to_string_lossy();
-    let bar = Bar::new(&title, length);
-    if is_packed(&head) {
-        return whole(file, length, name, about, bar, session).await;
-    }
-    let disk = Disk {
-        file: File::open(file).map_err(failed)?,
-        builder: Builder::new(sector_size(&head), ChunkSize::default())
-            .map_err(|e| Failure::Local(e.to_string()))?,
-        length,
-        chunk: ChunkSize::default(),
-    };
     let upload = Upload {
         path: format!(
             "/images/{}/uploads/{:032x}",
@@ -94,34 +87,14 @@ pub(super) async fn push(
         ),
         client: &session.client,
         sent: 0,
-        bar,
+        bar: Bar::new(&title, length),
     };
+    let disk = Disk::open(disk).map_err(|e| no_disk(file, &e))?;
     upload.run(disk, file, about).await
 }
 
-/// A stream that the controller unpacks.
-async fn whole(
-    file: &Path,
-    length: u64,
-    name: &str,
-    about: &About,
-    bar: Bar,
-    session: &Session<'_>,
-) -> Result<Value, Failure> {
-    let body: Body = StreamBody::new(read_in_pieces(file.to_owned(), bar)).boxed_unsync();
-    let path = format!("/images/{}/versions{}", encode(name), about.query());
-    session.client.upload(&path, length, body).await
-}
-
-/// gzip, zstd and xz, as the controller sees them.
-fn is_packed(head: &[u8]) -> bool {
-    matches!(
-        head,
-        [0x1f, 0x8b, 8, ..]
-            | [0x28, 0xb5, 0x2f, 0xfd, ..]
-            | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]
-            | [0xfd, b'7', b'z', b'X', b'Z', 0, ..]
-    )
+fn no_disk(file: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::Local(format!("{}: {error}", file.display()))
 }
 
 /// By where the GUID partition table's header is.
@@ -134,46 +107,88 @@ fn sector_size(head: &[u8]) -> u32 {
     }
 }
 
-/// Chunks that are no holes, and how many bytes of the disk they and the holes between them are.
+/// Chunks that are no holes, and how many bytes of the file they and the holes between them are.
 #[derive(Default)]
 struct Window {
     chunks: Vec<(ChunkId, Vec<u8>)>,
     read: u64,
+    /// The disk goes on behind it.
+    more: bool,
+}
+
+/// A file that says how much of it was read: where it is packed, the disk's own bytes tell nothing about the end.
+struct Counted(File, Arc<AtomicU64>);
+
+impl io::Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.0.read(buffer)?;
+        self.1.fetch_add(len as u64, Ordering::Relaxed);
+        Ok(len)
+    }
 }
 
 struct Disk {
-    file: File,
+    reader: DiskReader,
+    /// Bytes of the file that were read, and those that were told.
+    read: Arc<AtomicU64>,
+    told: u64,
+    /// The first chunk, which had to be looked at.
+    first: Option<Vec<u8>>,
     builder: Builder,
     length: u64,
-    chunk: ChunkSize,
 }
 
 impl Disk {
-    /// The next chunks that are no holes; empty at the end.
-    fn window(&mut self) -> io::Result<Window> {
-        let Window {
-            mut chunks,
-            mut read,
-        } = Window::default();
-        while chunks.len() < WINDOW {
-            let at = self.builder.pieces_len() * self.chunk.bytes();
-            let left = self.length.saturating_sub(at).min(self.chunk.bytes());
-            if left == 0 {
+    fn open(file: File) -> Result<Self, IngestError> {
+        let read = Arc::new(AtomicU64::new(0));
+        let counted = BufReader::with_capacity(FILE_BUFFER, Counted(file, Arc::clone(&read)));
+        let mut reader = DiskReader::new(counted)?;
+        let first = chunk(&mut reader)?;
+        let builder = Builder::new(sector_size(&first), ChunkSize::default())?;
+        Ok(Self {
+            reader,
+            read,
+            told: 0,
+            first: Some(first),
+            builder,
+            length: 0,
+        })
+    }
+
+    /// The next chunks that are no holes.
+    fn window(&mut self) -> Result<Window, IngestError> {
+        let mut window = Window::default();
+        while window.chunks.len() < WINDOW {
+            let plain = match self.first.take() {
+                Some(first) => first,
+                None => chunk(&mut self.reader)?,
+            };
+            self.length += plain.len() as u64;
+            window.more = plain.len() as u64 == ChunkSize::default().bytes();
+            if plain.iter().any(|b| *b != 0) {
+                let id = ChunkId::of(&plain);
+                self.builder.push(Some(id));
+                window.chunks.push((id, plain));
+            } else if !plain.is_empty() {
+                self.builder.push(None);
+            }
+            if !window.more {
                 break;
             }
-            let mut plain = vec![0; usize::try_from(left).expect("at most a chunk")];
-            self.file.read_exact(&mut plain)?;
-            read += left;
-            if plain.iter().all(|b| *b == 0) {
-                self.builder.push(None);
-                continue;
-            }
-            let id = ChunkId::of(&plain);
-            self.builder.push(Some(id));
-            chunks.push((id, plain));
         }
-        Ok(Window { chunks, read })
+        let read = self.read.load(Ordering::Relaxed);
+        window.read = read - self.told;
+        self.told = read;
+        Ok(window)
     }
+}
+
+/// The disk's next chunk; shorter, or empty, at its end.
+fn chunk(reader: &mut DiskReader) -> Result<Vec<u8>, IngestError> {
+    let mut plain = vec![0; usize::try_from(ChunkSize::default().get()).expect("some MiB")];
+    let len = reader.fill(&mut plain)?;
+    plain.truncate(len);
+    Ok(plain)
 }
 
 struct Upload<'a> {
@@ -186,13 +201,13 @@ struct Upload<'a> {
 impl Upload<'_> {
     async fn run(mut self, mut disk: Disk, file: &Path, about: &About) -> Result<Value, Failure> {
         loop {
-            let Window { chunks, read } = disk.window().map_err(|e| unreadable(file, &e))?;
-            if read == 0 {
-                break;
-            }
+            let Window { chunks, read, more } = disk.window().map_err(|e| no_disk(file, &e))?;
             self.window(chunks).await?;
             self.bar.note = format!("{} sent", size(self.sent));
             self.bar.add(read);
+            if !more {
+                break;
+            }
         }
         self.bar.end();
         let manifest = disk.builder.finish(disk.length);

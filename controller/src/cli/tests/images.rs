@@ -72,6 +72,39 @@ async fn a_disk_that_is_pushed_raw_or_packed_is_pulled_the_same() {
 }
 
 #[tokio::test]
+async fn a_push_of_a_packed_disk_that_broke_goes_on_where_it_was() {
+    let c = Controller::start();
+    // Each chunk another, none of them small when it is packed.
+    let mut state = 1_u64;
+    let mut noise = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) as u8
+    };
+    let disk: Vec<u8> = (0..40 * MIB).map(|_| noise()).collect();
+    let packed = zstd::bulk::compress(&disk, 1).unwrap();
+    let cut = c.write_bytes("disk.zst", &packed[..packed.len() * 9 / 10]);
+    assert!(c.run(&["images", "push", &cut, "noise"]).await.is_err());
+    assert_eq!(
+        c.stored_chunks().await,
+        32,
+        "what came whole before it broke"
+    );
+    let whole = c.write_bytes("disk.zst", &packed);
+    c.run(&["images", "push", &whole, "noise"]).await.unwrap();
+    let view = c.site.api.store.view();
+    let image = view.image(&"noise".parse().unwrap()).unwrap();
+    let content = &image.latest().unwrap().content;
+    assert_eq!(content.size, 40 * MIB as u64);
+    assert!(
+        content.new_bytes < 9 * MIB as u64,
+        "only the last eight chunks were sent again: {}",
+        content.new_bytes
+    );
+}
+
+#[tokio::test]
 async fn a_pull_that_broke_goes_on_where_it_was() {
     let (c, disk) = (Controller::start(), disk());
     let raw = c.write_bytes("disk.raw", &disk);
@@ -156,8 +189,17 @@ async fn what_is_no_disk_is_refused_with_a_sentence() {
     );
     let cut = zstd::bulk::compress(&disk(), 1).unwrap();
     let cut = c.write_bytes("cut.zst", &cut[..cut.len() / 2]);
-    let refused = refusal(c.run(&["images", "push", &cut, "cut"]).await);
-    assert_eq!(refused, "image-invalid");
+    let refused = c.run(&["images", "push", &cut, "cut"]).await;
+    assert!(
+        matches!(&refused, Err(Failure::Local(why)) if why.contains("cut short")),
+        "{refused:?}"
+    );
+    let other = c.write_bytes("disk.qcow2", b"QFI\xfb and so on");
+    let refused = c.run(&["images", "push", &other, "other"]).await;
+    assert!(
+        matches!(&refused, Err(Failure::Local(why)) if why.contains("qcow2")),
+        "{refused:?}"
+    );
     let empty = c.write_bytes("empty.raw", &[]);
     assert!(c.run(&["images", "push", &empty, "x"]).await.is_err());
 }

@@ -6,8 +6,9 @@ use crate::{
     images::ImagesError,
     power::PowerError,
     state::ops::{
-        AcceptError, ActivateError, CommandError, ConfigError, DeployError, ImageError,
-        Held, HoldError, MachineError, NotYours, OrderError, ReservationError, RolloutError, SetupError, UserError, TokenError, WebhookError,
+        AcceptError, ActivateError, CommandError, ConfigError, DeployError, Held, HoldError,
+        ImageError, MachineError, NotYours, OrderError, ReservationError, RolloutError, SetupError,
+        TokenError, UserError, WebhookError,
     },
     store::StoreError,
 };
@@ -85,6 +86,7 @@ impl From<ConfigError> for Problem {
 impl From<ActivateError> for Problem {
     fn from(error: ActivateError) -> Self {
         let code = match error {
+            ActivateError::Held(held) => return held.into(),
             ActivateError::NoMachine(_) => Code::MachineNotFound,
             ActivateError::NoConfig(_) => Code::ConfigNotFound,
             ActivateError::NotRegistered(..) => Code::MachineNotRegistered,
@@ -198,7 +200,7 @@ impl From<OrderError> for Problem {
     fn from(error: OrderError) -> Self {
         let code = match error {
             OrderError::NoImage(_) | OrderError::NoVersion(_) => Code::ImageNotFound,
-            OrderError::Disk { .. } => Code::DiskUnfit,
+            OrderError::Disk { .. } | OrderError::TooLargeToSave { .. } => Code::DiskUnfit,
             OrderError::Nothing
             | OrderError::NothingSaved
             | OrderError::NeverKnown

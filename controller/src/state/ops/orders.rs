@@ -1,6 +1,7 @@
 //! What a person asks of a disk, checked and pinned: which version, which disk. Refused here is refused before anything
 //! is queued.
 
+use ::image::ChunkSize;
 use mesh_proto::message::{
     enrol::JOIN_FILE,
     job::{After, DiskProblem, DiskRule, Erase, ProvisionFile},
@@ -69,6 +70,14 @@ pub enum OrderError {
         #[source]
         problem: DiskProblem,
     },
+    /// Before a byte of it is read.
+    #[error("{machine}: the disk has {bytes} bytes, which is too large to be saved")]
+    TooLargeToSave {
+        /// Whose.
+        machine: String,
+        /// Its size.
+        bytes: u64,
+    },
     /// A roll-back of nothing.
     #[error("a roll-back writes back what was saved: give --save-current too")]
     NothingSaved,
@@ -76,7 +85,9 @@ pub enum OrderError {
     #[error("a roll-back needs to know that the new system did not come: wait for it to be online")]
     NeverKnown,
     /// A token that would be dead before anybody could use it.
-    #[error("a join token ends with its deployment: let the machine restart, and wait for it to be online")]
+    #[error(
+        "a join token ends with its deployment: let the machine restart, and wait for it to be online"
+    )]
     NobodyJoins,
     /// What belongs to an image, without one.
     #[error("{0} needs an image to be written")]
@@ -99,7 +110,7 @@ impl OrderSpec {
         let image = self.image.as_ref().map(|spec| pinned(view, spec));
         let image = image.transpose()?;
         Ok(Order {
-            disk: bind(view, machine, &self.disk, image.as_ref())?,
+            disk: self.bind(view, machine, image.as_ref())?,
             save_current: self.save_current.clone(),
             erase: self.erase,
             image,
@@ -111,6 +122,35 @@ impl OrderSpec {
             roll_back: self.roll_back,
             when: self.when,
         })
+    }
+
+    /// The very disk that the operator sees now, when the machine's facts are known: should it be another one later, the
+    /// agent refuses. Without facts the rule itself goes to the agent.
+    fn bind(
+        &self,
+        view: &View,
+        machine: &Machine,
+        image: Option<&Pinned>,
+    ) -> Result<DiskRule, OrderError> {
+        let Some(facts) = view.facts(&machine.id) else {
+            return Ok(self.disk.clone());
+        };
+        let disks = &facts.facts.disks;
+        let chosen = match image {
+            Some(image) => self.disk.choose_for(disks, image.size, image.sector_size),
+            None => self.disk.choose(disks),
+        };
+        let chosen = chosen.map_err(|problem| OrderError::Disk {
+            machine: machine.name.to_string(),
+            problem,
+        })?;
+        if self.save_current.is_some() && ChunkSize::default().for_disk(chosen.bytes).is_none() {
+            return Err(OrderError::TooLargeToSave {
+                machine: machine.name.to_string(),
+                bytes: chosen.bytes,
+            });
+        }
+        Ok(DiskRule::this(chosen))
     }
 
     fn until(&self) -> Until {
@@ -211,28 +251,4 @@ pub(super) fn pinned(view: &View, spec: &ImageSpec) -> Result<Pinned, OrderError
         .version(spec.number)
         .ok_or_else(|| OrderError::NoVersion(spec.clone()))?;
     Ok(Pinned::of(image, version))
-}
-
-/// The very disk that the operator sees now, when the machine's facts are known: should it be another one later, the
-/// agent refuses. Without facts the rule itself goes to the agent.
-fn bind(
-    view: &View,
-    machine: &Machine,
-    rule: &DiskRule,
-    image: Option<&Pinned>,
-) -> Result<DiskRule, OrderError> {
-    let Some(facts) = view.facts(&machine.id) else {
-        return Ok(rule.clone());
-    };
-    let disks = &facts.facts.disks;
-    let chosen = match image {
-        Some(image) => rule.choose_for(disks, image.size, image.sector_size),
-        None => rule.choose(disks),
-    };
-    chosen
-        .map(DiskRule::this)
-        .map_err(|problem| OrderError::Disk {
-            machine: machine.name.to_string(),
-            problem,
-        })
 }

@@ -7,6 +7,7 @@ mod cut;
 mod decode;
 mod error;
 mod feed;
+mod file;
 mod format;
 mod order;
 mod workers;
@@ -19,7 +20,7 @@ use self::{
     cut::{Cutter, Tally},
     feed::Pusher,
 };
-pub use self::{decode::MAX_WINDOW_BYTES, error::IngestError, format::Format};
+pub use self::{decode::MAX_WINDOW_BYTES, error::IngestError, file::DiskReader, format::Format};
 use crate::Session;
 
 /// What is known and allowed about a disk that comes.
