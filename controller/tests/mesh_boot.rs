@@ -5,6 +5,8 @@
 #[path = "mesh/agent.rs"]
 #[expect(dead_code, reason = "shared with the tests of the mesh")]
 mod agent;
+#[path = "mesh/foreign/process.rs"]
+mod process;
 mod site;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -33,6 +35,7 @@ use mesh_proto::message::{
     enrol::Level,
     link::{Habitat, ToAgent},
 };
+use process::Foreign;
 use site::{Site, ipxe_config, management};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -217,6 +220,51 @@ async fn a_secret_is_good_once_and_from_its_own_address_only() {
     assert_eq!(
         refused(late.enrol(by(&secret), |_| {}).await),
         RefusalCode::BadProof
+    );
+}
+
+/// The second agent, in Python, as the agent of a management OS: a proof is made of its own TLS session's keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_agent_shows_its_boots_secret_without_sending_it() {
+    let room = Room::start().await;
+    room.site.register(MAC, "web1").await;
+    let secret = room.boot("a").await;
+    let folder = tempfile::tempdir().unwrap();
+    let facts = folder.path().join("facts.json");
+    let like = room.agent("127.0.0.1:0", "S1", "aa");
+    std::fs::write(&facts, serde_json::to_vec(&like.facts).unwrap()).unwrap();
+    let (folder, facts) = (
+        folder.path().display().to_string(),
+        facts.display().to_string(),
+    );
+    let (links, mac) = (room.links.to_string(), MAC.to_string());
+    let now = room.site.store.now().as_second().to_string();
+    let ca = Digest(room.mesh.ca().sha256()).to_string();
+    let boots = |secret: &str| {
+        let words = [
+            &folder,
+            "--controller",
+            &links,
+            "--facts",
+            &facts,
+            "--boot-id",
+            "aa",
+            "--now",
+            &now,
+        ];
+        Foreign::start(
+            "agent.py",
+            &[&words[..], &["--boot", secret, &mac, &ca]].concat(),
+        )
+    };
+    assert_eq!(boots(&"0".repeat(32)).says("refused")[0], "bad-proof");
+    let mut agent = boots(secret.expose());
+    assert_eq!(agent.says("enrolled"), "web1");
+    assert_eq!(agent.is_welcome()["level"], "T1");
+    assert!(agent.succeeds());
+    assert_eq!(
+        room.site.view().machine_by_mac(MAC).unwrap().standing,
+        Standing::Accepted
     );
 }
 

@@ -5,18 +5,20 @@ ends. It prints what happens, a JSON object a line."""
 
 import argparse
 import asyncio
+import datetime
 import json
 import os
 import pathlib
 import sys
 import threading
+import time
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 import wire
-from enrol import enrol, request_for
+from enrol import Boot, Person, Token, enrol, request_for
 from facts import digest, identity_part
 
 AGENT = "python-0.1"
@@ -58,17 +60,17 @@ class State:
         name = f"controller.{self.issued['site']}.enforcer"
         return wire.dial(address, wire.LINK, name, (leaf, self.key), on_stream)
 
-    def believe(self, connection):
+    def believe(self, connection, now):
         """Only our own site's controllers."""
         ca = x509.load_pem_x509_certificate(self.issued["ca"].encode())
-        wire.believe(connection.chain()[0], ca, self.issued["site"])
+        wire.believe(connection.chain()[0], ca, now, self.issued["site"])
 
 
 class Agent:
     """One link: what it asks, what it is asked."""
 
-    def __init__(self, state, boot_id, facts):
-        self.state, self.boot_id, self.facts = state, boot_id, facts
+    def __init__(self, state, boot_id, facts, habitat):
+        self.state, self.boot_id, self.facts, self.habitat = state, boot_id, facts, habitat
         self.connection = None
         self.orders = set()
         self.leaves = asyncio.get_running_loop().create_future()
@@ -78,7 +80,7 @@ class Agent:
             "kind": "hello",
             "boot_id": self.boot_id,
             "agent": AGENT,
-            "habitat": "installed-os",
+            "habitat": self.habitat,
             "gossip_port": None,
             "facts_digest": digest(self.facts),
             "last_generation": self.state.generation,
@@ -91,7 +93,7 @@ class Agent:
         if not self.leaves.done():
             self.leaves.set_result(why)
 
-    async def run(self, address):
+    async def run(self, address, now):
         """From the hello to the goodbye."""
         serving = set()
 
@@ -101,7 +103,7 @@ class Agent:
             task.add_done_callback(serving.discard)
 
         async with self.state.dial(address, on_stream) as self.connection:
-            self.state.believe(self.connection)
+            self.state.believe(self.connection, now)
             welcome = await wire.ask(self.connection, self.hello(), wire.SMALL_FRAME)
             tell(welcome)
             self.state.keep_generation(welcome["generation"])
@@ -171,21 +173,32 @@ def arguments():
     words.add_argument("--controller", required=True, metavar="HOST:PORT")
     words.add_argument("--facts", type=pathlib.Path, required=True, help="what the machine is made of, as JSON")
     words.add_argument("--boot-id", required=True)
-    words.add_argument("--token", help="a join token; without one a person compares the pairing code")
+    words.add_argument("--token", help="a join token")
+    boot = ("--boot", "the secret of this boot, its card's MAC and the CA's SHA-256; without this and a token a person compares codes")
+    words.add_argument(boot[0], nargs=3, metavar=("SECRET", "MAC", "CA"), help=boot[1])
+    words.add_argument("--now", type=int, help="Unix time to judge certificates by, instead of the clock's")
     return words.parse_args()
+
+
+def proof(given):
+    if given.boot:
+        secret, mac, ca = given.boot
+        return Boot(mac, secret, ca)
+    return Token(given.token) if given.token else Person()
 
 
 async def main():
     given = arguments()
     state, facts = State(given.state), json.loads(given.facts.read_text())
+    now = datetime.datetime.fromtimestamp(given.now or time.time(), datetime.timezone.utc)
     if not state.issued:
         about = {"boot_id": given.boot_id, "agent": AGENT, "facts": identity_part(facts)}
-        state.keep(*await enrol(given.controller, about, given.token, tell))
+        state.keep(*await enrol(given.controller, about, proof(given), now, tell))
         tell({"enrolled": state.issued["name"], "level": state.issued["level"]})
-    agent = Agent(state, given.boot_id, facts)
+    agent = Agent(state, given.boot_id, facts, "management-os" if given.boot else "installed-os")
     loop = asyncio.get_running_loop()
     at_end(lambda: loop.call_soon_threadsafe(agent.leave, "the program ends"))
-    await agent.run(given.controller)
+    await agent.run(given.controller, now)
 
 
 def at_end(call):

@@ -1,6 +1,7 @@
 """How an agent gets its certificate: the section "Enrolment" of docs/PROTOCOL.md."""
 
 import hashlib
+import hmac
 import os
 
 from cryptography import x509
@@ -30,34 +31,69 @@ def pairing_code(spki, ca_sha256, ours, theirs):
     return f"{digits[:4]}-{digits[4:]}"
 
 
-def authority(chain, token):
-    """The CA to believe: the one the token names, or without a token the one that is shown."""
-    named = bytes.fromhex(token.split("-")[3]) if token else b""
-    for certificate in chain[1:]:
-        if wire.sha256(certificate).startswith(named):
-            return certificate
-    raise wire.Distrusted("it does not show the CA of the token")
+class Token:
+    """By a join token, which names the CA that may see it."""
+
+    key = "installed"
+
+    def __init__(self, token):
+        self.token, self.ca = token, bytes.fromhex(token.split("-")[3])
+
+    def shown(self, _connection, _csr):
+        return {"by": "token", "token": self.token}
 
 
-async def enrol(address, about, token=None, tell=lambda _: None):
+class Person:
+    """By a person who compares the codes, whatever CA is shown."""
+
+    key, ca = "installed", b""
+
+    def shown(self, _connection, _csr):
+        return {"by": "none"}
+
+
+class Boot:
+    """By the secret of this boot's script, which is not sent."""
+
+    key = "boot"
+
+    def __init__(self, mac, secret, ca):
+        self.mac, self.secret, self.ca = mac, secret, bytes.fromhex(ca)
+
+    def shown(self, connection, csr):
+        exporter = connection.export(b"EXPORTER-enforcer-enrol")
+        request = hashlib.sha256(csr.public_bytes(Encoding.DER)).digest()
+        proof = hmac.digest(self.secret.encode(), b"enforcer-boot/1" + exporter + request, "sha256")
+        return {"by": "boot", "mac": self.mac, "hmac": proof.hex()}
+
+
+def authority(chain, named):
+    """The CA that is shown, if it is the one that was named."""
+    if not wire.sha256(chain[-1]).startswith(named):
+        raise wire.Distrusted("it shows another CA")
+    return chain[-1]
+
+
+async def enrol(address, about, proof, now, tell):
     """A new key and the controller's `issued`. `about` holds boot_id, agent and facts; `tell` hears the code and of waiting."""
     key, nonce = ec.generate_private_key(ec.SECP256R1()), os.urandom(16)
     async with wire.dial(address, wire.ENROL) as connection:
         chain = connection.chain()
-        ca = authority(chain, token)
-        wire.believe(chain[0], ca)
+        ca = authority(chain, proof.ca)
+        wire.believe(chain[0], ca, now)
         reader, writer = await connection.create_stream()
 
         async def step(**message):
             writer.write(wire.frame(message))
             return await wire.hear(connection, reader, wire.SMALL_FRAME)
 
+        csr = request_for(key)
         challenge = await step(
             kind="enrol",
-            key="installed",
-            csr=request_for(key).public_bytes(Encoding.PEM).decode(),
+            key=proof.key,
+            csr=csr.public_bytes(Encoding.PEM).decode(),
             commit=commitment(nonce, spki_of(key)),
-            proof={"by": "token", "token": token} if token else {"by": "none"},
+            proof=proof.shown(connection, csr),
             **about,
         )
         theirs = bytes.fromhex(challenge["nonce"])

@@ -73,7 +73,7 @@ class Deeds:
     async def errs_on_a_link(self):
         """What a link that stands survives: each is refused, and a request that is right is answered."""
         async with self.state.dial(self.address) as connection:
-            hello = Agent(self.state, BOOT, FACTS).hello()
+            hello = Agent(self.state, BOOT, FACTS, "installed-os").hello()
             await wire.ask(connection, hello, wire.SMALL_FRAME)
             refusals = [
                 await self.refused(connection, wrong)

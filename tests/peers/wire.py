@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from aioquic.asyncio import QuicConnectionProtocol, connect
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
+from aioquic.tls import Direction, Epoch, hkdf_expand_label
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -39,9 +40,9 @@ class Broken(Exception):
 
 
 class Connection(QuicConnectionProtocol):
-    """Keeps why it ended: `(code, reason)`."""
+    """Keeps why it ended, `(code, reason)`, and what keys can be exported of."""
 
-    ended = None
+    ended = exporter_secret = None
 
     def quic_event_received(self, event):
         if isinstance(event, events.ConnectionTerminated):
@@ -54,6 +55,26 @@ class Connection(QuicConnectionProtocol):
         """What the controller showed: its leaf, then its CA."""
         tls = self._quic.tls
         return [tls._peer_certificate, *tls._peer_certificate_chain]
+
+    def keep_exporter(self):
+        """The library exports no keys. Their secret is of the moment when the controller's Finished has come (RFC 8446 §7.1), which
+        is when the library makes the first key of the application."""
+        tls = self._quic.tls
+        inner = tls.update_traffic_key_cb
+
+        def made(direction, epoch, *key):
+            if (direction, epoch) == (Direction.DECRYPT, Epoch.ONE_RTT):
+                self.exporter_secret = tls.key_schedule.derive_secret(b"exp master")
+            inner(direction, epoch, *key)
+
+        tls.update_traffic_key_cb = made
+
+    def export(self, label, length=32):
+        """Bytes that both ends of this very session know (RFC 8446 §7.5), of an empty context."""
+        keys = self._quic.tls.key_schedule
+        size, empty = keys.algorithm.digest_size, keys.hash_empty_value
+        secret = hkdf_expand_label(keys.algorithm, self.exporter_secret, label, empty, size)
+        return hkdf_expand_label(keys.algorithm, secret, b"exporter", empty, length)
 
     async def stay(self):
         """Asks for a sign of life again and again."""
@@ -83,6 +104,7 @@ async def dial(address, alpn, server_name=None, identity=None, on_stream=None):
         stream_handler=on_stream,
         wait_connected=False,
     ) as connection:
+        connection.keep_exporter()
         connection.transmit()
         try:
             await connection.wait_connected()
@@ -91,9 +113,8 @@ async def dial(address, alpn, server_name=None, identity=None, on_stream=None):
         yield connection
 
 
-def believe(leaf, ca, site=None, now=None):
-    """Refuses a controller's certificate that breaks one of the rules; returns the site it speaks for."""
-    now = now or datetime.datetime.now(datetime.timezone.utc)
+def believe(leaf, ca, now, site=None):
+    """Refuses a controller's certificate that breaks one of the rules."""
     try:
         leaf.verify_directly_issued_by(ca)
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -110,7 +131,6 @@ def believe(leaf, ca, site=None, now=None):
         raise Distrusted("not a server's certificate")
     if leaf.not_valid_after_utc + datetime.timedelta(days=1) < now:
         raise Distrusted("ended more than a day ago")
-    return read[1]
 
 
 def sha256(certificate):

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::super::agent::PATIENCE;
+use crate::agent::PATIENCE;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests");
 
@@ -23,14 +23,14 @@ fn python() -> PathBuf {
 }
 
 /// A program of `tests/peers`: it tells what happens in lines of JSON.
-pub(super) struct Foreign {
+pub(crate) struct Foreign {
     child: Child,
     lines: mpsc::Receiver<Value>,
     beside: Vec<Value>,
 }
 
 impl Foreign {
-    pub(super) fn start(program: &str, words: &[&str]) -> Self {
+    pub(crate) fn start(program: &str, words: &[&str]) -> Self {
         let mut child = Command::new(python())
             // Its folder is the source's: nothing is written beside it.
             .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -56,7 +56,7 @@ impl Foreign {
 
     /// What it says next.
     #[track_caller]
-    pub(super) fn next(&mut self) -> Value {
+    pub(crate) fn next(&mut self) -> Value {
         let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
             self.child.kill().unwrap();
             let mut trace = String::new();
@@ -69,7 +69,7 @@ impl Foreign {
 
     /// The next line of this kind. Others are kept for later: what is said on one stream may overtake another.
     #[track_caller]
-    pub(super) fn find(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn find(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         if let Some(place) = self.beside.iter().position(&wanted) {
             return self.beside.remove(place);
         }
@@ -83,17 +83,17 @@ impl Foreign {
     }
 
     #[track_caller]
-    pub(super) fn says(&mut self, key: &str) -> Value {
+    pub(crate) fn says(&mut self, key: &str) -> Value {
         self.find(|line| !line[key].is_null())[key].take()
     }
 
     #[track_caller]
-    pub(super) fn is_welcome(&mut self) -> Value {
+    pub(crate) fn is_welcome(&mut self) -> Value {
         self.find(|line| line["kind"] == "welcome")
     }
 
     /// Waits for its end: whether it succeeded.
-    pub(super) fn succeeds(mut self) -> bool {
+    pub(crate) fn succeeds(mut self) -> bool {
         drop(self.child.stdin.take());
         self.child.wait().unwrap().success()
     }
