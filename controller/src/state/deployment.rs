@@ -3,29 +3,29 @@
 //! `queued → served → capturing → erasing → fetching → writing → verifying → editing → written → rebooting → handed-over |
 //! online | done | failed | cancelled`. A job is claimed before the management OS's script leaves or when the agent asks for
 //! it; each step is written down before the agent is answered; what is over stays over. This file says what a deployment
-//! is; [`queue`] whose turn it is, [`words`] what a person is told, [`ops`](super::ops) how it changes.
+//! is, with what is to be done and where it stands; [`queue`] whose turn it is, [`words`] what a person is told,
+//! [`ops`](super::ops) how it changes.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr};
-
-use mesh_proto::message::job::{
-    After, Counts, DiskRule, DiskSeen, Edit, Erase, ProvisionFile, Step,
-};
-use serde::{Deserialize, Serialize};
-
-use super::{
-    Timestamp,
-    activation::Nonce,
-    image::{ImageName, Pinned, VersionId},
-    machine::MachineId,
-    rollout::RolloutId,
-    setup::SetupName,
-    trust::token::TokenId,
-};
-
+mod order;
 pub mod provision;
 pub mod queue;
 pub mod restart;
+mod states;
 pub mod words;
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use mesh_proto::message::job::{Counts, DiskSeen, Edit};
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    order::{Order, Probe, Save, Until, When},
+    states::{Phase, State},
+};
+use super::{
+    Timestamp, activation::Nonce, image::VersionId, machine::MachineId, rollout::RolloutId,
+    setup::SetupName, trust::token::TokenId,
+};
 
 /// Starts of the machine that one job gets to come online: the first, and one retry.
 pub const MAX_TRIES: u32 = 2;
@@ -56,187 +56,6 @@ impl FromStr for DeploymentId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse().map(Self)
     }
-}
-
-/// Where a deployment stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[allow(
-    missing_docs,
-    reason = "those of the agent are its steps: see `job::Step`"
-)]
-pub enum State {
-    /// Waits for its turn, or for its machine.
-    Queued,
-    /// The management OS was served for it, or its agent took it.
-    Served,
-    Capturing,
-    Erasing,
-    Fetching,
-    Writing,
-    Verifying,
-    Editing,
-    /// All is on the disk and was read back.
-    Written,
-    /// The machine starts again, into the disk.
-    Rebooting,
-    /// The disk was started; nobody spoke yet.
-    HandedOver,
-    /// Over: the new system spoke.
-    Online,
-    /// Over: done, and nothing to be started.
-    Done,
-    /// Over: see the reason.
-    Failed,
-    /// Over: a person ended it.
-    Cancelled,
-}
-
-impl State {
-    /// Its stable word.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Served => "served",
-            Self::Capturing => "capturing",
-            Self::Erasing => "erasing",
-            Self::Fetching => "fetching",
-            Self::Writing => "writing",
-            Self::Verifying => "verifying",
-            Self::Editing => "editing",
-            Self::Written => "written",
-            Self::Rebooting => "rebooting",
-            Self::HandedOver => "handed-over",
-            Self::Online => "online",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-impl From<Step> for State {
-    fn from(step: Step) -> Self {
-        match step {
-            Step::Capturing => Self::Capturing,
-            Step::Erasing => Self::Erasing,
-            Step::Fetching => Self::Fetching,
-            Step::Writing => Self::Writing,
-            Step::Verifying => Self::Verifying,
-            Step::Editing => Self::Editing,
-        }
-    }
-}
-
-/// What a machine boots for a deployment, and whether others may have their turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// It waits: nothing was done yet.
-    Waiting,
-    /// The management OS works on the disk.
-    AtWork,
-    /// The disk is to be started, and its system to speak.
-    Starting,
-    /// It is over.
-    Over,
-}
-
-/// What a person looks at to see that a deployment is good.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "until")]
-pub enum Until {
-    /// The disk was started: nothing in the image is known to speak. Should it speak all the same, it is online.
-    HandedOver,
-    /// The new system speaks within a time: its agent, its phone-home, or an answer to the probe.
-    Online {
-        /// Seconds from the writing's end, and again from the disk's start.
-        within_s: u32,
-        /// Asked until it answers.
-        #[serde(default)]
-        probe: Option<Probe>,
-    },
-}
-
-/// How the controller asks a new system whether it is there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "probe")]
-pub enum Probe {
-    /// A TCP connection can be made.
-    Tcp {
-        /// Where; `None`: the machine's newest known address.
-        #[serde(default)]
-        host: Option<IpAddr>,
-        /// Which port.
-        port: u16,
-    },
-    /// An HTTP GET is answered with a status below 400.
-    Http {
-        /// Where; `None`: the machine's newest known address.
-        #[serde(default)]
-        host: Option<IpAddr>,
-        /// Which port.
-        port: u16,
-        /// Which path.
-        path: String,
-    },
-}
-
-/// The disk is saved before it is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Save {
-    /// As a version of which image.
-    pub name: ImageName,
-    /// Only blocks that the file systems use.
-    pub used_blocks_only: bool,
-}
-
-/// Whether somebody is asked to start the machine for its job.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum When {
-    /// It is started again as soon as it is its turn.
-    #[default]
-    Now,
-    /// The job waits until it starts by itself.
-    NextBoot,
-}
-
-/// What is to be done: its parts in this order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
-    /// Which disk. Once the machine's facts are known, this very disk.
-    #[serde(default)]
-    pub disk: DiskRule,
-    /// Save it first.
-    #[serde(default)]
-    pub save_current: Option<Save>,
-    /// Empty it.
-    #[serde(default)]
-    pub erase: Option<Erase>,
-    /// Write this.
-    #[serde(default)]
-    pub image: Option<Pinned>,
-    /// Grow its last partition to the disk's end.
-    #[serde(default)]
-    pub grow: bool,
-    /// Files for the new system. Secrets: gone when the job is over.
-    #[serde(default)]
-    pub provision: Vec<ProvisionFile>,
-    /// A join token for the new system's agent, beside those files.
-    #[serde(default)]
-    pub join: bool,
-    /// What the machine does then.
-    #[serde(default)]
-    pub after: After,
-    /// When it is good.
-    pub until: Until,
-    /// Write the saved disk back when the new system does not come.
-    #[serde(default)]
-    pub roll_back: bool,
-    /// Whether somebody starts the machine for it.
-    #[serde(default)]
-    pub when: When,
 }
 
 /// What larger thing a deployment belongs to.

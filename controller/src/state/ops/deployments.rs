@@ -1,17 +1,23 @@
 //! Deployments are asked for, moved and cancelled by people.
 
+mod cancel;
+mod moved;
+
+pub use cancel::CancelDeployment;
+pub(super) use cancel::cancel;
+pub use moved::MoveDeployment;
+
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
     activation::Nonce,
     deployment::{
-        Deployment, DeploymentId, KEPT, MAX_QUEUED, Moment, Order, Part, Phase, State, queue,
+        Deployment, DeploymentId, KEPT, MAX_QUEUED, Moment, Order, Part, State, queue,
     },
     event::Draft,
     machine::{Machine, MachineId},
     ops::{
         MachineRef,
         holds::{Held, may_use},
-        job_ends::over,
         orders::{OrderError, OrderSpec},
     },
 };
@@ -280,154 +286,4 @@ pub(super) fn about(kind: &str, deployment: &Deployment, text: String) -> Draft 
 pub(super) fn name_of(view: &View, deployment: &Deployment) -> String {
     let machine = view.machine(&deployment.machine);
     machine.map_or_else(|| deployment.machine.to_string(), |m| m.name.to_string())
-}
-
-/// A person ends a deployment. The agent stops at its next word; a disk that was being written does not boot then. Of a
-/// setup all parts end.
-#[derive(Debug, Clone)]
-pub struct CancelDeployment {
-    /// Which.
-    pub id: DeploymentId,
-    /// Who, for people.
-    pub by: String,
-}
-
-impl Transition for CancelDeployment {
-    type Outcome = Result<Deployment, DeployError>;
-
-    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
-        let mut changes = Changes::none();
-        let Some(known) = view.deployment(self.id) else {
-            return (changes, Err(DeployError::NotFound(self.id)));
-        };
-        match (known.is_open(), known.state) {
-            (true, _) => {
-                if let Err(held) = self.may_end(view, known, now) {
-                    return (changes, Err(held.into()));
-                }
-            }
-            // Said twice is said once.
-            (false, State::Cancelled) => return (changes, Ok(Deployment::clone(known))),
-            (false, state) => {
-                return (changes, Err(DeployError::Over(self.id, state.word())));
-            }
-        }
-        let reason = format!("{} cancelled it", self.by);
-        let cancelled = cancel(view, known, &reason, now, &mut changes);
-        for part in queue::run_of(view, known) {
-            if part.is_open() && part.id != known.id {
-                cancel(view, part, &reason, now, &mut changes);
-            }
-        }
-        (changes, Ok(cancelled))
-    }
-}
-
-impl CancelDeployment {
-    /// One's own is always one's to end, also on a machine that others have.
-    fn may_end(&self, view: &View, known: &Deployment, now: Timestamp) -> Result<(), Held> {
-        match view.machine(&known.machine) {
-            Some(machine) if known.by != self.by => may_use(machine, &self.by, now),
-            Some(_) | None => Ok(()),
-        }
-    }
-}
-
-/// Writes a deployment's end by somebody's word down.
-pub(super) fn cancel(
-    view: &View,
-    known: &Deployment,
-    reason: &str,
-    now: Timestamp,
-    changes: &mut Changes,
-) -> Deployment {
-    let was = known.state.word();
-    let next = known.to(State::Cancelled, Some(reason.to_owned()), now);
-    let text = format!(
-        "{} for {} ended while it was {was}: {reason}",
-        next.title(),
-        name_of(view, &next)
-    );
-    changes.event(about("deployment.cancelled", &next, text));
-    over(view, &next, now, changes);
-    changes.write(next.clone());
-    next
-}
-
-/// A person moves a waiting deployment within its machine's queue. A setup's parts stay together: they move as one.
-#[derive(Debug, Clone)]
-pub struct MoveDeployment {
-    /// Which.
-    pub id: DeploymentId,
-    /// Its new place among those that wait, the first is 0.
-    pub to: usize,
-}
-
-impl Transition for MoveDeployment {
-    /// The queue as it is then.
-    type Outcome = Result<Vec<DeploymentId>, DeployError>;
-
-    fn run(&self, view: &View, _: Timestamp) -> (Changes, Self::Outcome) {
-        let mut changes = Changes::none();
-        let Some(known) = view.deployment(self.id) else {
-            return (changes, Err(DeployError::NotFound(self.id)));
-        };
-        if known.phase() != Phase::Waiting || queue::goes_on(view, known) {
-            let error = DeployError::NotWaiting(self.id, known.state.word());
-            return (changes, Err(error));
-        }
-        let queue: Vec<&Deployment> = view.queue_of(&known.machine).map(AsRef::as_ref).collect();
-        let places: Vec<i64> = queue.iter().map(|d| d.place).collect();
-        let order = self.order(view, known, &queue);
-        for (job, place) in order.iter().zip(&places) {
-            if job.place != *place {
-                let mut next = Deployment::clone(job);
-                next.place = *place;
-                changes.write(next);
-            }
-        }
-        if !changes.is_empty() {
-            let text = format!("{} for {} was moved", known.title(), name_of(view, known));
-            changes.event(about("deployment.moved", known, text));
-        }
-        (changes, Ok(order.iter().map(|d| d.id).collect()))
-    }
-}
-
-impl MoveDeployment {
-    /// The queue in its new order: groups that belong together, one of them elsewhere.
-    fn order<'a>(
-        &self,
-        view: &View,
-        known: &Deployment,
-        queue: &[&'a Deployment],
-    ) -> Vec<&'a Deployment> {
-        let (moved, others): (Vec<&Deployment>, Vec<&Deployment>) =
-            queue.iter().partition(|d| group(d) == group(known));
-        let first = others.first();
-        // What was begun is not put behind anything.
-        let begun = first.filter(|d| queue::goes_on(view, d)).map(|d| group(d));
-        let mut at = self.to.min(others.len());
-        let inside = |at: usize| {
-            let (before, after) = (
-                at.checked_sub(1).and_then(|b| others.get(b)),
-                others.get(at),
-            );
-            let together = matches!((before, after), (Some(b), Some(a)) if group(b) == group(a));
-            together || after.is_some_and(|a| begun.is_some() && Some(group(a)) == begun)
-        };
-        while at < others.len() && inside(at) {
-            at += 1;
-        }
-        let (front, back) = others.split_at(at);
-        [front, &moved, back].concat()
-    }
-}
-
-/// What a deployment is moved with.
-fn group(deployment: &Deployment) -> DeploymentId {
-    match &deployment.part {
-        Some(Part::Setup { run, .. }) => *run,
-        Some(Part::Rollout { .. } | Part::RollBack { .. }) | None => deployment.id,
-    }
 }
