@@ -18,6 +18,8 @@ use crate::state::{
     record::Write,
 };
 
+mod asking;
+mod holds;
 mod images;
 mod interleavings;
 mod joins;
