@@ -175,7 +175,12 @@ impl<'a> Sources<'a> {
             deadline: DEADLINE,
         };
         let mut take = |head: Head, content: &[u8]| {
-            if head.form == Form::Missing || !want.ids.contains(&head.id) {
+            if !want.ids.contains(&head.id) {
+                return true;
+            }
+            if head.form == Form::Missing {
+                let lacks = format!("it has no chunk {}", head.id);
+                want.why.entry(source.name()).or_insert(lacks);
                 return true;
             }
             let Some(bytes) = unpacker.unpack(head, content) else {

@@ -1,22 +1,17 @@
-//! Jobs in the management OS: asks for one whenever it may have come, does it, reports, and says how the machine goes on.
+//! Jobs in the management OS: done on this machine, told on its consoles and in its log.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mesh_proto::message::job::{After, Job, JobEnd, JobProgress, Outcome};
-use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep};
+use mesh_proto::message::job::JobProgress;
+use tokio::time::Instant;
 
 use super::console::Consoles;
-use crate::deploy::{self, Ended, LinkDesk, Memory, Patience, Setup, ThisMachine, Trouble};
+use crate::deploy::{self, Host, ThisMachine, Workplace};
 use crate::journal::Journal;
 use crate::mesh::{JobLine, Power};
 
-/// An idle machine asks so often, should a nudge have got lost.
-const ASK_AGAIN: Duration = Duration::from_secs(30);
-/// Between attempts to say the last word.
-const SAY_AGAIN: Duration = Duration::from_secs(5);
 /// Between two lines on how far a job is: a serial line is also a log.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
 
@@ -27,171 +22,43 @@ pub(super) async fn work(
     consoles: &Consoles,
     journal: &Journal,
 ) -> Power {
-    let desk = Arc::new(LinkDesk::new(line.clone(), Handle::current()));
-    let mut last_word = String::new();
-    loop {
-        line.linked().await;
-        let asking = Arc::clone(&desk);
-        match blocking(move || asking.job()).await {
-            Some(Ok((Some(job), _))) => {
-                line.touch();
-                let after = job.after;
-                if let Some(power) = one(*job, &line, tools.clone(), &desk, consoles, journal).await
-                {
-                    journal.say(&format!("the job is done: {}", words(after)));
-                    return power;
-                }
-                continue;
-            }
-            Some(Ok((None, text))) if text != last_word => {
-                if !text.is_empty() {
-                    journal.say(&text);
-                }
-                last_word = text;
-            }
-            // No link, or a controller that is busy: it is asked again soon enough.
-            _ => {}
-        }
-        tokio::select! {
-            () = line.nudged() => {}
-            () = sleep(ASK_AGAIN) => {}
-        }
-    }
-}
-
-/// Does one job and reports it. How the machine goes down after it, if it does.
-async fn one(
-    job: Job,
-    line: &JobLine,
-    tools: Option<String>,
-    desk: &Arc<LinkDesk>,
-    consoles: &Consoles,
-    journal: &Journal,
-) -> Option<Power> {
-    let (id, after) = (job.id, job.after);
-    journal.say(&format!("job {id} begins: {}", what(&job)));
-    consoles.bare(&format!("ENFORCER JOB {id} BEGINS"));
-    let doing = (Arc::clone(desk), journal.clone(), consoles.clone());
-    let performed = blocking(move || perform(&job, tools, &doing.0, &doing.2, doing.1));
-    let ended = tokio::select! {
-        ended = performed => ended,
-        () = stay_busy(line) => None,
+    let place = Here {
+        tools,
+        consoles: consoles.clone(),
+        journal: journal.clone(),
+        lines: Mutex::default(),
     };
-    let outcome = match ended {
-        Some(Ended::Done(outcome)) => outcome,
-        Some(Ended::Cancelled(why)) => {
-            journal.say(&format!("job {id} was cancelled: {why}"));
-            consoles.bare(&format!("ENFORCER JOB {id} CANCELLED"));
-            return None;
-        }
-        None => Outcome::Failed {
-            reason: "the agent made a mistake and stopped; see the machine's log".to_owned(),
-            disk_touched: true,
-        },
-    };
-    let went_well = matches!(outcome, Outcome::Written { .. });
-    if let Outcome::Failed { reason, .. } = &outcome {
-        journal.say(&format!("job {id} failed: {reason}"));
-    }
-    let sign = if went_well { "WRITTEN" } else { "FAILED" };
-    consoles.bare(&format!("ENFORCER JOB {id} {sign}"));
-    report(JobEnd { job: id, outcome }, desk, journal).await;
-    went_well.then(|| power_after(after)).flatten()
+    deploy::work(line, Arc::new(place)).await
 }
 
-/// A machine at work is not idle, also when a disk erases itself for hours without a word. Never returns.
-async fn stay_busy(line: &JobLine) {
-    loop {
-        line.touch();
-        sleep(ASK_AGAIN).await;
-    }
-}
-
-fn perform(
-    job: &Job,
+/// This machine and its consoles.
+struct Here {
     tools: Option<String>,
-    desk: &LinkDesk,
-    consoles: &Consoles,
+    consoles: Consoles,
     journal: Journal,
-) -> Ended {
-    let host = ThisMachine::new(journal, Path::new(super::RUN), tools);
-    let mut partition_id: [u8; 16] = rand::random();
-    // A random id in the form that tools expect (RFC 9562 §5.4, stored little-endian as tables do).
-    partition_id[7] = partition_id[7] & 0x0F | 0x40;
-    partition_id[8] = partition_id[8] & 0x3F | 0x80;
-    let lines = Mutex::new(Lines::default());
-    let watcher = |progress: &JobProgress| {
-        let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+    lines: Mutex<Lines>,
+}
+
+impl Workplace for Here {
+    fn host(&self) -> Box<dyn Host> {
+        let (journal, tools) = (self.journal.clone(), self.tools.clone());
+        Box::new(ThisMachine::new(journal, Path::new(super::RUN), tools))
+    }
+
+    fn say(&self, text: &str) {
+        self.journal.say(text);
+    }
+
+    fn sign(&self, line: &str) {
+        self.consoles.bare(line);
+    }
+
+    fn progress(&self, progress: &JobProgress) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = lines.due(progress, Instant::now()) {
-            consoles.line(&line);
-        }
-    };
-    let setup = Setup {
-        host: &host,
-        controller: desk,
-        sources: vec![desk],
-        patience: Patience::default(),
-        watcher: &watcher,
-        memory: Memory::default(),
-        partition_id,
-    };
-    deploy::run(job, &setup)
-}
-
-/// Until the controller has it, or wants it no more: the machine must not go down before.
-async fn report(end: JobEnd, desk: &Arc<LinkDesk>, journal: &Journal) {
-    let mut told = false;
-    loop {
-        let (desk, end) = (Arc::clone(desk), end.clone());
-        match blocking(move || desk.end(end)).await {
-            Some(Err(Trouble::Away(why))) => {
-                if !told {
-                    journal.say(&format!("the end of the job is not reported yet: {why}"));
-                }
-                told = true;
-                sleep(SAY_AGAIN).await;
-            }
-            Some(Err(refused)) => return journal.say(&format!("the report: {refused}")),
-            Some(Ok(())) | None => return,
+            self.consoles.line(&line);
         }
     }
-}
-
-/// `None`: it panicked.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    tokio::task::spawn_blocking(work).await.ok()
-}
-
-/// Starting the written kernel without the firmware is left to a later version: it restarts instead.
-fn power_after(after: After) -> Option<Power> {
-    match after {
-        After::Reboot | After::Kexec => Some(Power::Restart),
-        After::PowerOff => Some(Power::Off),
-        After::Stay => None,
-    }
-}
-
-fn words(after: After) -> &'static str {
-    match after {
-        After::Reboot => "restarting into the disk",
-        After::Kexec => "restarting into the disk (kexec is not supported yet)",
-        After::PowerOff => "powering off",
-        After::Stay => "staying",
-    }
-}
-
-fn what(job: &Job) -> String {
-    let capture = job
-        .capture
-        .as_ref()
-        .map(|capture| format!("save the disk as {}", capture.name));
-    let erase = job.erase.map(|_| "erase the disk".to_owned());
-    let image = job
-        .image
-        .as_ref()
-        .map(|image| format!("write {}", image.name));
-    let parts: Vec<_> = [capture, erase, image].into_iter().flatten().collect();
-    parts.join(", ")
 }
 
 /// Which reports become lines for people.
@@ -203,7 +70,7 @@ struct Lines {
 impl Lines {
     fn due(&mut self, progress: &JobProgress, now: Instant) -> Option<String> {
         let begun = match &self.last {
-            Some((last, told, begun)) if last.step == progress.step => {
+            Some((last, told, begun)) if is_same_step(last, progress) => {
                 if now - *told < BETWEEN_LINES {
                     return None;
                 }
@@ -214,6 +81,10 @@ impl Lines {
         self.last = Some((progress.clone(), now, begun));
         Some(line(progress, now - begun))
     }
+}
+
+fn is_same_step(last: &JobProgress, now: &JobProgress) -> bool {
+    (last.job, last.step) == (now.job, now.step)
 }
 
 /// `writing: 512 of 2048 MiB, 98 MiB/s, 15 s left`.
