@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use image::parcel::{Form, Head};
-use image::{Builder, ChunkId, ChunkSize, Manifest};
+use image::{Builder, ChunkId, ChunkSize, Manifest, Piece};
 use zstd::bulk::Compressor;
 
 use super::controller::Controller;
@@ -18,6 +18,10 @@ use super::used::Unused;
 
 /// Bytes read, hashed and asked about at once in each lane.
 const BATCH_BYTES: u32 = 8 << 20;
+/// Chunks asked about at once when the store says that some are missing.
+const ASKED_AT_ONCE: usize = 1024;
+/// Attempts to have a saved disk written down: a controller that loses chunks so often has another fault.
+const ROUNDS: u32 = 5;
 /// As hard as the store itself compresses.
 const LEVEL: i32 = 3;
 
@@ -60,9 +64,59 @@ impl Growing {
 impl Capturing<'_> {
     /// Saves the disk; the version that the controller made of it.
     pub(super) fn run(&self, lanes: usize) -> Result<String, Fault> {
-        let manifest = self.read_all(lanes)?.encode();
-        self.patience
-            .ask(|| self.controller.save(self.job, &manifest))
+        let manifest = self.read_all(lanes)?;
+        let bytes = manifest.encode();
+        let mut rounds = 1;
+        loop {
+            let saved = self.patience.ask(|| self.controller.save(self.job, &bytes));
+            match saved {
+                Err(Fault::Controller(_)) if rounds < ROUNDS && self.brings_lost(&manifest)? => {
+                    rounds += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Gives the store again what it had and has no more: a controller that was killed has lost what it had not written
+    /// down yet. False: it lacks nothing, and refuses for another reason.
+    fn brings_lost(&self, manifest: &Manifest) -> Result<bool, Fault> {
+        let batch = BATCH_BYTES.max(self.chunk.get());
+        let mut tools = self.tools(self.chunk.get())?;
+        let mut lost = false;
+        let mut pieces = manifest.data();
+        loop {
+            let asked: Vec<Piece> = pieces.by_ref().take(ASKED_AT_ONCE).collect();
+            if asked.is_empty() {
+                return Ok(lost);
+            }
+            let ids: Vec<_> = asked.iter().filter_map(|piece| piece.id).collect();
+            let missing = self.patience.ask(|| self.controller.have(self.job, &ids))?;
+            let missing: Vec<_> = missing
+                .iter()
+                .filter_map(|n| asked.get(usize::try_from(*n).ok()?))
+                .collect();
+            lost |= !missing.is_empty();
+            for batch in missing.chunks((batch / self.chunk.get()) as usize) {
+                let parcels = batch.iter().map(|piece| self.read_again(piece, &mut tools));
+                self.put(&parcels.collect::<Result<Vec<_>, _>>()?)?;
+            }
+        }
+    }
+
+    fn read_again(&self, piece: &Piece, tools: &mut Tools) -> Result<(Head, Vec<u8>), Fault> {
+        let bytes = &mut tools.buffer[..piece.len as usize];
+        self.disk.read(piece.offset, bytes).map_err(Fault::disk(
+            "reading",
+            piece.offset,
+            piece.len.into(),
+        ))?;
+        self.unused.blank(piece.offset, bytes);
+        let id = ChunkId::of(bytes);
+        if piece.id != Some(id) {
+            return Err(Fault::Changed(piece.offset));
+        }
+        Ok(packed(id, bytes, &mut tools.zstd))
     }
 
     fn read_all(&self, lanes: usize) -> Result<Manifest, Fault> {
@@ -131,14 +185,17 @@ impl Capturing<'_> {
         let parcels: Vec<_> = lacking
             .map(|(id, chunk)| packed(*id, chunk, zstd))
             .collect();
+        self.put(&parcels)
+    }
+
+    fn put(&self, parcels: &[(Head, Vec<u8>)]) -> Result<(), Fault> {
         if parcels.is_empty() {
             return Ok(());
         }
         let wire: usize = parcels.iter().map(|(_, content)| content.len()).sum();
         let _held = self.memory.hold(wire);
         self.meter.add_wire(wire as u64);
-        self.patience
-            .ask(|| self.controller.put(self.job, &parcels))
+        self.patience.ask(|| self.controller.put(self.job, parcels))
     }
 }
 

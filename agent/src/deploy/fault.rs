@@ -65,6 +65,9 @@ pub enum Fault {
         /// What should be there.
         chunk: String,
     },
+    /// Somebody wrote to the disk while it was saved, or it gives other bytes each time.
+    #[error("the disk changed while it was saved: byte {0} was read twice, and differs")]
+    Changed(u64),
     /// An edit was not found on the medium.
     #[error("the disk does not hold the edit at byte {0}")]
     EditDiffers(u64),

@@ -7,6 +7,7 @@
 )]
 
 mod bad;
+mod capture;
 mod course;
 mod disk;
 mod edits;
