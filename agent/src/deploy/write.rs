@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use image::{ChunkId, Manifest, Piece};
 
 use super::disk::{Disk, Memory};
+use super::ends::flush;
 use super::fault::Fault;
 use super::lanes;
 use super::layout::{Layout, PieceSet};
@@ -14,8 +15,11 @@ use super::meter::Meter;
 use super::own::OwnDisk;
 use super::sources::{Sources, Unpacker};
 
-/// Chunks asked for at once, bytes; also the most that is fetched again after a power cut, in each lane.
+/// Chunks asked for at once, bytes; also the most that is fetched again after the agent or its machine died, in each lane
+/// and beside [`FLUSH_BYTES`].
 const WINDOW_BYTES: u64 = 8 << 20;
+/// Bytes written between two flushes: what a power cut may cost when a disk keeps nothing of its cache.
+const FLUSH_BYTES: u64 = 64 << 20;
 /// Zeros asked for at once: a disk that has to write them takes a few seconds, and may be told to stop in between.
 const ZERO_BYTES: u64 = 256 << 20;
 
@@ -54,8 +58,7 @@ impl Writing<'_> {
                     self.disk
                         .zero(offset, len)
                         .map_err(Fault::disk("zeroing", offset, len))?;
-                    written.fetch_add(len, Ordering::Relaxed);
-                    self.meter.add(len)
+                    self.counted(len, &written)
                 }
                 Window::Chunks(pieces) => self.chunks(&pieces, unpacker, &own, &written),
             },
@@ -88,8 +91,7 @@ impl Writing<'_> {
                 piece.len.into(),
             ))?;
             own.learn(piece);
-            written.fetch_add(piece.len.into(), Ordering::Relaxed);
-            self.meter.add(piece.len.into())
+            self.counted(piece.len.into(), written)
         };
         let mut wanted = Vec::new();
         for (id, pieces) in &places {
@@ -106,6 +108,15 @@ impl Writing<'_> {
                 self.meter.add_wire(wire);
                 places[&id].iter().try_for_each(|piece| write(piece, bytes))
             })
+    }
+
+    /// So many more bytes were written. Now and then one lane waits until the medium has what all wrote.
+    fn counted(&self, len: u64, written: &AtomicU64) -> Result<(), Fault> {
+        let before = written.fetch_add(len, Ordering::Relaxed);
+        if before / FLUSH_BYTES != (before + len) / FLUSH_BYTES {
+            flush(self.disk)?;
+        }
+        self.meter.add(len)
     }
 
     /// What has to be written, in the order of the disk.

@@ -92,6 +92,15 @@ impl MemoryDisk {
         }
     }
 
+    /// The power was cut, and the disk had nothing of its cache on the medium.
+    pub(crate) fn lose_all_of_the_cache(&self) {
+        let mut cells = self.cells.lock().unwrap();
+        let unflushed = std::mem::take(&mut cells.unflushed);
+        for (at, old) in unflushed.into_iter().rev() {
+            cells.live[at..at + old.len()].copy_from_slice(&old);
+        }
+    }
+
     /// The power was cut: of what was not flushed, some sectors are on the medium and some are not.
     pub(crate) fn lose_cache(&self, mut seed: u64) {
         let mut cells = self.cells.lock().unwrap();

@@ -3,7 +3,7 @@
 use mesh_proto::message::job::{Job, Step};
 
 use crate::disk::{Machine, MemoryDisk, Power};
-use crate::site::{Site, cloud_image, everything, expected, written};
+use crate::site::{Site, cloud_image, deploy, everything, expected, written};
 
 const MIB: usize = 1 << 20;
 
@@ -154,4 +154,46 @@ fn a_resumed_job_fetches_only_what_was_not_written() {
         first > 100 && again < 40,
         "{first}, then {again}: the ends and little more"
     );
+}
+
+/// Chunks that all differ, made quickly: 64 KiB each.
+fn large_image(mib: usize) -> Vec<u8> {
+    let mut content = vec![0; mib * MIB];
+    for (n, chunk) in (1_u64..).zip(content.chunks_mut(64 << 10)) {
+        chunk.fill(n as u8 | 1);
+        chunk[..8].copy_from_slice(&n.to_le_bytes());
+    }
+    content
+}
+
+#[test]
+fn a_disk_that_keeps_nothing_of_its_cache_costs_no_more_than_the_named_window() {
+    // What is written between two flushes, and what four lanes had asked for; each end is two chunks and a mebibyte.
+    const WINDOW: usize = (64 + 4 * 8) * MIB + 6 * MIB;
+    let content = large_image(176);
+    let site = Site::default();
+    let job = deploy(site.image(&content, 512, 64));
+    let disk = MemoryDisk::with(vec![0; content.len()], 512);
+    let power = Power::steady();
+    *site.power.lock().unwrap() = power.clone();
+    written(&site.run(&job, &Machine::with(&disk.on(&power))));
+    let steps = site.progress.lock().unwrap();
+    let verifying = steps.iter().find(|(p, _)| p.step == Step::Verifying);
+    let verifying = verifying.unwrap().1;
+    drop(steps);
+    let disk = MemoryDisk::with(vec![0; content.len()], 512);
+    // In the last words of the writing: nothing of the end was flushed.
+    let power = Power::cut_at(verifying - 8);
+    *site.power.lock().unwrap() = power.clone();
+    site.fetched.lock().unwrap().clear();
+    let _died = site.run(&job, &Machine::with(&disk.on(&power)));
+    disk.lose_all_of_the_cache();
+    let first = site.fetched.lock().unwrap().len();
+    assert!(first * (64 << 10) > 160 * MIB, "{first}");
+    *site.power.lock().unwrap() = Power::steady();
+    site.fetched.lock().unwrap().clear();
+    written(&site.run(&job, &Machine::with(&disk)));
+    let again = site.fetched.lock().unwrap().len() * (64 << 10);
+    assert!(disk.content() == content);
+    assert!(again <= WINDOW, "{} MiB again", again / MIB);
 }
