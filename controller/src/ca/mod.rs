@@ -14,6 +14,7 @@ use std::{io, path::PathBuf};
 use mesh_net::{KeyError, NodeKey, SiteIdentity, TlsError, cert};
 use mesh_proto::identity::NodeId;
 use rcgen::{Issuer, KeyPair};
+use sha2::{Digest as _, Sha256};
 
 pub use self::{
     issue::{Leaf, Subject, fresh_serial},
@@ -134,6 +135,15 @@ impl Ca {
             expires: now_unix_s + CONTROLLER_LIVES_S,
         })?;
         Ok(SiteIdentity::from_pem(&self.pem, &leaf, &key)?)
+    }
+
+    /// A secret that is the same at each start, for the mesh's server: with it, agents are told that a link is gone.
+    #[must_use]
+    pub fn reset_key(&self) -> [u8; 32] {
+        let mut derived = Sha256::new();
+        derived.update(b"enforcer quic reset\0");
+        derived.update(self.issuer.key().serialize_der());
+        derived.finalize().into()
     }
 
     fn new(

@@ -89,7 +89,8 @@ impl Bound {
         let port = |what, at| move |source| MeshStartError::Port { what, at, source };
         let clock = clock(store.clone());
         let (links, gossip) = (at(config.port), at(config.gossip_port));
-        let server = ServerConfig::new(links, ca.identity(clock())?, clock);
+        let mut server = ServerConfig::new(links, ca.identity(clock())?, clock);
+        server.reset_key = Some(ca.reset_key());
         let server = MeshServer::bind(server).map_err(|error| match error {
             ServeError::Bind { addr, source } => port(LINKS, addr)(source),
             ServeError::Tls(error) => MeshStartError::Tls(error),

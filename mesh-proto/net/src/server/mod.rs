@@ -11,6 +11,7 @@ mod link;
 mod pending;
 mod pulse;
 mod quota;
+mod reset;
 
 use std::{
     io,
@@ -19,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use quinn::{Connection, Endpoint, EndpointConfig, Incoming, crypto::rustls::HandshakeData};
+use quinn::{Connection, Endpoint, Incoming, crypto::rustls::HandshakeData};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -93,6 +94,8 @@ pub struct ServerConfig {
     pub clock: Clock,
     /// Quotas.
     pub limits: ServerLimits,
+    /// A secret that outlives this process: with it, agents whose links a killed one left behind are told by the next.
+    pub reset_key: Option<[u8; 32]>,
 }
 
 impl ServerConfig {
@@ -104,6 +107,7 @@ impl ServerConfig {
             identity,
             clock,
             limits: ServerLimits::default(),
+            reset_key: None,
         }
     }
 }
@@ -146,6 +150,7 @@ impl MeshServer {
             identity,
             clock,
             limits,
+            reset_key,
         } = config;
         let quic = quic(&identity, &clock)?;
         let bind = |source| ServeError::Bind {
@@ -154,8 +159,13 @@ impl MeshServer {
         };
         let socket = crate::transport::socket(listen, SOCKET_BUFFER).map_err(bind)?;
         let runtime = Arc::new(quinn::TokioRuntime);
-        let endpoint =
-            Endpoint::new(EndpointConfig::default(), Some(quic), socket, runtime).map_err(bind)?;
+        let endpoint = Endpoint::new(
+            reset::endpoint(reset_key.as_ref()),
+            Some(quic),
+            socket,
+            runtime,
+        );
+        let endpoint = endpoint.map_err(bind)?;
         Ok(Self {
             endpoint,
             identity: Arc::new(Mutex::new(Arc::new(identity))),

@@ -139,3 +139,54 @@ async fn a_cut_wire_shows_on_both_sides_within_ten_and_a_half_seconds() {
         "silence is silence"
     );
 }
+
+/// How long a link stands whose controller was killed, when the next one has this key; ten seconds are the limit.
+fn outlives(next_key: [u8; 32]) -> (LinkEnd, Duration) {
+    let executor = || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().unwrap()
+    };
+    let (first, next, agents) = (executor(), executor(), executor());
+    let ca = Ca::new();
+    let (court, _record) = Court::new(&ca);
+    let server =
+        first.block_on(async { Running::start_telling(&ca, &court, "127.0.0.1:0", [7; 32]) });
+    let addr = server.addr;
+    let (_agent, link) = agents.block_on(async {
+        let agent = endpoint();
+        let identity = ca.agent(&Leaf::agent(7));
+        let link = agent.connect(addr, &identity, &hello()).await.unwrap();
+        (agent, link)
+    });
+    // Killed: nothing of it runs any more, and nothing was said.
+    first.shutdown_timeout(SOON);
+    drop((server, record));
+    let listen = addr.to_string();
+    let _server = next.block_on(async { Running::start_telling(&ca, &court, &listen, next_key) });
+    let start = std::time::Instant::now();
+    let end = agents.block_on(async {
+        // It asks something, as agents do.
+        let bye = FromAgent::Bye {
+            reason: String::new(),
+        };
+        let _unheard = link.link.call(&bye, Duration::from_millis(100)).await;
+        tokio::time::timeout(2 * SOON, link.link.ended())
+            .await
+            .unwrap()
+    });
+    (end, start.elapsed())
+}
+
+#[test]
+fn the_agents_of_a_killed_controller_are_told_by_the_next_one() {
+    let (end, after) = outlives([7; 32]);
+    assert!(matches!(end, LinkEnd::Reset), "{end:?}");
+    assert!(after < Duration::from_secs(3), "{after:?}");
+}
+
+#[test]
+fn nobody_elses_word_ends_the_links_of_a_killed_controller() {
+    let (end, after) = outlives([8; 32]);
+    assert!(matches!(end, LinkEnd::Silent), "{end:?}");
+    assert!(after > Duration::from_secs(5), "{after:?}");
+}

@@ -190,6 +190,23 @@ impl Running {
         }
     }
 
+    /// With a key for telling who is not known any more.
+    pub(crate) fn start_telling(ca: &Ca, court: &Arc<Court>, listen: &str, key: [u8; 32]) -> Self {
+        let identity = ca.controller(&Leaf::controller());
+        let mut config = ServerConfig::new(listen.parse().unwrap(), identity, at(NOW));
+        config.reset_key = Some(key);
+        let server = MeshServer::bind(config).unwrap();
+        let (addr, handle) = (server.local_addr().unwrap(), server.handle());
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(server.run(Arc::clone(court), stop.clone()));
+        Self {
+            addr,
+            handle,
+            stop,
+            task,
+        }
+    }
+
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap();
