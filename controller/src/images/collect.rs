@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{Images, lock};
+use crate::state::deployment::Phase;
 
 /// How often: what broken uploads left, and sessions that nobody goes on with.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -30,7 +31,16 @@ impl Images {
 
     /// Collects now.
     pub async fn collect(&self) {
-        lock(&self.0.sessions).end_old(Instant::now());
+        let view = self.0.store.view();
+        {
+            let mut sessions = lock(&self.0.sessions);
+            sessions.end_old(Instant::now());
+            let saves = |job| {
+                view.deployment(job)
+                    .is_some_and(|d| d.phase() == Phase::AtWork)
+            };
+            sessions.end_captures(saves);
+        }
         let store = self.0.store.clone();
         let roots = move || store.view().image_roots().collect::<Vec<_>>();
         match self.blocking(move |chunks| chunks.collect(roots)).await {

@@ -17,7 +17,10 @@ use std::{
 
 pub use image_store::Limits;
 use image_store::{ChunkStore, IngestError, StoreError, Usage};
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinError,
+};
 
 pub(crate) use self::parcels::BodySource;
 use self::{give::Members, sessions::Sessions};
@@ -55,6 +58,9 @@ pub enum ImagesError {
     /// Too many images are on their way in.
     #[error("too many images are on their way in; come back later")]
     Busy,
+    /// We are about to stop; the next process goes on.
+    #[error("the controller stops; come back when it runs again")]
+    Stopping,
     /// A fault of ours.
     #[error("the image store stopped in the middle; the controller's log has the cause")]
     Stopped,
@@ -123,7 +129,16 @@ impl Images {
             drop(place);
             done
         });
-        Ok(done.await.map_err(|_| ImagesError::Stopped)??)
+        Ok(done.await??)
+    }
+}
+
+impl From<JoinError> for ImagesError {
+    fn from(error: JoinError) -> Self {
+        match error.is_panic() {
+            true => Self::Stopped,
+            false => Self::Stopping,
+        }
     }
 }
 

@@ -55,6 +55,14 @@ impl Sessions {
         self.0
             .retain(|_, (_, used)| now.duration_since(*used) < RESTS);
     }
+
+    /// Ends those of jobs that save nothing any more, however they ended.
+    pub(super) fn end_captures(&mut self, goes_on: impl Fn(DeploymentId) -> bool) {
+        self.0.retain(|id, _| match id {
+            IncomingId::Capture(job) => goes_on(*job),
+            IncomingId::Upload(..) => true,
+        });
+    }
 }
 
 impl Images {
@@ -84,9 +92,17 @@ impl Images {
         Ok(incoming)
     }
 
-    /// It is a version now, or nobody wants it any more.
+    /// It is a version now.
     pub fn arrived(&self, id: &IncomingId) {
         lock(&self.0.sessions).0.remove(id);
+    }
+
+    /// Nobody wants it any more: what it brought goes soon.
+    pub fn abandoned(&self, id: &IncomingId) {
+        let gone = lock(&self.0.sessions).0.remove(id);
+        if gone.is_some_and(|(incoming, _)| incoming.new_bytes.load(Ordering::Relaxed) > 0) {
+            self.deleted();
+        }
     }
 }
 
@@ -141,7 +157,7 @@ impl Incoming {
         &self,
         storing: tokio::task::JoinHandle<Result<Put, ImagesError>>,
     ) -> Result<(), ImagesError> {
-        match storing.await.map_err(|_| ImagesError::Stopped)?? {
+        match storing.await?? {
             Put::New { stored_bytes } => self.new_bytes.fetch_add(stored_bytes, Ordering::Relaxed),
             Put::Known => 0,
         };

@@ -49,7 +49,7 @@ impl Images {
             }
         }
         let _it_says_why = send.send(None).await;
-        let content = taking.await.map_err(|_| ImagesError::Stopped)??;
+        let content = taking.await??;
         Ok(Taken {
             content,
             _session: session,

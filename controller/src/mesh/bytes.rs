@@ -142,7 +142,7 @@ fn too_many(most: usize) -> Refusal {
 impl From<ImagesError> for Refusal {
     fn from(error: ImagesError) -> Self {
         let code = match &error {
-            ImagesError::Busy => RefusalCode::Busy,
+            ImagesError::Busy | ImagesError::Stopping => RefusalCode::Busy,
             ImagesError::Broken(_) | ImagesError::Manifest => RefusalCode::Protocol,
             ImagesError::Store(_) | ImagesError::Ingest(_) | ImagesError::Stopped => {
                 warn!("the image store: {error}");

@@ -141,7 +141,8 @@ impl Inner {
     pub(super) fn is_over(self: &std::sync::Arc<Self>, job: &Deployment) {
         self.steps.ended(job.id);
         if let Some(images) = &self.images {
-            images.arrived(&IncomingId::Capture(job.id));
+            // One that was saved has arrived before.
+            images.abandoned(&IncomingId::Capture(job.id));
         }
         self.nudge(&job.machine);
     }

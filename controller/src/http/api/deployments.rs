@@ -126,7 +126,7 @@ pub(crate) async fn cancel(
     };
     let cancelled = api.store.apply(cancel).await??;
     if let Ok(images) = api.images() {
-        images.arrived(&IncomingId::Capture(cancelled.id));
+        images.abandoned(&IncomingId::Capture(cancelled.id));
     }
     if let Ok(mesh) = api.mesh() {
         mesh.nudge(&cancelled.machine);

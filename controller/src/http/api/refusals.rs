@@ -263,6 +263,7 @@ impl From<ImagesError> for Problem {
             ImagesError::Broken(_) => Code::UploadBroken,
             ImagesError::Manifest => Code::ImageInvalid,
             ImagesError::Busy => Code::TooManyUploads,
+            ImagesError::Stopping => Code::StoreUnavailable,
             ImagesError::Stopped => Code::Internal,
         };
         if code.status().is_server_error() {
