@@ -24,7 +24,8 @@ pub use self::{
 };
 use super::{
     Timestamp, activation::Nonce, image::VersionId, machine::MachineId, rollout::RolloutId,
-    setup::SetupName, trust::token::TokenId,
+    setup::SetupName,
+    trust::{key::Serial, token::TokenId},
 };
 
 /// Starts of the machine that one job gets to come online: the first, and one retry.
@@ -105,6 +106,18 @@ pub struct Moment {
     pub at: Timestamp,
 }
 
+/// A machine was switched for its job, by its management controller or by magic packets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switched {
+    /// When, for the last time.
+    pub at: Timestamp,
+    /// How often.
+    pub times: u32,
+    /// Why the last time was none.
+    #[serde(default)]
+    pub refused: Option<String>,
+}
+
 /// A job for a machine's disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
@@ -153,6 +166,12 @@ pub struct Deployment {
     /// The token that was given out for it last; it ends with the job.
     #[serde(default)]
     pub token: Option<TokenId>,
+    /// The key of the agent that has it; another one is another boot.
+    #[serde(default)]
+    pub taken_by: Option<Serial>,
+    /// Somebody switched its machine for it, since the state began.
+    #[serde(default)]
+    pub switched: Option<Switched>,
     /// When somebody has to have spoken.
     #[serde(default)]
     pub deadline: Option<Timestamp>,
@@ -211,6 +230,8 @@ impl Deployment {
     pub fn to(&self, state: State, reason: Option<String>, now: Timestamp) -> Self {
         let mut next = self.clone();
         (next.state, next.since, next.reason) = (state, now, reason);
+        // It goes on: what was done to the machine for the state before has worked.
+        next.switched = None;
         next.history.push(Moment { state, at: now });
         if next.history.len() > MAX_HISTORY {
             next.history.remove(1);

@@ -157,6 +157,8 @@ pub(super) fn deployment(machine: &MachineId, n: u32, now: Timestamp) -> Deploym
         captured: None,
         written: None,
         token: Some(TokenId::from_random(7)),
+        taken_by: None,
+        switched: None,
         deadline: Some(now),
         history: vec![Moment {
             state: State::Queued,

@@ -197,6 +197,8 @@ impl Draw<'_> {
             captured: None,
             written: None,
             token: None,
+            taken_by: None,
+            switched: None,
             deadline: None,
             history: vec![Moment {
                 state: State::Queued,

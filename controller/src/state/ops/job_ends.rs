@@ -171,6 +171,8 @@ fn roll_back(view: &View, job: &Deployment, now: Timestamp, changes: &mut Change
         captured: None,
         written: None,
         token: None,
+        taken_by: None,
+        switched: None,
         deadline: None,
         history: vec![Moment {
             state: State::Queued,

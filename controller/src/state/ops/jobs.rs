@@ -95,6 +95,39 @@ impl Transition for ClaimJob {
 }
 
 impl ClaimJob {
+    /// The agent takes the first of its queue: written down before it is told.
+    fn taken(
+        &self,
+        view: &View,
+        job: &Deployment,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) -> Deployment {
+        let mut next = job.to(State::Served, None, now);
+        next.taken_by = Some(self.serial.clone());
+        let text = format!("{} takes {}", name_of(view, &next), next.title());
+        changes.event(about("deployment.served", &next, text));
+        changes.write(next.clone());
+        next
+    }
+
+    /// The agent takes what the management OS was served for, or goes on with what an earlier boot began. Told once.
+    fn gone_on(&self, view: &View, job: &Deployment, changes: &mut Changes) -> Deployment {
+        let mut next = job.clone();
+        if next.taken_by.as_ref() == Some(&self.serial) {
+            return next;
+        }
+        next.taken_by = Some(self.serial.clone());
+        let does = match next.state {
+            State::Served => "takes",
+            _ => "goes on with",
+        };
+        let text = format!("{} {does} {}", name_of(view, &next), next.title());
+        changes.event(about("deployment.taken", &next, text));
+        changes.write(next.clone());
+        next
+    }
+
     fn answer(
         &self,
         view: &View,
@@ -132,8 +165,8 @@ impl ClaimJob {
             return JobAnswer::nothing(format!("deployment {}: {error}", job.id));
         }
         let mut job = match job.phase() {
-            Phase::Waiting => taken(view, job, now, changes),
-            Phase::AtWork | Phase::Starting | Phase::Over => Deployment::clone(job),
+            Phase::Waiting => self.taken(view, job, now, changes),
+            Phase::AtWork | Phase::Starting | Phase::Over => self.gone_on(view, job, changes),
         };
         if job.order.join {
             job.token = Some(self.join.token.id.clone());
@@ -182,15 +215,6 @@ impl ClaimJob {
             ticket,
         }
     }
-}
-
-/// The agent takes the first of its queue: written down before it is told.
-fn taken(view: &View, job: &Deployment, now: Timestamp, changes: &mut Changes) -> Deployment {
-    let next = job.to(State::Served, None, now);
-    let text = format!("{} takes {}", name_of(view, &next), next.title());
-    changes.event(about("deployment.served", &next, text));
-    changes.write(next.clone());
-    next
 }
 
 /// Boots are counted against machines that loop; one whose agent speaks and waits for a person does not.

@@ -283,3 +283,40 @@ fn a_mark_that_lags_is_moved_though_nobody_wants_what_happened() {
     let looked = world.view.webhook(&name("ci")).unwrap().looked;
     assert_eq!(looked, world.view.next_event() - 1);
 }
+
+#[test]
+fn that_somebody_was_told_how_a_deployment_ended_is_written_down_and_feeds_nobody() {
+    let mut world = World::new();
+    let machine = world.registered(1);
+    world.hooked("ann", "deployment.*", None).unwrap();
+    world.hooked("all", "*", None).unwrap();
+    let online = Draft::new("deployment.online", "debian@1 is online on web1")
+        .machine(&machine.id)
+        .field("deployment", "7");
+    world.happens(online);
+    world.happens_often("deployment.writing", 1);
+    // Until nothing is left to send: it comes to an end.
+    loop {
+        world.queues();
+        let waiting: Vec<_> = ["ann", "all"]
+            .iter()
+            .flat_map(|hook| world.deliveries(hook))
+            .filter(|d| d.due().is_some())
+            .collect();
+        if waiting.is_empty() {
+            break;
+        }
+        for delivery in waiting {
+            world.settles(&delivery, Word::Delivered("200 OK".to_owned()));
+        }
+    }
+    let told: Vec<_> = world
+        .view
+        .events_after(0)
+        .filter(|e| e.draft.kind == "webhook.delivered")
+        .cloned()
+        .collect();
+    assert_eq!(told.len(), 2, "once for each of them: {told:?}");
+    assert!(told.iter().all(|e| e.draft.fields["deployment"] == "7"));
+    assert_eq!(told[0].draft.machine.as_ref(), Some(&machine.id));
+}

@@ -10,6 +10,14 @@ use crate::state::{
     },
 };
 
+/// Events after which nothing more happens to a deployment.
+const DEPLOYMENT_ENDS: [&str; 4] = [
+    "deployment.online",
+    "deployment.failed",
+    "deployment.done",
+    "deployment.cancelled",
+];
+
 /// What an attempt brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Word {
@@ -65,8 +73,10 @@ impl SettleDelivery {
             last: Some(said.clone()),
             ..delivery.clone()
         };
-        if matches!(stage, DeliveryStage::Dead { .. }) {
-            tell_of_the_dead(&settled, said, changes);
+        match stage {
+            DeliveryStage::Dead { .. } => tell_of_the_dead(&settled, said, changes),
+            DeliveryStage::Delivered { .. } => tell_of_the_end(&settled, changes),
+            DeliveryStage::Waiting { .. } => {}
         }
         make_room(view, &settled, changes);
         changes.write(settled);
@@ -81,6 +91,23 @@ fn tell_of_the_dead(delivery: &Delivery, said: &str, changes: &mut Changes) {
         let draft = about("webhook.dead", &delivery.hook, text);
         changes.event(draft.field("delivery", delivery.id.to_string()));
     }
+}
+
+/// That somebody knows how a deployment ended is the end of its story. Other deliveries are only listed.
+fn tell_of_the_end(delivery: &Delivery, changes: &mut Changes) {
+    let told = &delivery.event.draft;
+    if !DEPLOYMENT_ENDS.contains(&told.kind.as_str()) {
+        return;
+    }
+    let text = format!("webhook {} was told: {}", delivery.hook, told.text);
+    let mut draft = about("webhook.delivered", &delivery.hook, text)
+        .field("delivery", delivery.id.to_string())
+        .field("kind", told.kind.clone());
+    if let Some(deployment) = told.fields.get("deployment") {
+        draft = draft.field("deployment", deployment.clone());
+    }
+    draft.machine.clone_from(&told.machine);
+    changes.event(draft);
 }
 
 /// Settled deliveries are kept for a while: the oldest of the same fate makes room.

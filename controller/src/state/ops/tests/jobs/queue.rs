@@ -303,3 +303,28 @@ fn a_machine_that_is_up_is_told_to_restart_for_its_job_once_per_boot() {
         "told once"
     );
 }
+
+#[test]
+fn each_boot_that_takes_a_job_is_told_once() {
+    let mut world = World::new();
+    world.idles(1);
+    world.silent(1);
+    world.upload("debian");
+    let job = world.deploys(1, write_image("debian"));
+    let taken = |world: &World| {
+        let events = world.view.events_after(0);
+        let taken = events.filter(|e| e.draft.kind == "deployment.taken");
+        taken.map(|e| e.draft.text.clone()).collect::<Vec<_>>()
+    };
+    let first = world.joins(1);
+    assert_eq!(world.job(job.id).state, State::Served, "by its script");
+    for _ in 0..2 {
+        world.takes(&first);
+        assert_eq!(taken(&world), ["web1 takes debian@1"]);
+    }
+    world.steps(&first, job.id, Step::Writing).unwrap();
+    world.silent(1);
+    let second = world.joins(1);
+    world.takes(&second);
+    assert_eq!(taken(&world)[1..], ["web1 goes on with debian@1"]);
+}
