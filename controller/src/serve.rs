@@ -35,6 +35,7 @@ use crate::{
     mesh::MeshStartError,
     metrics::Metrics,
     notify::{Courier, Notifier},
+    power::Power,
     state::notify::Retry,
     store::{Redb, Store, StoreError, SystemClock},
 };
@@ -160,6 +161,8 @@ impl Controller {
         tasks.spawn(notifier.run(stop.clone()));
         tasks.spawn(images.clone().keep_clean(stop.clone()));
         let fetcher = downloads(&store, &assets, &mut tasks, &stop);
+        let power = Power::new(store.clone(), mesh.clone());
+        tasks.spawn(power.keep_starting(stop.clone()));
         let api = Api::new(store.clone(), assets, metrics, &base, stop.clone())
             .with_mesh(mesh)
             .with_images(images)

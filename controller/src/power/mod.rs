@@ -3,6 +3,7 @@
 mod agent;
 mod ipmi;
 mod redfish;
+mod starts;
 #[cfg(test)]
 mod tests;
 mod wake;

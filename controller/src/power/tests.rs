@@ -1,6 +1,7 @@
 //! Claims about switching, against real simulators: OpenIPMI's ipmi_sim and sushy-tools' emulator.
 
 mod boards;
+mod jobs;
 
 use mesh_proto::message::Secret;
 

@@ -4,9 +4,12 @@ use mesh_proto::message::{job::After, link::Habitat};
 
 use super::{
     Deployment, Phase, State, Until, When, queue,
-    restart::{Means, means},
+    restart::{Means, given_up, may_be_started, means},
 };
 use crate::state::{Timestamp, View};
+
+/// What only a person can do.
+const PRESS_RESET: &str = "waiting: press reset";
 
 /// The next step of a deployment, or what it waits for. Empty when it is over.
 #[must_use]
@@ -30,10 +33,13 @@ fn waiting(view: &View, job: &Deployment, now: Timestamp) -> String {
     let Some(machine) = view.machine(&job.machine) else {
         return "its machine was forgotten".to_owned();
     };
-    if let Err(hold) = queue::may_begin(view, machine, job, now) {
+    let by = means(view, &job.machine);
+    if let Err(hold) = queue::may_begin(view, machine, job, now)
+        && !is_switched(by, may_be_started(view, machine, job, now))
+    {
         return format!("waiting: {hold}");
     }
-    match (means(view, &job.machine), job.order.when) {
+    match (by, job.order.when) {
         (Means::Agent(Habitat::ManagementOs), _) => {
             level_missing(view, job).unwrap_or_else(|| "its agent takes it now".to_owned())
         }
@@ -41,8 +47,37 @@ fn waiting(view: &View, job: &Deployment, now: Timestamp) -> String {
         (Means::Agent(Habitat::InstalledOs), When::Now) => {
             "the machine is told to restart".to_owned()
         }
-        (Means::Nobody, When::Now) => "waiting: press reset".to_owned(),
+        (by @ (Means::Board | Means::Wake), When::Now) => switched(job, by, now),
+        (Means::Nobody, When::Now) => PRESS_RESET.to_owned(),
     }
+}
+
+/// It is started although it may not have its job yet: its first boot is how it gets accepted.
+fn is_switched(by: Means, may_be_started: bool) -> bool {
+    matches!(by, Means::Board | Means::Wake) && may_be_started
+}
+
+/// A machine that is switched for its job.
+fn switched(job: &Deployment, by: Means, now: Timestamp) -> String {
+    let (who, does, did) = match by {
+        Means::Wake => ("magic packets", "wake", "woke"),
+        Means::Board | Means::Agent(_) | Means::Nobody => {
+            ("its management controller", "starts", "started")
+        }
+    };
+    let Some(last) = &job.switched else {
+        return format!("{who} {does} it now");
+    };
+    if let Some(why) = &last.refused {
+        return format!("{PRESS_RESET} ({who} did not do it: {why})");
+    }
+    if given_up(job, now) {
+        let times = last.times;
+        return format!(
+            "{PRESS_RESET} ({who} {did} it {times} times, and it did not boot from us)"
+        );
+    }
+    format!("{who} {did} it: the management OS comes next")
 }
 
 /// What the key of the machine's agent is not good enough for.
@@ -67,7 +102,8 @@ fn at_work(view: &View, job: &Deployment) -> String {
         (_, Means::Agent(Habitat::InstalledOs)) => {
             "the machine is told to restart: it left the management OS".to_owned()
         }
-        (_, Means::Nobody) => {
+        (_, Means::Board) => "its agent is silent; its management controller starts the machine again when it stays so".to_owned(),
+        (_, Means::Wake | Means::Nobody) => {
             "its agent is silent; it goes on by itself at the next boot: press reset".to_owned()
         }
     }

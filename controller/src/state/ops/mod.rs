@@ -24,6 +24,7 @@ mod reservations;
 mod ring;
 mod rollouts;
 mod setups;
+mod switching;
 mod tokens;
 mod users;
 mod webhooks;
@@ -65,6 +66,7 @@ pub use rollouts::{
     CancelRollout, CreateRollout, PauseRollout, ResumeRollout, RolledOut, RolloutError, SetRollout,
 };
 pub use setups::{DeleteSetup, DeploySetup, SetSetup, SetupError};
+pub use switching::{SwitchOn, SwitchRefused};
 pub use tokens::{CreateToken, MAX_TOKEN_LIFE, RevokeToken, TokenError};
 pub use users::{CreateUser, DeleteUser, NotYours, OnImage, SetUser, UserError, may_change_image};
 pub use webhooks::{

@@ -27,6 +27,7 @@ mod queue;
 mod rollouts;
 mod setups;
 mod starts;
+mod switching;
 
 /// Bytes of the images in these tests: they fit on the example machines' disks.
 const SIZE: u64 = 8 << 30;

@@ -4,6 +4,18 @@ use super::*;
 
 fn labelled(world: &mut World, n: u8) -> EnrolledKey {
     let key = world.idles(n);
+    label(world, n);
+    key
+}
+
+/// Machines 1 to 3 get an image, so many at a time.
+pub(super) fn rolled_out(world: &mut World, limit: u32) -> Vec<DeploymentId> {
+    (1..=3).for_each(|n| label(world, n));
+    let ask = rollout(world, limit, None);
+    world.does(&ask).unwrap().rollout.deployments
+}
+
+fn label(world: &mut World, n: u8) {
     world
         .does(&UpdateMachine {
             machine: MachineRef(format!("web{n}")),
@@ -13,7 +25,6 @@ fn labelled(world: &mut World, n: u8) -> EnrolledKey {
             labels: [("pool".parse().unwrap(), Some("web".parse().unwrap()))].into(),
         })
         .unwrap();
-    key
 }
 
 fn rollout(world: &mut World, limit: u32, max_failures: Option<u32>) -> CreateRollout {
