@@ -23,7 +23,11 @@ pub use self::{
     states::{Phase, State},
 };
 use super::{
-    Timestamp, activation::Nonce, image::VersionId, machine::MachineId, rollout::RolloutId,
+    Timestamp,
+    activation::Nonce,
+    image::VersionId,
+    machine::MachineId,
+    rollout::RolloutId,
     setup::SetupName,
     trust::{key::Serial, token::TokenId},
 };

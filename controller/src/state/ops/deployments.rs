@@ -10,9 +10,7 @@ pub use moved::MoveDeployment;
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
     activation::Nonce,
-    deployment::{
-        Deployment, DeploymentId, KEPT, MAX_QUEUED, Moment, Order, Part, State, queue,
-    },
+    deployment::{Deployment, DeploymentId, KEPT, MAX_QUEUED, Moment, Order, Part, State, queue},
     event::Draft,
     machine::{Machine, MachineId},
     ops::{

@@ -148,7 +148,7 @@ fn outlives(next_key: [u8; 32]) -> (LinkEnd, Duration) {
     };
     let (first, next, agents) = (executor(), executor(), executor());
     let ca = Ca::new();
-    let (court, _record) = Court::new(&ca);
+    let (court, record) = Court::new(&ca);
     let server =
         first.block_on(async { Running::start_telling(&ca, &court, "127.0.0.1:0", [7; 32]) });
     let addr = server.addr;
