@@ -11,6 +11,7 @@ mod http;
 mod images;
 mod link;
 mod seal;
+mod templates;
 mod tftp;
 
 pub use certificates::fuzz_certificates;
@@ -20,6 +21,7 @@ pub use http::fuzz_http;
 pub use images::fuzz_images;
 pub use link::fuzz_link;
 pub use seal::fuzz_seal;
+pub use templates::fuzz_templates;
 pub use tftp::fuzz_tftp;
 
 /// A target's name, which is also its corpus' folder, and what it does with its bytes.
@@ -34,5 +36,6 @@ pub const TARGETS: &[Target] = &[
     ("images", fuzz_images),
     ("link", fuzz_link),
     ("seal", fuzz_seal),
+    ("templates", fuzz_templates),
     ("tftp", fuzz_tftp),
 ];
