@@ -1,4 +1,5 @@
-//! Debian's own installer boots from a config, reads our preseed, runs our script and calls back: `docs/examples`.
+//! Debian's own installer boots by the preset `debian`, reads the preseed of `docs/examples`, runs our script by the preset's
+//! `run.sh`, and that calls back.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -26,32 +27,23 @@ fn installed(space: &Space, firmware: Firmware, script: &str) -> Result<Site> {
     let images = Path::new(IMAGES);
     let linux = images.join("linux");
     fs::metadata(&linux).context("apt-get install debian-installer-12-netboot-amd64")?;
-    let cmdline = format!("{} {LAB}", documented(&preseed)?);
     site.arm(
         &linux,
         &images.join("initrd.gz"),
         &[
-            "--evidence",
-            "callback",
+            "--os",
+            "debian",
+            "--script",
+            &file.display().to_string(),
             "--answer",
             &format!("preseed.cfg={}", preseed.display()),
-            "--answer",
-            &format!("script.sh={}", file.display()),
-            "--cmdline",
-            &cmdline,
+            "--append",
+            LAB,
         ],
     )?;
     site.machine.power_on()?;
     site.machine.wait_off(PATIENCE)?;
     Ok(site)
-}
-
-/// The command line that the example's own first lines tell.
-fn documented(preseed: &Path) -> Result<String> {
-    let text = fs::read_to_string(preseed)?;
-    let line = text.split_once("--cmdline \"").map(|(_, rest)| rest);
-    let line = line.and_then(|rest| rest.split_once("\"\n"));
-    Ok(line.context("the example names no --cmdline")?.0.to_owned())
 }
 
 #[test]
