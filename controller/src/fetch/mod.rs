@@ -1,8 +1,8 @@
 //! Remote files of boot configs: fetched when a config is set or made due, kept with their checksums; never in the boot
 //! path.
 //!
-//! What is wanted stands in the store ([`Asset::is_wanted`]), so a controller that was killed goes on by itself. One task
-//! owns the downloads; its handle tells how far they are.
+//! What is wanted stands in the store ([`is_wanted`](crate::state::config::Asset::is_wanted)), so a controller that was
+//! killed goes on by itself. One task owns the downloads; its handle tells how far they are.
 
 mod download;
 mod limits;
