@@ -4,7 +4,8 @@
 # os.img a block map (`os.bmap`) and what `zstd -3` makes of it (`os.zst`).
 # usage: disks.sh DIR
 set -eu
-dir=$1
+mkdir -p "$1"
+dir=$(realpath "$1")
 [ ! -e "$dir/done" ] || exit 0
 rm -rf "$dir" && mkdir -p "$dir/tree"
 PATH=$PATH:/usr/sbin:/sbin

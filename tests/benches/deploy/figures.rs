@@ -1,8 +1,8 @@
 //! What is measured, and what it has to be.
 
-use std::{fs, path::Path, process::Command, time::Instant};
+use std::{fs, path::Path, time::Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use enforcer_tests::bench::{Table, ratio};
 use serde_json::{Value, json};
 
@@ -28,8 +28,11 @@ pub(crate) fn ingest(table: &mut Table, disks: &Disks) -> Result<()> {
     let idle = room.usage()?.rss_kib;
     let pid = room.controller.pid()?;
     warm(&disks.os())?;
+    let before = room.usage()?.cpu;
     let (taken, most) = watched(pid, || room.upload(&disks.os(), "os"))?;
+    let spent = (room.usage()?.cpu - before).as_secs_f64();
     let (speed, told) = speeds(&taken.version, taken.seconds)?;
+    let told = format!("{told}; {spent:.1} s of processor");
     let what = format!("a system disk comes raw, {}", sizes(&taken.version)?);
     table.judge(
         &what,
@@ -239,12 +242,7 @@ pub(crate) fn capture(table: &mut Table, disks: &Disks) -> Result<()> {
     ] {
         let room = Room::new("capture", false)?;
         let mut machine = room.machine(1, fs::metadata(&file)?.len())?;
-        let copied = Command::new("cp")
-            .arg("--sparse=always")
-            .args([&file, &machine.disk])
-            .status()?;
-        ensure!(copied.success(), "copying the disk");
-        forget(&machine.disk)?;
+        peers::copy(&file, &machine.disk)?;
         let started = Instant::now();
         let order = json!({ "save_current": { "name": "saved", "all_blocks": true } });
         let id = room.order(&machine, order)?;
