@@ -6,5 +6,6 @@
 pub mod bench;
 pub mod fixture;
 pub mod given;
+pub mod guest;
 pub mod lab;
 pub mod site;
