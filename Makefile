@@ -2,7 +2,7 @@
 .PHONY: help demo test bench matrix fuzz lint doc
 help:  ## this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1	/p' Makefile
-demo:  ## two unknown machines join the mesh in a virtual lab, one is rebooted through it, live in this terminal
+demo:  ## two unknown machines join the mesh in a virtual lab, one is rebooted through it, one is given an image, live in this terminal
 	@tests/demo.sh
 test:  ## everything that must hold: format, lints, docs, purity, licences, tests, whole-system stories
 	@tests/run.sh

@@ -4,16 +4,20 @@
 //! boot the management OS, prove a key and become members of the mesh. One is accepted, gets a boot config for once, and is told over its
 //! link to reboot: it boots that, and after it its own disk. The demo ends by itself with a summary; its exit code is 0 only when every
 //! step was seen on the machines' own serial lines.
+//!
+//! In the end an image is written to the other machine's disk: chunk by chunk over its link, read back, started, and heard.
 
+mod deployment;
 mod room;
 mod screen;
 mod timeline;
 
-use std::{process::ExitCode, time::Instant};
+use std::{path::Path, process::ExitCode, time::Instant};
 
 use anyhow::{Result, ensure};
 use enforcer_tests::{
     fixture::{self, Flavour},
+    guest::{self, PHONED_HOME},
     lab::{
         Firmware, marker, story,
         tenant::{self, Tenant, Then},
@@ -52,6 +56,7 @@ fn run(screen: &Screen) -> Result<String> {
     screen.say("Building what will be booted: a management OS, and a tiny system of its own (the first time, Debian's kernels are fetched).");
     let management_os = fixture::management_os(Flavour::Virtio)?;
     let tiny = Tenant::new("tiny").then(Then::Reboot).kernel_and_initrd()?;
+    let golden = guest::calls_home("golden").image()?;
     let mut summary = String::new();
     story("demo", |space| {
         screen.say(
@@ -61,7 +66,11 @@ fn run(screen: &Screen) -> Result<String> {
         let mut room = Room::open(space, screen, &management_os)?;
         let mut bios = room.computer(1, "bios", Firmware::Bios)?;
         let mut uefi = room.computer(2, "uefi", Firmware::Uefi)?;
-        summary = room.tell(|room| play(room, &mut bios, &mut uefi, &tiny))?;
+        summary = room.tell(|room| {
+            let times = play(room, &mut bios, &mut uefi, &tiny)?;
+            let online = deploy(room, &mut uefi, &golden)?;
+            Ok(table(&times, &online))
+        })?;
         Ok(())
     })?;
     Ok(summary)
@@ -69,7 +78,14 @@ fn run(screen: &Screen) -> Result<String> {
 
 type Tiny = (std::path::PathBuf, std::path::PathBuf);
 
-fn play(room: &Room<'_>, bios: &mut Computer, uefi: &mut Computer, tiny: &Tiny) -> Result<String> {
+/// Seconds since power-on, as text: of `bios`, then of `uefi`.
+struct Times {
+    bios_joined: [String; 2],
+    bios_booted: Vec<String>,
+    uefi_joined: [String; 2],
+}
+
+fn play(room: &Room<'_>, bios: &mut Computer, uefi: &mut Computer, tiny: &Tiny) -> Result<Times> {
     room.say("Two machines are switched on. Nobody has heard of them, so they boot the management OS, look at themselves, and join the mesh.");
     let joins = |computer: &mut Computer| -> Result<[String; 2]> {
         let ready = room.boot(computer, &[Sign::Ready])?.swap_remove(0);
@@ -119,19 +135,58 @@ fn play(room: &Room<'_>, bios: &mut Computer, uefi: &mut Computer, tiny: &Tiny) 
     room.enforcer(&["activations", "list"])?;
     room.enforcer(&["explain", bios.name()])?;
     room.enforcer(&["members", "list"])?;
-    Ok(format!(
-        "seconds since power-on   management OS ready   member of the mesh   boot config, once   its own disk\n\
-         bios (SeaBIOS, iPXE)     {:>19}   {:>18}   {:>17}   {:>12}\n\
-         uefi (OVMF, PXE)         {:>19}   {:>18}   {:>17}   {:>12}",
-        bios_joined[0],
-        bios_joined[1],
-        booted[0],
-        booted[1],
-        uefi_joined[0],
-        uefi_joined[1],
-        "-",
-        "-"
-    ))
+    Ok(Times {
+        bios_joined,
+        bios_booted: booted,
+        uefi_joined,
+    })
+}
+
+/// An image, from a file to the word of its system on `uefi`; when that came.
+fn deploy(room: &Room<'_>, uefi: &mut Computer, golden: &Path) -> Result<String> {
+    room.say("Now an image. It is cut into chunks, each stored once. A person compares the code on `uefi`'s screen: its key is good for more than public things.");
+    let golden = golden.display().to_string();
+    room.enforcer(&["images", "push", &golden, "golden"])?;
+    let code = room.code_on_screen(uefi)?;
+    room.enforcer(&["machines", "accept", uefi.name(), "--code", &code])?;
+
+    room.say("Its disk is written over the link: a controller that dies, or a machine that loses power, goes on where it was. All is read back from the disk; then it starts.");
+    let user_data = room.file("cloud.yaml", "#cloud-config\nhostname: uefi\n")?;
+    let asked = ["deploy", uefi.name(), "golden", "--user-data", &user_data];
+    room.enforcer(&asked)?;
+    let line = tenant::line("golden", Firmware::Uefi);
+    let progress = room.progress_of(uefi)?;
+    let (online, _) = both(
+        || progress.follow(room),
+        || room.watch(uefi, &[Sign::Line(&line), Sign::Line(PHONED_HOME)]),
+    )?;
+    room.say("The new system called home with its deployment's own word, so it is online; whoever subscribed (`enforcer webhooks`) is told.");
+    room.enforcer(&["deployments", "list"])?;
+    room.enforcer(&["explain", uefi.name()])?;
+    Ok(online)
+}
+
+fn table(times: &Times, online: &str) -> String {
+    let row = |name: &str, cells: [&str; 5]| {
+        let [ready, member, config, disk, image] = cells;
+        format!("{name:<22}   {ready:>19}   {member:>18}   {config:>17}   {disk:>12}   {image:>12}")
+    };
+    let ([ready, member], booted) = (&times.bios_joined, &times.bios_booted);
+    let heads = [
+        "management OS ready",
+        "member of the mesh",
+        "boot config, once",
+        "its own disk",
+        "image online",
+    ];
+    let bios = [ready, member, &booted[0], &booted[1], "-"];
+    let [ready, member] = &times.uefi_joined;
+    [
+        row("seconds since power-on", heads),
+        row("bios (SeaBIOS, iPXE)", bios),
+        row("uefi (OVMF, PXE)", [ready, member, "-", "-", online]),
+    ]
+    .join("\n")
 }
 
 /// Runs two parts at the same time; the first failure counts.

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    fs::{self, File},
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -15,6 +16,7 @@ use mesh_proto::facts::HardwareFacts;
 use serde_json::Value;
 
 use crate::{
+    deployment::Progress,
     screen::Screen,
     timeline::{Follower, PowerOns},
 };
@@ -29,6 +31,9 @@ const CONFIG: &str =
     "discovery = \"all\"\n[management_os]\ncmdline = \"console=tty0 console=ttyS0,115200\"\n";
 /// How long after READY a machine may take to be a member: under emulation, five seconds at most.
 const MEMBER_LIMIT: Duration = Duration::from_secs(60);
+
+/// Room for a marker, and later for an image with what its system is told.
+const DISK_BYTES: u64 = 64 << 20;
 
 /// Everything but the computers.
 pub(crate) struct Room<'a> {
@@ -72,6 +77,10 @@ impl<'a> Room<'a> {
     ) -> Result<Computer> {
         let image = self.space.folder().file(format!("{name}.img"));
         marker::write(&image, name)?;
+        File::options()
+            .write(true)
+            .open(&image)?
+            .set_len(DISK_BYTES)?;
         let stage = match firmware {
             Firmware::Bios => FirstStage::RomIpxe,
             Firmware::Uefi => FirstStage::OvmfPxe,
@@ -79,6 +88,38 @@ impl<'a> Room<'a> {
         let plan = self.space.machine(id).firmware(firmware).first_stage(stage);
         let machine = plan.disk(Disk::copy_of(&image)).build()?;
         Ok(Computer { name, machine })
+    }
+
+    /// A file of the person who watches; its path.
+    pub(crate) fn file(&self, name: &str, text: &str) -> Result<String> {
+        let path = self.space.folder().file(name);
+        fs::write(&path, text)?;
+        Ok(path.display().to_string())
+    }
+
+    /// The code that the management OS shows.
+    pub(crate) fn code_on_screen(&self, computer: &mut Computer) -> Result<String> {
+        let hit = computer
+            .machine
+            .expect(re(r"ENFORCER CODE (\d{4}-\d{4})"))?;
+        let code = hit.groups.into_iter().next().context("a code")?;
+        let said = format!("says: ENFORCER CODE {code}");
+        self.screen
+            .show(SystemTime::now(), None, computer.name, said);
+        Ok(code)
+    }
+
+    /// What is to be seen of the newest deployment of a computer.
+    pub(crate) fn progress_of(&self, computer: &Computer) -> Result<Progress> {
+        Ok(Progress {
+            machine: computer.name,
+            power_on: computer.machine.power_on_clock()?,
+        })
+    }
+
+    /// The controller, and where its lines go.
+    pub(crate) fn controller(&self) -> (&Controller, &Screen) {
+        (&self.controller, self.screen)
     }
 
     /// Plays while the controller's events are shown.
