@@ -221,6 +221,7 @@ mod tests {
 
     fn esp() -> Part {
         Part {
+            name: None,
             number: 15,
             range: 1 << 20..5 << 20,
             id: Some(ID),

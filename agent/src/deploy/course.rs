@@ -64,7 +64,8 @@ impl Course {
             (Act::Write, image),
             (Act::Verify, image),
             (Act::Seal, image),
-            (Act::BootOrder, image),
+            // What is in a partition alone is no reason to start the disk.
+            (Act::BootOrder, image && job.partition.is_none()),
         ];
         let taken = acts.into_iter().filter(|(_, taken)| *taken);
         Self {
@@ -95,6 +96,7 @@ mod tests {
         Job {
             id: 1,
             disk: DiskRule::default(),
+            partition: None,
             capture: capture.then(|| Capture {
                 name: "before".into(),
                 chunk_size: 1 << 20,

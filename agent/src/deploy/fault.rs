@@ -18,6 +18,9 @@ pub enum Fault {
     /// Not one disk is meant, or not one that fits.
     #[error(transparent)]
     WhichDisk(#[from] DiskProblem),
+    /// Not one partition is meant, or not one that fits.
+    #[error("the partition: {0}")]
+    Partition(String),
     /// The disk cannot be used.
     #[error("{disk} cannot be opened for the job: {source}")]
     Open {

@@ -16,6 +16,8 @@ pub struct Part {
     pub range: Range<u64>,
     /// Its own id in a GUID table, as it lies there.
     pub id: Option<[u8; 16]>,
+    /// Its name in a GUID table.
+    pub name: Option<String>,
     /// It holds the firmware's boot programs.
     pub is_esp: bool,
 }

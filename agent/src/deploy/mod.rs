@@ -26,6 +26,7 @@ mod own;
 mod parts;
 mod patience;
 mod run;
+mod slice;
 mod sources;
 mod stale;
 mod used;

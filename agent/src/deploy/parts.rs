@@ -25,6 +25,7 @@ pub(super) fn list(disk: &dyn Disk, memory: &Memory) -> Result<Vec<Part>, Fault>
             number: part.number,
             range: part.start..part.end,
             id: part.id,
+            name: part.name,
             is_esp: part.is_esp,
         })
         .collect())

@@ -17,6 +17,7 @@ use super::layout::END_BYTES;
 use super::mark::Mark;
 use super::meter::{Meter, Watcher};
 use super::patience::Patience;
+use super::slice::Slice;
 use super::sources::{ChunkSource, Sources};
 
 /// What all lanes of a job may hold in buffers at once: a machine of 512 MiB writes any image.
@@ -51,7 +52,7 @@ pub enum Ended {
 
 /// Does a job to its end.
 pub fn run(job: &Job, setup: &Setup<'_>) -> Ended {
-    match open(job, setup.host) {
+    match open(job, setup) {
         Ok((seen, disk)) => Work::new(job, setup, &seen, &*disk).run(),
         Err(fault) => Ended::Done(Outcome::Failed {
             reason: fault.to_string(),
@@ -60,8 +61,9 @@ pub fn run(job: &Job, setup: &Setup<'_>) -> Ended {
     }
 }
 
-/// The disk that is meant, when it can be used for this job.
-fn open(job: &Job, host: &dyn Host) -> Result<(facts::Disk, Box<dyn Disk>), Fault> {
+/// The disk that is meant, or the partition of it, when it can be used for this job.
+fn open(job: &Job, setup: &Setup<'_>) -> Result<(facts::Disk, Box<dyn Disk>), Fault> {
+    let host = setup.host;
     let disks = host.disks();
     let seen = match &job.image {
         Some(image) => job.disk.choose_for(&disks, image.size, image.sector_size)?,
@@ -72,6 +74,10 @@ fn open(job: &Job, host: &dyn Host) -> Result<(facts::Disk, Box<dyn Disk>), Faul
         source,
     };
     let disk = host.open(seen).map_err(cannot)?;
+    let disk: Box<dyn Disk> = match &job.partition {
+        Some(rule) => Box::new(Slice::of(disk, rule, job.image.as_ref(), &setup.memory)?),
+        None => disk,
+    };
     Ok((seen.clone(), disk))
 }
 

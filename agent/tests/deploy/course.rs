@@ -157,6 +157,57 @@ fn holes_read_as_zeros_whatever_was_there() {
 }
 
 #[test]
+fn an_image_into_a_partition_touches_nothing_beside_it() {
+    let site = Site::default();
+    let whole = cloud_image(1, 16, 512);
+    let content = noise(3, 4 * MIB);
+    for partition in ["root", "#2"] {
+        let disk = MemoryDisk::with(whole.clone(), 512);
+        let machine = Machine::with(&disk);
+        let job = Job {
+            partition: Some(partition.parse().unwrap()),
+            ..deploy(site.image(&content, 512, 64))
+        };
+        written(&site.run(&job, &machine));
+        let now = disk.content();
+        assert!(now[2 * MIB..6 * MIB] == content, "{partition}");
+        assert!(
+            now[..2 * MIB] == whole[..2 * MIB],
+            "the table and what is before it"
+        );
+        let backup = 16 * MIB - 33 * 512;
+        assert!(now[backup..] == whole[backup..], "and behind it");
+        assert!(machine.asked_boot_order.lock().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_partition_that_is_not_there_or_too_small_is_refused_before_the_first_byte() {
+    let site = Site::default();
+    let whole = cloud_image(1, 16, 512);
+    let disk = MemoryDisk::with(whole.clone(), 512);
+    for (partition, mib, words) in [
+        (
+            "home",
+            4,
+            "0 partitions are called home; there are: #1, #2 root",
+        ),
+        ("#7", 4, "0 partitions are called #7"),
+        ("#1", 4, "#1 has 1048576 bytes, the image needs 4194304"),
+    ] {
+        let content = noise(3, mib * MIB);
+        let job = Job {
+            partition: Some(partition.parse().unwrap()),
+            ..deploy(site.image(&content, 512, 64))
+        };
+        let ended = site.run(&job, &Machine::with(&disk));
+        let (why, touched) = failed(&ended);
+        assert!(why.contains(words) && !touched, "{partition}: {why}");
+        assert!(disk.content() == whole, "{partition}");
+    }
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_before_the_first_byte() {
     let site = Site::default();
     let content = cloud_image(1, 8, 512);

@@ -220,6 +220,7 @@ pub(crate) fn deploy(image: ImageRef) -> Job {
     Job {
         id: 7,
         disk: DiskRule::default(),
+        partition: None,
         capture: None,
         erase: None,
         image: Some(image),
@@ -277,7 +278,8 @@ pub(crate) fn cloud_image(seed: u64, mib: usize, sector_size: u32) -> Vec<u8> {
     }
     content[..1 << 20].fill(0);
     std::fs::write(&path, &content).unwrap();
-    let script = "label: gpt\nstart=1MiB, size=1MiB, type=uefi\nstart=2MiB, type=linux\n";
+    let script =
+        "label: gpt\nstart=1MiB, size=1MiB, type=uefi\nstart=2MiB, type=linux, name=root\n";
     partition(&path, sector_size, script);
     std::fs::read(path).unwrap()
 }

@@ -31,12 +31,12 @@ pub enum Verb {
     },
     /// Write a setup: images in their order, each for a disk of its own
     #[command(
-        after_help = "Deploy it with: enforcer deploy MACHINE setup:NAME\n\nExamples:\n  enforcer setups set storage-node debian:smallest data@3:serial=WD-123"
+        after_help = "Deploy it with: enforcer deploy MACHINE setup:NAME\n\nExamples:\n  enforcer setups set storage-node debian:smallest data@3:serial=WD-123\n  enforcer setups set desk debian home@7:partition=home"
     )]
     Set {
         /// Its name
         name: String,
-        /// IMAGE:DISK, where DISK is serial=…, model=…, by-path=… or smallest
+        /// IMAGE:DISK, where DISK is serial=…, model=…, by-path=… or smallest, and then ,partition=NAME or ,partition=#N
         #[arg(required = true)]
         items: Vec<String>,
         /// Words about it
@@ -86,6 +86,10 @@ fn path(name: &str) -> String {
 /// Reads `debian@3:serial=…`.
 fn item(text: &str) -> Result<SetupItemDoc, Failure> {
     let (image, rule) = text.split_once(':').unwrap_or((text, ""));
+    let (rule, partition) = match rule.split_once("partition=") {
+        Some((rule, partition)) => (rule.trim_end_matches(','), Some(partition.to_owned())),
+        None => (rule, None),
+    };
     let rules: Vec<String> = (!rule.is_empty())
         .then(|| rule.to_owned())
         .into_iter()
@@ -93,6 +97,7 @@ fn item(text: &str) -> Result<SetupItemDoc, Failure> {
     Ok(SetupItemDoc {
         image: image.to_owned(),
         disk: super::deployments::disk_rule(&rules)?.unwrap_or_default(),
+        partition,
         grow: false,
     })
 }
@@ -115,8 +120,16 @@ fn lines(setup: &SetupDoc, now: Timestamp) -> Vec<Line> {
         ("changed", when(setup.updated, now)),
     ];
     let items = setup.items.iter();
-    lines.extend(items.map(|i| ("image", format!("{} → {}", i.image, disk(&i.disk)))));
+    lines.extend(items.map(|i| ("image", place(i))));
     lines
+}
+
+fn place(item: &SetupItemDoc) -> String {
+    let on = format!("{} → {}", item.image, disk(&item.disk));
+    match &item.partition {
+        Some(partition) => format!("{on}, partition {partition}"),
+        None => on,
+    }
 }
 
 fn disk(rule: &DiskRuleDoc) -> String {

@@ -1,7 +1,7 @@
-//! Setups: an ordered set of images that make one machine, each on a disk of its own. Deployed, they are one row of jobs
+//! Setups: an ordered set of images that make one machine, each on a disk or a partition of its own. Deployed, they are one row of jobs
 //! in the machine's queue: nothing comes between them, and when one fails the rest is not done.
 
-use mesh_proto::message::job::DiskRule;
+use mesh_proto::message::job::{DiskRule, PartitionRule};
 use serde::{Deserialize, Serialize};
 
 pub use super::name::SetupName;
@@ -18,6 +18,9 @@ pub struct SetupItem {
     /// Onto which disk.
     #[serde(default)]
     pub disk: DiskRule,
+    /// Only this partition of it, which an earlier item made or which was there.
+    #[serde(default)]
+    pub partition: Option<PartitionRule>,
     /// Grow its last partition to the disk's end.
     #[serde(default)]
     pub grow: bool,

@@ -6,6 +6,7 @@ use mesh_proto::{
         Secret,
         command::Command,
         enrol::{KeyKind, Level},
+        job::PartitionRule,
         link::Habitat,
     },
 };
@@ -132,6 +133,7 @@ pub(super) fn deployment(machine: &MachineId, n: u32, now: Timestamp) -> Deploym
         keys: [format!("key-{machine}")].into(),
         order: Order {
             disk: Default::default(),
+            partition: Some(PartitionRule::Number(3)),
             save_current: None,
             erase: None,
             image: Some(Pinned::of(&image, &image.versions[0])),
@@ -189,6 +191,7 @@ fn setup(now: Timestamp) -> Setup {
         items: vec![SetupItem {
             image: "debian@3".parse().unwrap(),
             disk: Default::default(),
+            partition: Some("home".parse().unwrap()),
             grow: false,
         }],
         note: None,

@@ -19,6 +19,7 @@ const ESP: [u8; 16] = [
 ];
 /// UTF-16 name at this place of an entry, 36 letters at most.
 const NAME: usize = 56;
+const NAME_BYTES: usize = 72;
 
 /// A table whose checksums are right.
 #[derive(Debug, Clone)]
@@ -27,6 +28,13 @@ pub(super) struct Table {
     entries: Vec<u8>,
     entry_bytes: usize,
     entries_lba: u64,
+}
+
+fn name_of(entry: &[u8]) -> Option<String> {
+    let units = entry.get(NAME..NAME + NAME_BYTES)?.chunks_exact(2);
+    let units = units.map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+    let letters: Vec<u16> = units.take_while(|unit| *unit != 0).collect();
+    (!letters.is_empty()).then(|| String::from_utf16_lossy(&letters))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -109,6 +117,7 @@ impl Table {
                 start: extent.start.saturating_mul(target.sector()),
                 end: extent.end.saturating_mul(target.sector()),
                 id: entry[16..32].try_into().ok(),
+                name: name_of(entry),
                 is_esp: entry[..16] == ESP,
             }
         };

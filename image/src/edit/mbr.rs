@@ -82,6 +82,7 @@ pub(super) fn list(head: &[u8], target: Target) -> Vec<Partition> {
         start: extent(entry).start * target.sector(),
         end: extent(entry).end * target.sector(),
         id: None,
+        name: None,
         is_esp: entry[4] == ESP,
     })
     .collect()

@@ -209,6 +209,8 @@ pub struct Partition {
     pub end: u64,
     /// Its own id in a GUID table, as it lies there.
     pub id: Option<[u8; 16]>,
+    /// Its name in a GUID table, where it has one.
+    pub name: Option<String>,
     /// It holds the firmware's boot programs.
     pub is_esp: bool,
 }

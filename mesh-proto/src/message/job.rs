@@ -5,10 +5,12 @@
 //! and at last by an [`Outcome`]. A job that was interrupted is given again; the disk itself shows how far it came.
 
 mod disk_rule;
+mod partition;
 
 use serde::{Deserialize, Serialize};
 
 pub use disk_rule::{DiskProblem, DiskRule};
+pub use partition::{BadPartition, PartitionRule};
 
 /// A job as the controller wrote it down. Optional parts are done in the order of the fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,9 @@ pub struct Job {
     pub id: u64,
     /// Which disk it is about.
     pub disk: DiskRule,
+    /// Only this partition of it: the image is a file system's, and nothing beside it is touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<PartitionRule>,
     /// The disk is saved first.
     #[serde(default)]
     pub capture: Option<Capture>,

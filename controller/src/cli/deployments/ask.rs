@@ -36,6 +36,9 @@ pub struct Deploy {
     machine: String,
     /// NAME, NAME@NUMBER, or setup:NAME
     image: String,
+    /// Write only this partition: its name in the GUID table, or # and its number
+    #[arg(long, value_name = "NAME|#N")]
+    partition: Option<String>,
     /// Save the disk first, as a new version of this image
     #[arg(long, value_name = "NAME")]
     save_current: Option<String>,
@@ -177,6 +180,7 @@ impl Deploy {
         let mut order = self.common.order()?;
         let setup = self.image.strip_prefix("setup:");
         order.image = setup.is_none().then(|| self.image.clone());
+        order.partition = self.partition.clone();
         order.save_current = self.save_current.clone().map(|name| SaveDoc {
             name,
             all_blocks: false,

@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 pub use create::{DeployBody, DeployedDoc, RefusedDoc};
 pub use document::{DeploymentDoc, MomentDoc, ProgressDoc, WrittenDoc};
+pub(super) use order::partition;
 pub use order::{DiskRuleDoc, OrderBody, ProbeDoc, ProvisionFileDoc, SaveDoc, UntilDoc};
 
 use super::{Page, machines, page::page_limit, words::DeploymentState};

@@ -205,6 +205,7 @@ impl From<OrderError> for Problem {
             | OrderError::NothingSaved
             | OrderError::NeverKnown
             | OrderError::NobodyJoins
+            | OrderError::OnlyImage
             | OrderError::NoImageFor(_)
             | OrderError::Provision(_)
             | OrderError::Within => Code::OrderInvalid,

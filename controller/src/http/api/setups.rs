@@ -4,7 +4,11 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Page, PageQuery, deployments::DiskRuleDoc, images::owner};
+use super::{
+    Page, PageQuery,
+    deployments::{DiskRuleDoc, partition},
+    images::owner,
+};
 use crate::{
     http::{
         Api,
@@ -46,6 +50,9 @@ pub struct SetupItemDoc {
     /// Onto which disk.
     #[serde(default)]
     pub disk: DiskRuleDoc,
+    /// Only this partition of it: its name in the GUID table, or `#` and its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
     /// Grow its last partition to the disk's end.
     #[serde(default)]
     pub grow: bool,
@@ -60,6 +67,7 @@ impl SetupDoc {
                 .map(|item| SetupItemDoc {
                     image: item.image.to_string(),
                     disk: (&item.disk).into(),
+                    partition: item.partition.as_ref().map(ToString::to_string),
                     grow: item.grow,
                 })
                 .collect(),
@@ -120,6 +128,7 @@ pub(crate) async fn set(
             Ok(SetupItem {
                 image: parse(&item.image, "image")?,
                 disk: item.disk.into(),
+                partition: partition(item.partition.as_deref())?,
                 grow: item.grow,
             })
         })

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use mesh_proto::message::job::{After, DiskRule, Erase, ProvisionFile};
+use mesh_proto::message::job::{After, DiskRule, Erase, PartitionRule, ProvisionFile};
 use serde::{Deserialize, Serialize};
 
 use crate::state::image::{ImageName, Pinned};
@@ -73,6 +73,9 @@ pub struct Order {
     /// Which disk. Once the machine's facts are known, this very disk.
     #[serde(default)]
     pub disk: DiskRule,
+    /// Only this partition of it.
+    #[serde(default)]
+    pub partition: Option<PartitionRule>,
     /// Save it first.
     #[serde(default)]
     pub save_current: Option<Save>,

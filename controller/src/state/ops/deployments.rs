@@ -53,8 +53,10 @@ pub enum DeployError {
     /// No such setup.
     #[error("no setup is called '{0}'; `enforcer setups list` shows the known ones")]
     NoSetup(String),
-    /// Two parts of a setup would be written to one disk.
-    #[error("{0}: two parts of the setup mean the same disk; give each a rule of its own")]
+    /// A part of a setup would overwrite one before it.
+    #[error(
+        "{0}: two parts of the setup mean the same disk or partition; give each a place of its own"
+    )]
     SameDisk(String),
 }
 

@@ -149,6 +149,7 @@ fn roll_back(view: &View, job: &Deployment, now: Timestamp, changes: &mut Change
         keys: Default::default(),
         order: Order {
             disk: same_disk(job),
+            partition: None,
             save_current: None,
             erase: None,
             image: Some(Pinned::of(image, version)),

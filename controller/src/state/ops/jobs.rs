@@ -193,6 +193,7 @@ impl ClaimJob {
         let job = Job {
             id: job.id.0,
             disk: order.disk.clone(),
+            partition: order.partition.clone(),
             capture: save.map(|save| Capture {
                 name: save.name.to_string(),
                 chunk_size: ChunkSize::default().get(),

@@ -4,7 +4,7 @@
 use ::image::ChunkSize;
 use mesh_proto::message::{
     enrol::JOIN_FILE,
-    job::{After, DiskProblem, DiskRule, Erase, ProvisionFile},
+    job::{After, DiskProblem, DiskRule, Erase, PartitionRule, ProvisionFile},
 };
 
 use crate::state::{
@@ -27,6 +27,8 @@ const LONGEST_WITHIN_S: u32 = 24 * 3600;
 pub struct OrderSpec {
     /// Which disk.
     pub disk: DiskRule,
+    /// Only this partition of it.
+    pub partition: Option<PartitionRule>,
     /// Save it first.
     pub save_current: Option<Save>,
     /// Empty it.
@@ -84,6 +86,11 @@ pub enum OrderError {
     /// Nobody would know that it is needed.
     #[error("a roll-back needs to know that the new system did not come: wait for it to be online")]
     NeverKnown,
+    /// A partition is no disk.
+    #[error(
+        "into a partition an image is written and nothing more: save, erase, grow, provision, join and kexec are for whole disks"
+    )]
+    OnlyImage,
     /// A token that would be dead before anybody could use it.
     #[error(
         "a join token ends with its deployment: let the machine restart, and wait for it to be online"
@@ -111,6 +118,7 @@ impl OrderSpec {
         let image = image.transpose()?;
         Ok(Order {
             disk: self.bind(view, machine, image.as_ref())?,
+            partition: self.partition.clone(),
             save_current: self.save_current.clone(),
             erase: self.erase,
             image,
@@ -172,7 +180,25 @@ impl OrderSpec {
         }
     }
 
+    /// Into a partition goes a file system, and nothing beside it is touched.
+    fn check_partition(&self) -> Result<(), OrderError> {
+        let more = [
+            self.image.is_none(),
+            self.save_current.is_some(),
+            self.erase.is_some(),
+            self.grow,
+            !self.provision.is_empty(),
+            self.join,
+            self.after == After::Kexec,
+        ];
+        match self.partition.is_some() && more.contains(&true) {
+            true => Err(OrderError::OnlyImage),
+            false => Ok(()),
+        }
+    }
+
     fn check(&self) -> Result<(), OrderError> {
+        self.check_partition()?;
         if self.image.is_none() {
             if self.save_current.is_none() && self.erase.is_none() {
                 return Err(OrderError::Nothing);

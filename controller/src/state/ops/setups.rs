@@ -1,6 +1,6 @@
 //! Setups are written, deleted, and deployed as one row of jobs.
 
-use mesh_proto::message::job::{After, DiskRule, ProvisionFile};
+use mesh_proto::message::job::{After, DiskRule, PartitionRule, ProvisionFile};
 
 use super::{
     MachineRef,
@@ -14,7 +14,7 @@ use crate::state::{
     deployment::{Deployment, DeploymentId, Order, Part, Until, When},
     event::Draft,
     machine::Machine,
-    setup::{MAX_ITEMS, Setup, SetupName},
+    setup::{MAX_ITEMS, Setup, SetupItem, SetupName},
     trust::Digest,
 };
 
@@ -27,8 +27,8 @@ pub enum SetupError {
     /// None, or too many.
     #[error("a setup has 1 to {MAX_ITEMS} images")]
     Items,
-    /// Two of them mean the same disk.
-    #[error("parts {0} and {1} have the same disk rule; give each a rule of its own")]
+    /// The later one would overwrite the earlier.
+    #[error("part {1} would overwrite part {0}: give each a disk or a partition of its own")]
     SameDisk(usize, usize),
     /// An image that is not there.
     #[error(transparent)]
@@ -66,11 +66,23 @@ fn check(view: &View, setup: &Setup) -> Result<(), SetupError> {
     }
     for (n, item) in setup.items.iter().enumerate() {
         pinned(view, &item.image)?;
-        if let Some(same) = setup.items[..n].iter().position(|i| i.disk == item.disk) {
+        let place = |i: &SetupItem| Place(i.disk.clone(), i.partition.clone());
+        let mut before = setup.items[..n].iter();
+        if let Some(same) = before.position(|i| place(item).destroys(&place(i))) {
             return Err(SetupError::SameDisk(same + 1, n + 1));
         }
     }
     Ok(())
+}
+
+/// Where a part is written.
+struct Place(DiskRule, Option<PartitionRule>);
+
+impl Place {
+    /// Whether nothing would be left of what was written there before.
+    fn destroys(&self, before: &Self) -> bool {
+        self.0 == before.0 && (self.1.is_none() || self.1 == before.1)
+    }
 }
 
 /// A person deletes a setup. What was deployed of it goes on.
@@ -184,6 +196,7 @@ impl DeploySetup {
                 let spec = OrderSpec {
                     disk: item.disk.clone(),
                     image: Some(item.image.clone()),
+                    partition: item.partition.clone(),
                     grow: item.grow,
                     provision: if n == 0 {
                         self.provision.clone()
@@ -253,9 +266,10 @@ fn one_disk_each(view: &View, machine: &Machine, orders: &[Order]) -> Result<(),
         // The agent sees the disks, and each part names its own rule.
         return Ok(());
     }
-    let rules: Vec<&DiskRule> = orders.iter().map(|o| &o.disk).collect();
-    let twice = (0..rules.len()).any(|n| rules[..n].contains(&rules[n]));
-    if twice {
+    let place = |o: &Order| Place(o.disk.clone(), o.partition.clone());
+    let places: Vec<Place> = orders.iter().map(place).collect();
+    let lost = |n: usize| places[..n].iter().any(|before| places[n].destroys(before));
+    if (0..places.len()).any(lost) {
         return Err(DeployError::SameDisk(machine.name.to_string()));
     }
     Ok(())

@@ -45,6 +45,9 @@ pub struct DeploymentDoc {
     pub progress: Option<ProgressDoc>,
     /// The disk that is meant.
     pub disk: DiskRuleDoc,
+    /// The partition of it, where not the whole disk is meant.
+    #[serde(default)]
+    pub partition: Option<String>,
     /// As a version of which image the disk is saved first.
     pub save_current: Option<String>,
     /// How the disk is emptied.
@@ -141,6 +144,7 @@ impl DeploymentDoc {
                 .map(ProgressDoc::of)
                 .filter(|_| job.is_active()),
             disk: (&order.disk).into(),
+            partition: order.partition.as_ref().map(ToString::to_string),
             save_current: order.save_current.as_ref().map(|s| s.name.to_string()),
             erase: order.erase.map(Into::into),
             after: order.after.into(),

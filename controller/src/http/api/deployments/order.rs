@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use mesh_proto::message::job::{DiskRule, Edit, ProvisionFile};
+use mesh_proto::message::job::{DiskRule, Edit, PartitionRule, ProvisionFile};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -28,6 +28,9 @@ pub struct OrderBody {
     /// Which disk; absent: the only fixed one. What the machine's facts say is checked and bound at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskRuleDoc>,
+    /// Only this partition of it: its name in the GUID table, or `#` and its number. The image is then a file system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
     /// Save the disk first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub save_current: Option<SaveDoc>,
@@ -221,6 +224,7 @@ impl OrderBody {
         let image = self.image.as_deref().map(|i| parse(i, "image"));
         Ok(OrderSpec {
             disk: self.disk.clone().unwrap_or_default().into(),
+            partition: partition(self.partition.as_deref())?,
             save_current: save.transpose()?,
             erase: self.erase.map(Into::into),
             image: image.transpose()?,
@@ -238,6 +242,13 @@ impl OrderBody {
             when: self.when.map(Into::into).unwrap_or_default(),
         })
     }
+}
+
+/// The partition that a text names.
+pub(in crate::http::api) fn partition(
+    text: Option<&str>,
+) -> Result<Option<PartitionRule>, Problem> {
+    text.map(|text| parse(text, "partition")).transpose()
 }
 
 /// A change on top of an image, for people.

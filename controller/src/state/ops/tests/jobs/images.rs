@@ -47,6 +47,7 @@ fn a_version_in_use_is_not_deleted_and_says_by_whom() {
         items: vec![crate::state::setup::SetupItem {
             image: "debian@1".parse().unwrap(),
             disk: DiskRule::default(),
+            partition: None,
             grow: false,
         }],
         note: None,

@@ -1,6 +1,6 @@
 //! Setups: several images, in order, as one.
 
-use mesh_proto::facts::Disk;
+use mesh_proto::{facts::Disk, message::job::Erase};
 
 use super::*;
 use crate::state::setup::{Setup, SetupItem};
@@ -16,6 +16,7 @@ fn setup(items: &[(&str, &str)]) -> Setup {
     let item = |(image, serial): &(&str, &str)| SetupItem {
         image: image.parse().unwrap(),
         disk: by_serial(serial),
+        partition: None,
         grow: false,
     };
     Setup {
@@ -215,6 +216,67 @@ fn two_parts_never_mean_one_disk() {
         world.does(&SetSetup(unknown)),
         Err(SetupError::Image(_))
     ));
+}
+
+/// A setup for one disk: `None` is all of it.
+fn on_one_disk(partitions: &[Option<&str>]) -> Setup {
+    let mut all = setup(&vec![("system", "DISK-1"); partitions.len()]);
+    for (item, partition) in all.items.iter_mut().zip(partitions) {
+        item.partition = partition.map(|p| p.parse().unwrap());
+    }
+    all
+}
+
+#[test]
+fn parts_share_a_disk_as_long_as_none_overwrites_another() {
+    let (mut world, key) = two_disks();
+    let lost = |earlier, later| Err(SetupError::SameDisk(earlier, later));
+    for (partitions, expected) in [
+        (&[None, Some("home"), Some("#3")][..], Ok(())),
+        (&[Some("#3"), Some("home")], Ok(())),
+        (&[None, Some("home"), Some("home")], lost(2, 3)),
+        (&[Some("home"), None], lost(1, 2)),
+    ] {
+        let set = world.does(&SetSetup(on_one_disk(partitions)));
+        assert_eq!(set.map(drop), expected, "{partitions:?}");
+    }
+    let both = on_one_disk(&[None, Some("home")]);
+    world.does(&SetSetup(both)).unwrap();
+    let ask = deploy(&mut world);
+    let parts = world.does(&ask).unwrap();
+    let first = world.takes(&key);
+    assert_eq!((first.partition, first.after), (None, After::Stay));
+    world.writes(&key, parts[0].deployment.id);
+    let second = world.takes(&key);
+    assert_eq!(second.partition, Some("home".parse().unwrap()));
+    assert_eq!(second.after, After::Reboot);
+}
+
+#[test]
+fn into_a_partition_goes_an_image_and_nothing_more() {
+    let (mut world, _) = two_disks();
+    let part = || OrderSpec {
+        disk: by_serial("DISK-1"),
+        partition: Some("home".parse().unwrap()),
+        ..write_image("data")
+    };
+    world.deploys(1, part());
+    for more in [
+        OrderSpec {
+            grow: true,
+            ..part()
+        },
+        OrderSpec {
+            image: None,
+            erase: Some(Erase::Zero),
+            ..part()
+        },
+        saving(part(), "before"),
+    ] {
+        let create = world.order(1, more);
+        let refused = world.does(&create).unwrap_err();
+        assert_eq!(refused, DeployError::Order(OrderError::OnlyImage));
+    }
 }
 
 #[test]
