@@ -1,6 +1,9 @@
 //! The database's file: not usable, of another version, cut short, damaged.
 
+use std::path::PathBuf;
+
 use super::*;
+use crate::{state::hold::Hold, store::records};
 
 fn refused(path: &Path) -> String {
     sentence(Redb::open(path))
@@ -139,32 +142,100 @@ fn a_row_that_cannot_be_read_is_damage_and_never_skipped() {
     }
 }
 
-/// Stores as programs of earlier versions left them when they were killed.
-const KEPT: [(&str, &[u8]); 1] = [(
-    "schema 2",
-    include_bytes!("../../../../tests/fixtures/store-schema-2.redb.zst"),
-)];
+/// A machine with one of everything that is known about machines, images and people.
+struct Everything;
+
+impl Transition for Everything {
+    type Outcome = ();
+
+    fn run(&self, _: &View, now: Timestamp) -> (Changes, ()) {
+        let (id, mac) = (MachineId::from_random(7), MacAddr([2, 0, 0, 0, 0, 7]));
+        let mut machine = Machine::seen(id, mac, now);
+        machine.name = "web1".parse().unwrap();
+        machine.owner = Some("ann".parse().unwrap());
+        machine.labels = [("pool".parse().unwrap(), "web".parse().unwrap())].into();
+        machine.hold = Some(Hold {
+            holder: "ann".parse().unwrap(),
+            until: now,
+            by: "local:ann".to_owned(),
+        });
+        let mut changes = Changes::none();
+        for record in records::all(&machine.id, now) {
+            changes.write(record);
+        }
+        changes.write(machine);
+        changes.event(Draft::new("test.kept", "it was kept"));
+        (changes, ())
+    }
+}
+
+/// Where the stores are kept that programs of earlier versions left.
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures")
+}
+
+/// What of its kind a store holds.
+fn counts(view: &View) -> [usize; 6] {
+    [
+        view.images().count(),
+        view.deployments().count(),
+        view.rollouts().count(),
+        view.setups().count(),
+        view.webhooks().count(),
+        view.users().count(),
+    ]
+}
+
+/// With `ENFORCER_KEEP_STORE=schema-4` in its environment it also keeps the store for those who come: once per finished
+/// issue that changed what is stored.
+#[tokio::test]
+async fn a_store_with_one_of_everything_opens_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("enforcer.redb");
+    let store = open(Redb::open(&path).unwrap());
+    store.apply(Everything).await.unwrap();
+    let before = store.view();
+    store.close().await;
+    if let Ok(name) = std::env::var("ENFORCER_KEEP_STORE") {
+        let packed = zstd::encode_all(&std::fs::read(&path).unwrap()[..], 19).unwrap();
+        std::fs::write(fixtures().join(format!("store-{name}.redb.zst")), packed).unwrap();
+    }
+    let store = open(Redb::open(&path).unwrap());
+    assert_eq!(counts(&store.view()), [1; 6]);
+    assert_eq!(*store.view(), *before);
+}
 
 #[tokio::test]
 async fn the_stores_of_every_earlier_version_open_and_are_used_on() {
-    for (version, packed) in KEPT {
+    let kept = std::fs::read_dir(fixtures()).unwrap();
+    let mut kept: Vec<PathBuf> = kept.map(|entry| entry.unwrap().path()).collect();
+    kept.sort();
+    let names = kept
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap());
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        ["store-schema-2.redb.zst", "store-schema-3.redb.zst"]
+    );
+    for (from, expected) in kept.iter().zip([[0; 6], [1; 6]]) {
+        let from = from.display();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("enforcer.redb");
-        std::fs::write(&path, zstd::decode_all(packed).unwrap()).unwrap();
+        let packed = std::fs::read(from.to_string()).unwrap();
+        std::fs::write(&path, zstd::decode_all(&packed[..]).unwrap()).unwrap();
         let store = open(Redb::open(&path).unwrap());
         let view = store.view();
         let web1 = view.machine_by_name(&"web1".parse().unwrap()).unwrap();
-        assert!(web1.labels.is_empty(), "{version}");
-        let armed = view.activations_of(&web1.id).next().unwrap();
-        assert_eq!(armed.config.name.to_string(), "live", "{version}");
-        assert!(view.events_after(0).count() > 3, "{version}");
-        assert_eq!(view.deployments().count(), 0, "{version}");
+        assert_eq!(web1.labels.len(), expected[0], "{from}");
+        assert_eq!(web1.hold.is_some(), expected[0] > 0, "{from}");
+        assert_eq!(counts(&view), expected, "{from}");
+        assert!(view.events_after(0).count() > 0, "{from}");
+        if expected[0] == 0 {
+            let armed = view.activations_of(&web1.id).next().unwrap();
+            assert_eq!(armed.config.name.to_string(), "live", "{from}");
+        }
         store.apply(Count).await.unwrap();
         store.close().await;
-        assert_eq!(
-            count(&open(Redb::open(&path).unwrap()).view()),
-            1,
-            "{version}"
-        );
+        assert_eq!(count(&open(Redb::open(&path).unwrap()).view()), 1, "{from}");
     }
 }
