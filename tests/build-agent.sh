@@ -13,5 +13,8 @@ if [ "$arch" != "$(uname -m)" ]; then
   command -v "$linker" >/dev/null || { echo "build-agent: $linker is missing: apt-get install gcc-$arch-linux-gnu" >&2; exit 1; }
   export "CARGO_TARGET_$(echo "$target" | tr 'a-z-' 'A-Z_')_LINKER=$linker"
 fi
+# Under `cargo test` these are another package's, and ring's build script, which watches them, would have it and all above it
+# built anew each time.
+for name in $(env | sed -n 's/^\(CARGO_PKG_[A-Z_]*\|CARGO_MANIFEST_[A-Z]*\)=.*/\1/p'); do unset "$name"; done
 RUSTFLAGS=$(tests/static-flags.sh "$arch") cargo build --quiet --release --package enforcer-agent --target "$target"
 echo "${CARGO_TARGET_DIR:-target}/$target/release/enforcer-agent"
