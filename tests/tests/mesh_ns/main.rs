@@ -41,10 +41,7 @@ fn times_at(percent: u8) -> Result<()> {
 
         let started = Instant::now();
         room.start(LATE)?;
-        // Five seconds are promised up to 5 % of loss, as in the simulation. With one packet in four lost, QUIC's handshakes (for
-        // the key, then for the link) back off until the controller gives one up after five seconds: met once, with 7.7 s.
-        let limit = if percent > 5 { 15 } else { 5 };
-        within("a join is known", room.all_know_up(LATE, started)?, limit)?;
+        within("a join is known", room.all_know_up(LATE, started)?, 5)?;
         room.wait_grace();
         paused(&mut room)?;
 
