@@ -190,3 +190,22 @@ fn nobody_elses_word_ends_the_links_of_a_killed_controller() {
     assert!(matches!(end, LinkEnd::Silent), "{end:?}");
     assert!(after > Duration::from_secs(5), "{after:?}");
 }
+
+/// In real time, too. The first handshake's packets of 0, 0.3 and 0.9 s are lost, its next one would be that of 2.1 s.
+#[tokio::test]
+async fn a_second_handshake_overtakes_one_that_lost_its_packets() {
+    let ca = Ca::new();
+    let (court, _record) = Court::new(&ca);
+    let server = Running::start(&ca, &court);
+    let wire = Wire::to(server.addr).await;
+    wire.cut();
+    let (agent, hello, endpoint) = (ca.agent(&Leaf::agent(7)), hello(), endpoint());
+    let began = Instant::now();
+    let (link, ()) = tokio::join!(endpoint.connect(wire.addr, &agent, &hello), async {
+        tokio::time::sleep_until(began + Duration::from_millis(950)).await;
+        wire.mend();
+    });
+    link.unwrap();
+    let took = began.elapsed();
+    assert!(took < Duration::from_millis(2000), "{took:?}");
+}

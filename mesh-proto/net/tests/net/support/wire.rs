@@ -47,4 +47,8 @@ impl Wire {
     pub(crate) fn cut(&self) {
         self.cut.store(true, Ordering::SeqCst);
     }
+
+    pub(crate) fn mend(&self) {
+        self.cut.store(false, Ordering::SeqCst);
+    }
 }
