@@ -1,10 +1,10 @@
 //! `enforcer boot-configs …`
 
+mod activate;
 mod selected;
 mod set;
+mod show;
 mod wait;
-
-use std::fmt::Write as _;
 
 use clap::Subcommand;
 use hyper::Method;
@@ -12,23 +12,12 @@ use hyper::Method;
 use super::{
     Session,
     client::{encode, read},
-    commands,
     failure::Failure,
-    output::{Format, Line, Output, ago, size, when},
-    span::{Span, parse_span},
+    output::{Format, Output},
 };
-use crate::{
-    http::api::{
-        activations::{ActivationDoc, DeactivateBody},
-        boot_configs::{
-            ActivateBody, ActivateSelectorBody, AssetDoc, ConfigDoc, ConfigSummary, FileState,
-            PresetDoc, PreviewDoc, ProgramDoc,
-        },
-        commands::Doing,
-        machines::MachineDoc,
-        words::{Kind, Level, MemberState},
-    },
-    state::Timestamp,
+use crate::http::api::{
+    boot_configs::{ActivateSelectorBody, PreviewDoc},
+    words::Kind,
 };
 
 /// What can be done with them.
@@ -101,8 +90,8 @@ pub enum Verb {
         #[arg(long, default_value = "one-shot")]
         kind: Kind,
         /// Not served after this: a span (`30m`, `2h`, `7d`) or a moment (`2026-01-02T03:04:05Z`)
-        #[arg(long, value_parser = parse_until)]
-        until: Option<Until>,
+        #[arg(long, value_parser = activate::parse_until)]
+        until: Option<activate::Until>,
         /// Restart the machines now, through their agents
         #[arg(long)]
         reboot: bool,
@@ -120,41 +109,15 @@ pub enum Verb {
     },
 }
 
-/// A time limit as a person says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Until {
-    In(Span),
-    At(Timestamp),
-}
-
-fn parse_until(text: &str) -> Result<Until, String> {
-    if let Ok(at) = text.parse() {
-        return Ok(Until::At(at));
-    }
-    let wrong = |e| format!("{e}, or a moment like 2026-01-02T03:04:05Z");
-    parse_span(text).map(Until::In).map_err(wrong)
-}
-
-impl Until {
-    fn from(self, now: Timestamp) -> Result<Timestamp, Failure> {
-        match self {
-            Self::At(at) => Ok(at),
-            Self::In(Span(span)) => now
-                .checked_add(span)
-                .map_err(|e| Failure::Usage(format!("--until: {e}"))),
-        }
-    }
-}
-
 pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
     match verb {
         Verb::List { output } => {
             let items = session.client.list("/boot-configs?").await?;
-            session.list(&output, items, HEADERS, row)
+            session.list(&output, items, show::HEADERS, show::row)
         }
         Verb::Show { name, output } => {
             let value = session.client.get(&path(&name)).await?;
-            session.show(&output, value, details)
+            session.show(&output, value, show::details)
         }
         Verb::Set(args) => set::run(*args, session).await,
         Verb::Fetch { name, no_wait } => {
@@ -196,20 +159,16 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
                 };
                 return selected::activate(session, &name, &body, reboot, &output).await;
             }
-            if reboot {
-                ensure_reachable(&machines, session).await?;
-            }
-            activate(session, &name, &machines, (kind, until), &output).await?;
-            if reboot {
-                for machine in &machines {
-                    commands::issue(Doing::Reboot, None, machine, session).await?;
-                }
-            }
-            Ok(())
+            let how = activate::How {
+                kind,
+                until,
+                reboot,
+            };
+            activate::activate(session, &name, &machines, &how, &output).await
         }
         Verb::Deactivate { machines, selector } => match selector {
             Some(selector) => selected::deactivate(session, selector).await,
-            None => deactivate(session, machines).await,
+            None => activate::deactivate(session, machines).await,
         },
     }
 }
@@ -242,180 +201,4 @@ async fn preview(
         ))
     };
     session.text(preview.answers.get(&answer).ok_or_else(missing)?)
-}
-
-/// Nothing is armed for machines that would then not restart: somebody else's power button would decide when it runs.
-async fn ensure_reachable(machines: &[String], session: &Session<'_>) -> Result<(), Failure> {
-    for machine in machines {
-        let path = format!("/machines/{}", encode(machine));
-        let known: MachineDoc = read(session.client.get(&path).await?)?;
-        let state = known.member.map(|member| member.state);
-        if state != Some(MemberState::Alive) {
-            let word = state.map_or("no member of the mesh", MemberState::word);
-            return Err(Failure::Local(format!(
-                "{} is {word} and cannot be told to reboot: nothing was armed; without --reboot it would be, for its next boot",
-                known.name
-            )));
-        }
-    }
-    Ok(())
-}
-
-async fn activate(
-    session: &mut Session<'_>,
-    name: &str,
-    machines: &[String],
-    (kind, until): (Kind, Option<Timestamp>),
-    output: &Output,
-) -> Result<(), Failure> {
-    let path = format!("{}/activate", path(name));
-    let mut armed = Vec::new();
-    for machine in machines {
-        let body = ActivateBody {
-            machine: machine.clone(),
-            kind,
-            until,
-        };
-        let value = session.client.send(Method::POST, &path, &body).await?;
-        let activation: ActivationDoc = read(value.clone())?;
-        eprintln!(
-            "{name} is armed for {} (activation {})",
-            activation.machine_name, activation.id
-        );
-        armed.push(value);
-    }
-    match output.format {
-        Format::Table => Ok(()),
-        Format::Json => session.json(&armed),
-    }
-}
-
-async fn deactivate(session: &Session<'_>, machines: Vec<String>) -> Result<(), Failure> {
-    for machine in machines {
-        let body = DeactivateBody { machine };
-        let path = "/activations/deactivate";
-        let value = session.client.send(Method::POST, path, &body).await?;
-        let ended: ActivationDoc = read(value)?;
-        eprintln!("{} is ended for {}", ended.config, ended.machine_name);
-    }
-    Ok(())
-}
-
-const HEADERS: [&str; 7] = [
-    "NAME",
-    "TYPE",
-    "REVISION",
-    "FILES",
-    "EVIDENCE",
-    "ACTIVE FOR",
-    "CHANGED",
-];
-
-fn row(config: &ConfigSummary, now: Timestamp) -> [String; 7] {
-    let files: Vec<&str> = config
-        .files
-        .iter()
-        .chain(&config.answers)
-        .map(String::as_str)
-        .collect();
-    [
-        config.name.clone(),
-        config.r#type.clone(),
-        config.revision.to_string(),
-        files.join(" "),
-        config.evidence.word().to_owned(),
-        config.active_for.join(" "),
-        ago(config.updated, now),
-    ]
-}
-
-fn details(config: &ConfigDoc, now: Timestamp) -> Vec<Line> {
-    let mut lines = vec![
-        ("name", config.name.clone()),
-        ("revision", config.revision.to_string()),
-        ("changed", when(config.updated, now)),
-        ("evidence", config.evidence.word().to_owned()),
-        (
-            "level",
-            config
-                .level
-                .map_or("all may read it", Level::word)
-                .to_owned(),
-        ),
-    ];
-    lines.extend(config.preset.iter().map(|p| ("system", system(p))));
-    match &config.program {
-        ProgramDoc::Kernel {
-            kernel,
-            initrds,
-            cmdline,
-        } => {
-            lines.push(("kernel", asset(kernel)));
-            lines.extend(initrds.iter().map(|i| ("initrd", asset(i))));
-            lines.push(("cmdline", cmdline.clone()));
-        }
-        ProgramDoc::Ipxe { script, files } => {
-            lines.extend(script.lines().map(|l| ("script", l.to_owned())));
-            lines.extend(files.iter().map(|f| ("file", asset(f))));
-        }
-    }
-    lines.extend(config.overlays.iter().map(|name| ("overlay", name.clone())));
-    for (name, text) in &config.answers {
-        lines.push(("answer", format!("{name} ({})", size(text.len() as u64))));
-    }
-    lines
-}
-
-fn system(preset: &PresetDoc) -> String {
-    let words = [
-        Some(preset.os.word()),
-        preset.release.as_deref(),
-        Some(preset.arch.word()),
-        preset.location.as_deref(),
-        preset.disk.as_deref(),
-    ];
-    words.into_iter().flatten().collect::<Vec<_>>().join(" ")
-}
-
-fn asset(asset: &AssetDoc) -> String {
-    let mut text = format!("{} (", asset.name);
-    let _ = match (asset.state, &asset.sha256, asset.got) {
-        (FileState::Uploaded | FileState::Cached, Some(sum), _) => {
-            let sum = sum.get(..12).unwrap_or_default();
-            write!(text, "{}, sha256 {sum}…)", size(asset.size))
-        }
-        (FileState::Fetching, _, Some(got)) if asset.size > 0 => {
-            write!(text, "fetching: {} of {})", size(got), size(asset.size))
-        }
-        (FileState::Fetching, _, Some(got)) => write!(text, "fetching: {})", size(got)),
-        (FileState::Failed, ..) => {
-            write!(
-                text,
-                "failed: {})",
-                asset.why.as_deref().unwrap_or_default()
-            )
-        }
-        _ => write!(text, "fetching: waits for its turn)"),
-    };
-    if let Some(url) = &asset.url {
-        let _ = write!(text, " from {url}");
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_limit_is_a_span_or_a_moment() {
-        let hours = |h| Ok(Until::In(Span(jiff::SignedDuration::from_hours(h))));
-        assert_eq!(parse_until("2h"), hours(2));
-        assert_eq!(parse_until("7d"), hours(168));
-        let moment = "2026-01-02T03:04:05Z";
-        assert_eq!(parse_until(moment), Ok(Until::At(moment.parse().unwrap())));
-        for bad in ["", "2", "-2h", "0s", "tomorrow", "-1d"] {
-            assert!(parse_until(bad).is_err(), "{bad}");
-        }
-    }
 }

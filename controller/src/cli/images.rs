@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     http::api::{
-        images::{ImageChange, ImageDoc, ImageStoreDoc, OriginDoc, VersionDoc},
+        images::{ImageChange, ImageDoc, OriginDoc, VersionDoc, usage::ImageStoreDoc},
         words::Visibility,
     },
     state::{Timestamp, image::ImageSpec},

@@ -1,7 +1,9 @@
 //! `enforcer machines …`
 
+mod set;
+mod show;
+
 use clap::Subcommand;
-use hyper::Method;
 
 use super::{
     Session,
@@ -9,20 +11,17 @@ use super::{
     commands, deployments, facts,
     failure::Failure,
     holds, logs,
-    output::{Line, Output, ago, dash, when},
+    output::Output,
     power,
     span::{Span, parse_span},
     trust,
 };
-use crate::{
-    http::api::{
-        commands::Doing,
-        machines::{ActiveDoc, MachineDoc, MemberWord, PendingDoc, Register, Update},
-        power::PowerDo,
-        trust::Keep,
-        words::{LocalBoot, Standing},
-    },
-    state::Timestamp,
+use crate::http::api::{
+    commands::Doing,
+    machines::{Register, update::Update},
+    power::PowerDo,
+    trust::Keep,
+    words::{LocalBoot, Standing},
 };
 
 /// What can be done with them.
@@ -83,7 +82,7 @@ pub enum Verb {
         #[arg(long, requires = "power")]
         power_secret_file: Option<String>,
         /// A label to write, NAME=VALUE, or to remove, NAME- (may be given several times)
-        #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+        #[arg(long = "label", value_name = "NAME=VALUE", value_parser = set::label)]
         labels: Vec<(String, Option<String>)>,
         /// Whose it is, by the name of their account; '' for the site's
         #[arg(long)]
@@ -207,9 +206,9 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
         } => list(state, [selector, owner], &output, session).await,
         Verb::Show { machine, output } => {
             let value = session.client.get(&path(&machine)).await?;
-            session.show(&output, value, details)
+            session.show(&output, value, show::details)
         }
-        Verb::Register { mac, name } => register(Register { mac, name }, session).await,
+        Verb::Register { mac, name } => set::register(Register { mac, name }, session).await,
         Verb::Set {
             machine,
             name,
@@ -226,7 +225,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
                 labels,
                 owner,
             };
-            set(session, &machine, update, power.is_some()).await?;
+            set::set(session, &machine, update, power.is_some()).await?;
             match power {
                 None => Ok(()),
                 Some(address) => power::set(&machine, address, power_secret_file, session).await,
@@ -278,7 +277,7 @@ async fn list(
     let owner = owner.map(|o| format!("&owner={}", encode(&o)));
     let filter: String = [state, selector, owner].into_iter().flatten().collect();
     let items = session.client.list(&format!("/machines?{filter}")).await?;
-    session.list(output, items, HEADERS, row)
+    session.list(output, items, show::HEADERS, show::row)
 }
 
 async fn forget(machine: &str, session: &Session<'_>) -> Result<(), Failure> {
@@ -287,168 +286,6 @@ async fn forget(machine: &str, session: &Session<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn register(body: Register, session: &Session<'_>) -> Result<(), Failure> {
-    let sent = session.client.send(Method::POST, "/machines", &body);
-    let machine: MachineDoc = super::client::read(sent.await?)?;
-    eprintln!("{} is registered", machine.name);
-    Ok(())
-}
-
-async fn set(
-    session: &Session<'_>,
-    machine: &str,
-    body: Update,
-    more: bool,
-) -> Result<(), Failure> {
-    let Update {
-        name,
-        local_boot,
-        labels,
-        owner,
-    } = &body;
-    if name.is_none() && local_boot.is_none() && labels.is_empty() && owner.is_none() {
-        if more {
-            return Ok(());
-        }
-        return Err(Failure::Usage(
-            "nothing to set; give --name, --local-boot, --label, --owner or --power".to_owned(),
-        ));
-    }
-    let value = session
-        .client
-        .send(Method::PATCH, &path(machine), &body)
-        .await?;
-    let machine: MachineDoc = super::client::read(value)?;
-    eprintln!("{} is changed", machine.name);
-    Ok(())
-}
-
-/// `pool=web` writes a label, `pool-` removes it.
-fn label(text: &str) -> Result<(String, Option<String>), String> {
-    if let Some((name, value)) = text.split_once('=') {
-        return Ok((name.to_owned(), Some(value.to_owned())));
-    }
-    match text.strip_suffix('-') {
-        Some(name) => Ok((name.to_owned(), None)),
-        None => Err("write NAME=VALUE, or NAME- to remove it".to_owned()),
-    }
-}
-
 fn path(machine: &str) -> String {
     format!("/machines/{}", encode(machine))
-}
-
-const HEADERS: [&str; 8] = [
-    "NAME", "STATE", "MEMBER", "LEVEL", "MAC", "FIRMWARE", "ACTIVE", "SEEN",
-];
-
-fn row(machine: &MachineDoc, now: Timestamp) -> [String; 8] {
-    [
-        machine.name.clone(),
-        standing(machine),
-        dash(machine.member.as_ref().map(|m| m.state.word())),
-        dash(machine.level.map(|l| l.word())),
-        macs(machine),
-        dash(machine.firmware.as_ref()),
-        dash(machine.active.as_ref().map(active)),
-        ago(machine.last_seen, now),
-    ]
-}
-
-/// `registered, pending`: the standing, what a person has to decide, and who has it.
-fn standing(machine: &MachineDoc) -> String {
-    let mut text = machine.standing.word().to_owned();
-    if machine.disputed.is_some() {
-        text += ", disputed";
-    }
-    if !machine.pending.is_empty() {
-        text += ", pending";
-    }
-    if let Some(hold) = &machine.reserved {
-        text += &format!(", reserved for {}", hold.holder);
-    }
-    text
-}
-
-fn member(member: &MemberWord, now: Timestamp) -> String {
-    let (state, habitat) = (member.state.word(), member.habitat.word());
-    format!(
-        "{state} in {habitat} since {}: {}",
-        when(member.since, now),
-        member.why
-    )
-}
-
-fn pending(pending: &PendingDoc, now: Timestamp) -> String {
-    let code = pending.code.as_deref().unwrap_or_default();
-    format!(
-        "{} key from {}, {}: {}; pairing code {code}: compare it with its screen",
-        pending.key.word(),
-        pending.from,
-        ago(pending.since, now),
-        pending.why
-    )
-}
-
-fn details(machine: &MachineDoc, now: Timestamp) -> Vec<Line> {
-    let moment = |at| when(at, now);
-    let mut lines = vec![
-        ("name", machine.name.clone()),
-        ("id", machine.id.clone()),
-        ("state", standing(machine)),
-        ("level", dash(machine.level.map(|l| l.word()))),
-        (
-            "member",
-            dash(machine.member.as_ref().map(|m| member(m, now))),
-        ),
-        ("hardware", dash(machine.hardware.as_ref())),
-        ("macs", macs(machine)),
-        ("uuid", dash(machine.uuid.as_ref())),
-        ("serial", dash(machine.serial.as_ref())),
-        ("firmware", dash(machine.firmware.as_ref())),
-        ("local boot", machine.local_boot.word().to_owned()),
-        ("power", dash(machine.power.as_ref())),
-        ("restart", machine.restart.words().to_owned()),
-        ("active", dash(machine.active.as_ref().map(active))),
-        ("labels", dash(labels(machine))),
-        ("owner", dash(machine.owner.as_ref())),
-        ("first seen", moment(machine.first_seen)),
-        ("last seen", moment(machine.last_seen)),
-    ];
-    lines.extend(machine.reserved.iter().map(|h| {
-        let text = format!("for {} until {}, by {}", h.holder, moment(h.until), h.by);
-        ("reserved", text)
-    }));
-    lines.extend(machine.disputed.clone().map(|why| ("disputed", why)));
-    lines.extend(machine.pending.iter().map(|p| ("waits", pending(p, now))));
-    if let Some(code) = machine.code.as_ref().filter(|_| machine.pending.is_empty()) {
-        lines.push((
-            "pairing code",
-            format!("{code}: compare it with its screen"),
-        ));
-    }
-    lines
-}
-
-fn macs(machine: &MachineDoc) -> String {
-    let macs: Vec<String> = machine.macs.iter().map(ToString::to_string).collect();
-    macs.join(" ")
-}
-
-fn labels(machine: &MachineDoc) -> Option<String> {
-    let all: Vec<String> = machine
-        .labels
-        .iter()
-        .map(|(n, v)| format!("{n}={v}"))
-        .collect();
-    (!all.is_empty()).then(|| all.join(" "))
-}
-
-fn active(active: &ActiveDoc) -> String {
-    format!(
-        "{} ({}, {})",
-        active.config,
-        active.kind.word(),
-        active.stage.word()
-    )
 }

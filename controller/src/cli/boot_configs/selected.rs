@@ -2,7 +2,7 @@
 
 use hyper::Method;
 
-use super::{ensure_reachable, path};
+use super::{activate::ensure_reachable, path};
 use crate::{
     cli::{
         Session,

@@ -1,0 +1,122 @@
+//! Machines for people: a row of the list, and one in full.
+
+use crate::{
+    cli::output::{Line, ago, dash, when},
+    http::api::machines::{ActiveDoc, MachineDoc, MemberWord, PendingDoc},
+    state::Timestamp,
+};
+
+pub(super) const HEADERS: [&str; 8] = [
+    "NAME", "STATE", "MEMBER", "LEVEL", "MAC", "FIRMWARE", "ACTIVE", "SEEN",
+];
+
+pub(super) fn row(machine: &MachineDoc, now: Timestamp) -> [String; 8] {
+    [
+        machine.name.clone(),
+        standing(machine),
+        dash(machine.member.as_ref().map(|m| m.state.word())),
+        dash(machine.level.map(|l| l.word())),
+        macs(machine),
+        dash(machine.firmware.as_ref()),
+        dash(machine.active.as_ref().map(active)),
+        ago(machine.last_seen, now),
+    ]
+}
+
+/// `registered, pending`: the standing, what a person has to decide, and who has it.
+fn standing(machine: &MachineDoc) -> String {
+    let mut text = machine.standing.word().to_owned();
+    if machine.disputed.is_some() {
+        text += ", disputed";
+    }
+    if !machine.pending.is_empty() {
+        text += ", pending";
+    }
+    if let Some(hold) = &machine.reserved {
+        text += &format!(", reserved for {}", hold.holder);
+    }
+    text
+}
+
+fn member(member: &MemberWord, now: Timestamp) -> String {
+    let (state, habitat) = (member.state.word(), member.habitat.word());
+    format!(
+        "{state} in {habitat} since {}: {}",
+        when(member.since, now),
+        member.why
+    )
+}
+
+fn pending(pending: &PendingDoc, now: Timestamp) -> String {
+    let code = pending.code.as_deref().unwrap_or_default();
+    format!(
+        "{} key from {}, {}: {}; pairing code {code}: compare it with its screen",
+        pending.key.word(),
+        pending.from,
+        ago(pending.since, now),
+        pending.why
+    )
+}
+
+pub(super) fn details(machine: &MachineDoc, now: Timestamp) -> Vec<Line> {
+    let moment = |at| when(at, now);
+    let mut lines = vec![
+        ("name", machine.name.clone()),
+        ("id", machine.id.clone()),
+        ("state", standing(machine)),
+        ("level", dash(machine.level.map(|l| l.word()))),
+        (
+            "member",
+            dash(machine.member.as_ref().map(|m| member(m, now))),
+        ),
+        ("hardware", dash(machine.hardware.as_ref())),
+        ("macs", macs(machine)),
+        ("uuid", dash(machine.uuid.as_ref())),
+        ("serial", dash(machine.serial.as_ref())),
+        ("firmware", dash(machine.firmware.as_ref())),
+        ("local boot", machine.local_boot.word().to_owned()),
+        ("power", dash(machine.power.as_ref())),
+        ("restart", machine.restart.words().to_owned()),
+        ("active", dash(machine.active.as_ref().map(active))),
+        ("labels", dash(labels(machine))),
+        ("owner", dash(machine.owner.as_ref())),
+        ("first seen", moment(machine.first_seen)),
+        ("last seen", moment(machine.last_seen)),
+    ];
+    lines.extend(machine.reserved.iter().map(|h| {
+        let text = format!("for {} until {}, by {}", h.holder, moment(h.until), h.by);
+        ("reserved", text)
+    }));
+    lines.extend(machine.disputed.clone().map(|why| ("disputed", why)));
+    lines.extend(machine.pending.iter().map(|p| ("waits", pending(p, now))));
+    if let Some(code) = machine.code.as_ref().filter(|_| machine.pending.is_empty()) {
+        lines.push((
+            "pairing code",
+            format!("{code}: compare it with its screen"),
+        ));
+    }
+    lines
+}
+
+fn macs(machine: &MachineDoc) -> String {
+    let macs: Vec<String> = machine.macs.iter().map(ToString::to_string).collect();
+    macs.join(" ")
+}
+
+fn labels(machine: &MachineDoc) -> Option<String> {
+    let all: Vec<String> = machine
+        .labels
+        .iter()
+        .map(|(n, v)| format!("{n}={v}"))
+        .collect();
+    (!all.is_empty()).then(|| all.join(" "))
+}
+
+fn active(active: &ActiveDoc) -> String {
+    format!(
+        "{} ({}, {})",
+        active.config,
+        active.kind.word(),
+        active.stage.word()
+    )
+}
