@@ -27,7 +27,10 @@ fn v1() -> Routes {
         .at(Least(Viewer), routes!(machines::list))
         .at(Least(Operator), routes!(machines::register))
         .at(Least(Viewer), routes!(machines::show))
-        .at(Least(Operator), routes!(machines::update, machines::delete))
+        .at(
+            Least(Operator),
+            routes!(machines::update::update, machines::delete),
+        )
         .at(Least(Operator), routes!(machines::inspect))
         .at(Least(Operator), routes!(holds::reserve))
         .at(Least(Operator), routes!(holds::release))
@@ -100,17 +103,17 @@ fn disks(routes: Routes) -> Routes {
         .at(Least(Viewer), routes!(images::list))
         .at(Least(Viewer), routes!(images::show))
         .at(Least(Operator), routes!(images::update, images::delete))
-        .at(Least(Viewer), routes!(images::versions))
+        .at(Least(Viewer), routes!(images::versions::list))
         .at(Least(Operator), routes!(images::content::upload))
-        .at(Least(Viewer), routes!(images::version))
-        .at(Least(Operator), routes!(images::delete_version))
+        .at(Least(Viewer), routes!(images::versions::show))
+        .at(Least(Operator), routes!(images::versions::delete))
         // Disks hold secrets, captured ones above all: not for viewers.
         .at(Least(Operator), routes!(images::content::raw))
         .at(Least(Operator), routes!(images::content::zstd))
         .at(Least(Operator), routes!(images::uploads::have))
         .at(Least(Operator), routes!(images::uploads::put))
         .at(Least(Operator), routes!(images::uploads::finish))
-        .at(Least(Viewer), routes!(images::usage))
+        .at(Least(Viewer), routes!(images::usage::show))
         .at(Least(Viewer), routes!(deployments::list))
         .at(Least(Viewer), routes!(deployments::show))
         .at(Least(Viewer), routes!(deployments::stream::stream))

@@ -13,7 +13,10 @@ use ipxe::http::Wanted;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{About, VersionDoc, VersionPath, save_taken};
+use super::{
+    VersionDoc,
+    versions::{About, VersionPath, save_taken},
+};
 use crate::{
     http::{
         Api,

@@ -11,7 +11,10 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{About, VersionDoc, save};
+use super::{
+    VersionDoc,
+    versions::{About, save},
+};
 use crate::{
     http::{
         Api,

@@ -1,0 +1,81 @@
+//! Changing what is written down about a machine: its name, its way to its own disk, its labels, its owner.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{MachineDoc, on};
+use crate::{
+    http::{
+        Api,
+        api::{images, words::LocalBoot},
+        auth::Caller,
+        error::Problem,
+        extract::{JsonBody, Segment, parse},
+    },
+    state::{
+        label::LabelText,
+        ops::{MachineRef, NewOwner, UpdateMachine},
+    },
+};
+
+/// What to change of a machine; what is absent stays.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Update {
+    /// New name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// New way to its own disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_boot: Option<LocalBoot>,
+    /// Labels to put; `null` removes one, others stay.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(example = json!({"pool": "web", "spare": null}))]
+    pub labels: BTreeMap<String, Option<String>>,
+    /// Whose it is from now on; an empty text: the site's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+/// Changes a machine's name, its way to its own disk, its labels, or whose it is.
+#[utoipa::path(patch, path = "/machines/{machine}", tag = "machines", operation_id = "machines_update", request_body = Update,
+    params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
+    responses((status = 200, body = MachineDoc)))]
+pub(crate) async fn update(
+    State(api): State<Api>,
+    caller: Caller,
+    Segment(machine): Segment,
+    JsonBody(body): JsonBody<Update>,
+) -> Result<Json<MachineDoc>, Problem> {
+    let transition = UpdateMachine {
+        machine: MachineRef(machine.clone()),
+        name: body.name.map(|n| parse(&n, "name")).transpose()?,
+        local_boot: body.local_boot.map(Into::into),
+        labels: labels(&body.labels)?,
+        owner: new_owner(body.owner.as_deref(), &caller)?,
+    };
+    let asked = on(machine, &caller, transition);
+    let machine = api.store.apply(asked).await???;
+    Ok(Json(MachineDoc::of(&machine, &api.store.view())))
+}
+
+fn new_owner(text: Option<&str>, caller: &Caller) -> Result<Option<NewOwner>, Problem> {
+    let owner = text.map(images::owner).transpose()?;
+    Ok(owner.map(|owner| NewOwner {
+        owner,
+        by: caller.asker(),
+    }))
+}
+
+fn labels(
+    wanted: &BTreeMap<String, Option<String>>,
+) -> Result<BTreeMap<LabelText, Option<LabelText>>, Problem> {
+    let one = |(name, value): (&String, &Option<String>)| {
+        let value = value.as_ref().map(|v| parse(v, "labels")).transpose()?;
+        Ok((parse(name, "labels")?, value))
+    };
+    wanted.iter().map(one).collect()
+}
