@@ -51,7 +51,11 @@ impl Mesh {
                 let _gone = tell.send(self.0.issue(grant, &spki));
             }
             let (inner, id) = (Arc::clone(&self.0), accepted.machine.id.clone());
-            self.0.work.spawn(async move { inner.go_on(&id).await });
+            self.0.work.spawn(async move {
+                inner.go_on(&id).await;
+                // What waited for this word may begin.
+                inner.tell_of_jobs(&id).await;
+            });
             accepted.machine
         }))
     }

@@ -3,7 +3,10 @@
 //! Each step and the end are written down before the agent is answered; how far a step is stays in memory, for people who
 //! watch.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mesh_net::LinkHandle;
 use mesh_proto::message::{
@@ -46,23 +49,38 @@ impl Mesh {
 
 impl Inner {
     /// See [`Mesh::nudge`].
-    pub(super) fn nudge(self: &std::sync::Arc<Self>, machine: &MachineId) {
+    pub(super) fn nudge(self: &Arc<Self>, machine: &MachineId) {
+        if lock(&self.links).get(machine.node()).is_none() {
+            return;
+        }
+        let (inner, machine) = (Arc::clone(self), machine.clone());
+        self.work.spawn(async move {
+            if inner.is_in_management(&machine) {
+                inner.tell_of_jobs(&machine).await;
+            } else {
+                inner.go_on(&machine).await;
+            }
+        });
+    }
+
+    /// The agent of a machine's management OS is told to ask. Where there is none, nothing happens.
+    pub(super) async fn tell_of_jobs(&self, machine: &MachineId) {
         let link = lock(&self.links)
             .get(machine.node())
             .map(|l| l.handle.clone());
-        let Some(link) = link else { return };
-        let in_management =
-            (self.store.view().member(machine)).is_some_and(|m| m.habitat == Habitat::ManagementOs);
-        let (inner, machine) = (std::sync::Arc::clone(self), machine.clone());
-        self.work.spawn(async move {
-            if !in_management {
-                return inner.go_on(&machine).await;
-            }
-            if let Err(error) = link.ask(&ToAgent::Jobs, NUDGE_WITHIN).await {
-                // It asks by itself, too, only later.
-                debug!(%machine, "an agent was not told of its job: {error}");
-            }
-        });
+        let Some(link) = link.filter(|_| self.is_in_management(machine)) else {
+            return;
+        };
+        if let Err(error) = link.ask(&ToAgent::Jobs, NUDGE_WITHIN).await {
+            // It asks by itself, too, only later.
+            debug!(%machine, "an agent was not told of its job: {error}");
+        }
+    }
+
+    fn is_in_management(&self, machine: &MachineId) -> bool {
+        let view = self.store.view();
+        let member = view.member(machine);
+        member.is_some_and(|m| m.habitat == Habitat::ManagementOs)
     }
 
     /// An agent asks what is to be done.
@@ -123,7 +141,7 @@ impl Inner {
 
     /// An agent says how its job ended.
     pub(super) async fn take_end(
-        self: &std::sync::Arc<Self>,
+        self: &Arc<Self>,
         link: &LinkHandle,
         end: JobEnd,
     ) -> Result<(), Refusal> {
@@ -138,7 +156,7 @@ impl Inner {
     }
 
     /// What was only kept for a running job goes.
-    pub(super) fn is_over(self: &std::sync::Arc<Self>, job: &Deployment) {
+    pub(super) fn is_over(self: &Arc<Self>, job: &Deployment) {
         self.steps.ended(job.id);
         if let Some(images) = &self.images {
             // One that was saved has arrived before.

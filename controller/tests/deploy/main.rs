@@ -14,7 +14,7 @@ use agent::PATIENCE;
 use enforcer::state::{
     deployment::{Save, State},
     image::Origin,
-    ops::{CancelDeployment, OrderSpec},
+    ops::{CancelDeployment, MachineRef, OrderSpec},
 };
 use image::{
     ChunkId,
@@ -22,12 +22,12 @@ use image::{
 };
 use mesh_proto::message::{
     RefusalCode,
-    job::Step,
+    job::{ProvisionFile, Step},
     link::{ControllerReply, FromAgent, Want},
 };
 use room::{
-    MIB, Room, all, cut, disk, fetch, job, name, parcels, refused, step, upload, write_debian,
-    written,
+    MIB, Room, all, asks, cut, disk, fetch, job, mac, name, parcels, refused, step, upload,
+    write_debian, written,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,6 +67,41 @@ async fn a_machine_is_nudged_takes_its_job_fetches_the_image_and_ends_written() 
     assert_eq!(written(&served, job.id).await, ControllerReply::Ok);
     assert_eq!(room.state(id), State::Written);
     assert_eq!(room.mesh.steps().of(id), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waits_for_a_persons_word_is_told_when_it_is_said() {
+    let room = Room::start().await;
+    room.upload().await;
+    let mut served = room.machine(1).await;
+    let file = ProvisionFile {
+        name: "user-data".to_owned(),
+        text: String::new(),
+    };
+    let order = OrderSpec {
+        provision: vec![file],
+        ..write_debian()
+    };
+    let id = room.deploy("web1", order).await;
+    let early = asks(&mut served).await;
+    assert!(
+        matches!(&early, ControllerReply::Job { job: None, text } if text.contains("waits for T2")),
+        "{early:?}"
+    );
+    let machine = room.site.view().machine_by_mac(mac(1)).unwrap().id.clone();
+    let code = room
+        .site
+        .view()
+        .live_keys_of(&machine)
+        .find_map(|k| k.code.clone());
+    let code = code.unwrap().parse().unwrap();
+    let web1 = MachineRef("web1".to_owned());
+    room.mesh
+        .accept(web1, Some(code), "test")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(job(&mut served).await.id, id.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

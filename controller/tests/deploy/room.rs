@@ -195,12 +195,17 @@ pub(crate) fn write_debian() -> OrderSpec {
     }
 }
 
-/// Asks for a job until there is one: the nudge says when.
-pub(crate) async fn job(served: &mut Served) -> Job {
+/// What an agent hears that asks when it is told to.
+pub(crate) async fn asks(served: &mut Served) -> ControllerReply {
     served
         .asked(|ask| matches!(ask, ToAgent::Jobs).then_some(()))
         .await;
-    match served.link.call(&FromAgent::Job, PATIENCE).await.unwrap() {
+    served.link.call(&FromAgent::Job, PATIENCE).await.unwrap()
+}
+
+/// The job that it is told of.
+pub(crate) async fn job(served: &mut Served) -> Job {
+    match asks(served).await {
         ControllerReply::Job { job: Some(job), .. } => *job,
         other => panic!("{other:?}"),
     }
