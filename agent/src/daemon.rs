@@ -322,6 +322,7 @@ async fn say_goodbye(own: Identity, facts: &HardwareFacts) -> bool {
         gossip_port: None,
         facts_digest: facts.digest(),
         last_generation: own.last_generation,
+        abilities: Vec::new(),
     };
     for &controller in &own.controllers {
         if let Ok(link) = endpoint.connect(controller, &own.link, &hello).await {

@@ -5,6 +5,7 @@ use enforcer_agent::keystore::{Found, KeyStore};
 use enforcer_agent::mesh::{Ending, GossipChoice, Identity, Memory, Stage};
 use mesh_net::{CaTrust, EnrolProof};
 use mesh_proto::message::enrol::{KeyKind, Level};
+use mesh_proto::message::job::Ability;
 use mesh_proto::message::link::Habitat;
 use mesh_proto::message::{Refusal, RefusalCode, Secret};
 
@@ -34,6 +35,7 @@ async fn a_boot_secret_makes_a_member_without_being_sent_or_logged() {
         (Habitat::ManagementOs, BOOT)
     );
     assert_eq!(hello.facts_digest, facts().digest());
+    assert_eq!(hello.abilities, [Ability::OnePartition]);
     assert_eq!(agent.stop().await, Ending::Stopped);
 }
 

@@ -8,6 +8,7 @@ use mesh_net::{
 };
 use mesh_proto::message::{
     Refusal, RefusalCode,
+    job::Ability,
     link::{
         ControllerReply, FactsReport, FromAgent, Hello, LogChunk, Report, Swap, SwapAnswer,
         VerdictState, Welcome,
@@ -110,6 +111,7 @@ impl Inner {
                 habitat: hello.habitat,
                 facts_digest: hello.facts_digest,
                 last_generation: hello.last_generation,
+                abilities: Ability::known(&hello.abilities),
             })
             .await??;
         let generation = opened.member.generation;

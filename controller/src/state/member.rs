@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use mesh_proto::message::{
     enrol::{KeyKind, Level},
+    job::Ability,
     link::Habitat,
 };
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,9 @@ pub struct Member {
     pub habitat: Habitat,
     /// Digest of the facts it has.
     pub facts_digest: String,
+    /// What it can do that older agents cannot.
+    #[serde(default)]
+    pub abilities: Vec<Ability>,
     /// When its last hello came.
     pub joined: Timestamp,
     /// The verdict.

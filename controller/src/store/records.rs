@@ -6,7 +6,7 @@ use mesh_proto::{
         Secret,
         command::Command,
         enrol::{KeyKind, Level},
-        job::PartitionRule,
+        job::{Ability, PartitionRule},
         link::Habitat,
     },
 };
@@ -65,6 +65,7 @@ pub(super) fn member(machine: &MachineId, generation: u32, now: Timestamp) -> Me
         agent: "0.1.0".to_owned(),
         habitat: Habitat::ManagementOs,
         facts_digest: "d".to_owned(),
+        abilities: Ability::OURS.to_vec(),
         joined: now,
         state: MemberState::Alive,
         since: now,

@@ -11,6 +11,7 @@ use mesh_proto::{
     message::{
         Secret,
         enrol::KeyKind,
+        job::Ability,
         link::{
             AgentReply, ControllerReply, FactsReport, FromAgent, Habitat, Hello, LogChunk, LogLine,
             ToAgent, Welcome,
@@ -30,6 +31,7 @@ pub(crate) struct Agent {
     pub(crate) facts: HardwareFacts,
     enrolled: Option<Enrolled>,
     pub(crate) habitat: Habitat,
+    pub(crate) abilities: Vec<Ability>,
 }
 
 /// A link that is served.
@@ -71,6 +73,7 @@ impl Agent {
             facts: serde_json::from_value(facts).unwrap(),
             enrolled: None,
             habitat: Habitat::InstalledOs,
+            abilities: Ability::OURS.to_vec(),
         }
     }
 
@@ -129,6 +132,7 @@ impl Agent {
             gossip_port: Some(9),
             facts_digest: self.facts.digest(),
             last_generation: 0,
+            abilities: self.abilities.clone(),
         };
         let identity = &self.enrolled.as_ref().unwrap().identity;
         let link = self

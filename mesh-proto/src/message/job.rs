@@ -4,11 +4,13 @@
 //! nothing to do. What it is given it reports on by [`Step`]s, each of which the controller writes down before it answers,
 //! and at last by an [`Outcome`]. A job that was interrupted is given again; the disk itself shows how far it came.
 
+mod ability;
 mod disk_rule;
 mod partition;
 
 use serde::{Deserialize, Serialize};
 
+pub use ability::Ability;
 pub use disk_rule::{DiskProblem, DiskRule};
 pub use partition::{BadPartition, PartitionRule};
 

@@ -10,7 +10,7 @@ use super::{
     Refusal,
     command::Order,
     enrol::Level,
-    job::{Job, JobEnd, JobProgress},
+    job::{Ability, Job, JobEnd, JobProgress},
     ring::Ring,
 };
 use crate::{
@@ -200,6 +200,9 @@ pub struct Hello {
     pub facts_digest: String,
     /// The last generation it was given, zero when it remembers none.
     pub last_generation: u32,
+    /// What it can do that older agents cannot: jobs that need more are not given to it.
+    #[serde(default)]
+    pub abilities: Vec<Ability>,
 }
 
 /// What an agent runs in.

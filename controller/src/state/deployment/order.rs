@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use mesh_proto::message::job::{After, DiskRule, Erase, PartitionRule, ProvisionFile};
+use mesh_proto::message::job::{Ability, After, DiskRule, Erase, PartitionRule, ProvisionFile};
 use serde::{Deserialize, Serialize};
 
 use crate::state::image::{ImageName, Pinned};
@@ -105,4 +105,12 @@ pub struct Order {
     /// Whether somebody starts the machine for it.
     #[serde(default)]
     pub when: When,
+}
+
+impl Order {
+    /// What an agent has to be able to, beyond what the first ones could.
+    pub fn needs(&self) -> impl Iterator<Item = Ability> {
+        let partition = self.partition.as_ref().map(|_| Ability::OnePartition);
+        partition.into_iter()
+    }
 }

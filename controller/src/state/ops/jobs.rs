@@ -159,6 +159,11 @@ impl ClaimJob {
             wait_for_a_person(job, changes);
             return JobAnswer::nothing(format!("deployment {}: {hold}", job.id));
         }
+        if let Some(reason) = cannot(view, job) {
+            let touched = job.state > State::Capturing;
+            fail(view, job, &reason, touched, now, changes);
+            return JobAnswer::nothing(format!("deployment {}: {reason}", job.id));
+        }
         if job.order.join
             && let Err(error) = token_for(view, job, &self.join.token, now, changes)
         {
@@ -216,6 +221,25 @@ impl ClaimJob {
             ticket,
         }
     }
+}
+
+/// Why this job, or what is left of its setup, is not for the agent that asks: it would ignore what it does not know, and
+/// write the whole disk.
+fn cannot(view: &View, job: &Deployment) -> Option<String> {
+    let member = view.member(&job.machine)?;
+    let rest = queue::run_of(view, job)
+        .into_iter()
+        .map(AsRef::as_ref)
+        .filter(|part| part.is_open());
+    let mut needs = std::iter::once(job)
+        .chain(rest)
+        .flat_map(|d| d.order.needs());
+    let lacking = needs.find(|need| !member.abilities.contains(need))?;
+    Some(format!(
+        "its management OS is too old: agent {} cannot {}; build or import a newer one (`enforcer management-os`), then order it again",
+        member.agent,
+        lacking.words()
+    ))
 }
 
 /// Boots are counted against machines that loop; one whose agent speaks and waits for a person does not.

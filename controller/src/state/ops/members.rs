@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use mesh_proto::message::{Refusal, RefusalCode, enrol::KeyKind, link::Habitat};
+use mesh_proto::message::{Refusal, RefusalCode, enrol::KeyKind, job::Ability, link::Habitat};
 
 use super::{
     commands::settle,
@@ -46,6 +46,8 @@ pub struct OpenLink {
     pub facts_digest: String,
     /// The last generation it was given.
     pub last_generation: u32,
+    /// What it can do that older agents cannot.
+    pub abilities: Vec<Ability>,
 }
 
 /// What the agent is told, and what follows from its coming.
@@ -140,6 +142,7 @@ impl OpenLink {
             agent: self.agent.clone(),
             habitat: self.habitat,
             facts_digest: self.facts_digest.clone(),
+            abilities: self.abilities.clone(),
             joined: now,
             state: MemberState::Alive,
             since: before

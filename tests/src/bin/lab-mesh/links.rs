@@ -123,6 +123,7 @@ impl Certified {
             gossip_port: None,
             facts_digest: facts(number).digest(),
             last_generation: 0,
+            abilities: Vec::new(),
         };
         let (mut failures, knock) = (0, Notify::new());
         let mut dialer = Dialer::new(self.endpoint, &[controller]);

@@ -22,6 +22,7 @@ use mesh_proto::{
     message::{
         Refusal, RefusalCode, Secret,
         enrol::{KeyKind, Level},
+        job::Ability,
         link::Habitat,
     },
 };
@@ -223,6 +224,7 @@ impl World {
             },
             facts_digest: examples::facts(n).digest(),
             last_generation: 0,
+            abilities: Ability::OURS.to_vec(),
         }
     }
 

@@ -229,6 +229,7 @@ pub(crate) fn hello() -> Hello {
         gossip_port: None,
         facts_digest: "0".repeat(32),
         last_generation: 0,
+        abilities: Vec::new(),
     }
 }
 

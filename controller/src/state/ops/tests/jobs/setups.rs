@@ -253,6 +253,66 @@ fn parts_share_a_disk_as_long_as_none_overwrites_another() {
 }
 
 #[test]
+fn an_agent_that_does_not_say_that_it_writes_partitions_gets_none_and_the_disk_stays_as_it_is() {
+    let (mut world, key) = two_disks();
+    let older = OpenLink {
+        abilities: Vec::new(),
+        ..world.open(1, &key)
+    };
+    world.does(&older).unwrap();
+    let part = OrderSpec {
+        disk: by_serial("DISK-1"),
+        partition: Some("home".parse().unwrap()),
+        ..write_image("data")
+    };
+    let job = world.deploys(1, part.clone());
+    assert!(
+        world
+            .waits(&key)
+            .contains("agent 0.1.0 cannot write one partition")
+    );
+    let failed = world.job(job.id);
+    assert_eq!((failed.state, failed.boots), (State::Failed, 0));
+    assert!(
+        failed
+            .reason
+            .unwrap()
+            .contains("its management OS is too old")
+    );
+
+    // Of a setup not even the part that it could do.
+    let both = on_one_disk(&[None, Some("home")]);
+    world.does(&SetSetup(both)).unwrap();
+    let ask = deploy(&mut world);
+    let parts = world.does(&ask).unwrap();
+    assert!(world.waits(&key).contains("too old"));
+    let ends: Vec<_> = parts
+        .iter()
+        .map(|p| world.job(p.deployment.id).state)
+        .collect();
+    assert_eq!(ends, [State::Failed, State::Cancelled]);
+
+    // What it can do it is given; and a job that a newer agent began is not gone on with.
+    let whole = world.deploys(
+        1,
+        OrderSpec {
+            partition: None,
+            after: After::Stay,
+            ..part.clone()
+        },
+    );
+    assert_eq!(world.takes(&key).id, whole.id.0);
+    world.writes(&key, whole.id);
+    world.links(1, &key);
+    let begun = world.deploys(1, part);
+    world.takes(&key);
+    world.steps(&key, begun.id, Step::Writing).unwrap();
+    world.does(&older).unwrap();
+    assert!(world.waits(&key).contains("too old"));
+    assert_eq!(world.job(begun.id).state, State::Failed);
+}
+
+#[test]
 fn into_a_partition_goes_an_image_and_nothing_more() {
     let (mut world, _) = two_disks();
     let part = || OrderSpec {
