@@ -2,7 +2,7 @@
 
 use mesh_proto::message::{Refusal, RefusalCode};
 
-use super::{deployments::name_of, jobs::at_work};
+use super::{deployments::name_of, job_reports::still_wanted};
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
     deployment::Deployment,
@@ -146,7 +146,7 @@ impl Transition for SaveCapture {
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
         let mut changes = Changes::none();
-        let saved = at_work(view, &self.serial, self.job)
+        let saved = still_wanted(view, &self.serial, self.job)
             .and_then(|job| self.saved(view, job, now, &mut changes));
         match saved {
             Ok(id) => (changes, Ok(id)),

@@ -1,5 +1,5 @@
-//! Jobs, as the agent of a management OS asks for them and reports on them. Every word of an agent is about its own
-//! machine: the link's certificate says which.
+//! Jobs, as the agent of a management OS asks for them: what it is told to do, or why it gets nothing. Every word of an
+//! agent is about its own machine: the link's certificate says which.
 
 use std::net::SocketAddr;
 
@@ -7,18 +7,18 @@ use ::image::{ChunkSize, Ticket};
 use mesh_proto::message::{
     Refusal, RefusalCode, Secret,
     enrol::{Join, KeyKind},
-    job::{Capture, ImageRef, Job, JobEnd, JobProgress, Outcome, ProvisionFile, Step},
+    job::{Capture, ImageRef, Job, ProvisionFile},
     link::Habitat,
 };
 
 use super::{
     deployments::{about, name_of},
-    job_ends::{ended_well, fail},
+    job_ends::fail,
     tokens::token_for,
 };
 use crate::state::{
     Changes, Timestamp, Transition, View,
-    deployment::{Deployment, DeploymentId, Phase, State, Written, provision, queue},
+    deployment::{Deployment, Phase, State, provision, queue},
     machine::Machine,
     trust::{
         key::{EnrolledKey, Serial},
@@ -28,8 +28,6 @@ use crate::state::{
 
 /// How long a ticket is good: no boot of the management OS lasts longer, and each asks anew.
 const TICKET_LIVES: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
-/// Longest reason an agent may give, characters.
-const MAX_WORDS: usize = 500;
 
 /// The agent of a management OS asks what is to be done to its disk.
 #[derive(Debug, Clone)]
@@ -140,34 +138,8 @@ impl ClaimJob {
         let Some(job) = in_work.or_else(|| view.queue_of(&machine.id).next()) else {
             return JobAnswer::nothing("nothing is to be done");
         };
-        if job.phase() == Phase::Starting {
-            let text = format!(
-                "{} is written; the machine restarts into its disk",
-                job.title()
-            );
-            return JobAnswer::nothing(text);
-        }
-        let free = match job.phase() {
-            Phase::Waiting if !queue::goes_on(view, job) => {
-                queue::may_begin(view, machine, job, now)
-            }
-            Phase::Waiting | Phase::AtWork | Phase::Starting | Phase::Over => {
-                queue::may_be_written(view, machine)
-            }
-        };
-        if let Err(hold) = free.and_then(|()| queue::may_have(view, job, key)) {
-            wait_for_a_person(job, changes);
-            return JobAnswer::nothing(format!("deployment {}: {hold}", job.id));
-        }
-        if let Some(reason) = cannot(view, job) {
-            let touched = job.state > State::Capturing;
-            fail(view, job, &reason, touched, now, changes);
-            return JobAnswer::nothing(format!("deployment {}: {reason}", job.id));
-        }
-        if job.order.join
-            && let Err(error) = token_for(view, job, &self.join.token, now, changes)
-        {
-            return JobAnswer::nothing(format!("deployment {}: {error}", job.id));
+        if let Err(why) = self.prepare(view, (key, machine), job, now, changes) {
+            return JobAnswer::nothing(why);
         }
         let mut job = match job.phase() {
             Phase::Waiting => self.taken(view, job, now, changes),
@@ -178,6 +150,38 @@ impl ClaimJob {
             changes.write(job.clone());
         }
         self.told(view, &job, machine, now)
+    }
+
+    /// Makes ready what the agent needs for `job`; else what its machine's screen is to say.
+    fn prepare(
+        &self,
+        view: &View,
+        (key, machine): (&EnrolledKey, &Machine),
+        job: &Deployment,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) -> Result<(), String> {
+        if job.phase() == Phase::Starting {
+            let title = job.title();
+            return Err(format!(
+                "{title} is written; the machine restarts into its disk"
+            ));
+        }
+        let free = may_go_on(view, machine, job, now);
+        if let Err(hold) = free.and_then(|()| queue::may_have(view, job, key)) {
+            wait_for_a_person(job, changes);
+            return Err(format!("deployment {}: {hold}", job.id));
+        }
+        if let Some(reason) = cannot(view, job) {
+            let touched = job.state > State::Capturing;
+            fail(view, job, &reason, touched, now, changes);
+            return Err(format!("deployment {}: {reason}", job.id));
+        }
+        if job.order.join {
+            token_for(view, job, &self.join.token, now, changes)
+                .map_err(|error| format!("deployment {}: {error}", job.id))?;
+        }
+        Ok(())
     }
 
     /// The deployment as the agent reads it. What was done already is not asked for again.
@@ -219,6 +223,21 @@ impl ClaimJob {
         JobAnswer::Do {
             job: Box::new(job),
             ticket,
+        }
+    }
+}
+
+/// Whether the machine's disk may be written now: what has begun goes on under fewer conditions.
+fn may_go_on(
+    view: &View,
+    machine: &Machine,
+    job: &Deployment,
+    now: Timestamp,
+) -> Result<(), queue::Hold> {
+    match job.phase() {
+        Phase::Waiting if !queue::goes_on(view, job) => queue::may_begin(view, machine, job, now),
+        Phase::Waiting | Phase::AtWork | Phase::Starting | Phase::Over => {
+            queue::may_be_written(view, machine)
         }
     }
 }
@@ -268,176 +287,4 @@ pub(super) fn asker<'v>(
         return Err(no("jobs are for the management OS"));
     }
     Ok((key, machine))
-}
-
-/// The deployment that an agent speaks of, when it is its machine's and at work.
-pub(super) fn at_work<'v>(
-    view: &'v View,
-    serial: &Serial,
-    job: u64,
-) -> Result<&'v Deployment, Refusal> {
-    let (_, machine) = asker(view, serial)?;
-    let job = theirs(view, machine, job)?;
-    match job.phase() {
-        Phase::AtWork => Ok(job),
-        Phase::Waiting | Phase::Starting | Phase::Over => Err(no_job(job)),
-    }
-}
-
-fn theirs<'v>(view: &'v View, machine: &Machine, job: u64) -> Result<&'v Deployment, Refusal> {
-    let job = view.deployment(DeploymentId(job));
-    let job = job.filter(|d| d.machine == machine.id);
-    job.map(AsRef::as_ref)
-        .ok_or_else(|| Refusal::new(RefusalCode::NoJob, "this machine has no such job"))
-}
-
-fn no_job(job: &Deployment) -> Refusal {
-    let why = job.reason.as_deref().unwrap_or("it is not at work");
-    let text = format!("deployment {} is {}: {why}", job.id, job.state.word());
-    Refusal::new(RefusalCode::NoJob, text)
-}
-
-/// Whether an agent may go on with its job; for words of it that change nothing (progress within a step, chunks).
-///
-/// # Errors
-/// When the job is not wanted any more, or not its machine's.
-pub fn still_wanted<'v>(
-    view: &'v View,
-    serial: &Serial,
-    job: u64,
-) -> Result<&'v Deployment, Refusal> {
-    at_work(view, serial, job)
-}
-
-/// An agent begins a step of its job, or goes on with one.
-#[derive(Debug, Clone)]
-pub struct ReportStep {
-    /// The certificate of its link.
-    pub serial: Serial,
-    /// How far it is.
-    pub progress: JobProgress,
-}
-
-impl Transition for ReportStep {
-    type Outcome = Result<(), Refusal>;
-
-    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
-        let mut changes = Changes::none();
-        let job = match at_work(view, &self.serial, self.progress.job) {
-            Ok(job) => job,
-            Err(refusal) => return (changes, Err(refusal)),
-        };
-        let step = self.progress.step;
-        if let Err(refusal) = saved_first(job, step) {
-            return (changes, Err(refusal));
-        }
-        let state = State::from(step);
-        if job.state != state {
-            let mut next = job.to(state, None, now);
-            // It goes on: what went before was no loop.
-            next.boots = 1;
-            let text = format!(
-                "{}: {} is {}",
-                name_of(view, job),
-                next.title(),
-                state.word()
-            );
-            changes.event(about(&format!("deployment.{}", state.word()), &next, text));
-            changes.write(next);
-        }
-        (changes, Ok(()))
-    }
-}
-
-/// A disk that is to be saved is not touched before it is.
-fn saved_first(job: &Deployment, step: Step) -> Result<(), Refusal> {
-    let unsaved = job.order.save_current.is_some() && job.captured.is_none();
-    if unsaved && step != Step::Capturing {
-        let text = "the disk has to be saved before anything else is done to it";
-        return Err(Refusal::new(RefusalCode::Protocol, text));
-    }
-    Ok(())
-}
-
-/// An agent says how its job ended. Said twice, it is heard once.
-#[derive(Debug, Clone)]
-pub struct EndJob {
-    /// The certificate of its link.
-    pub serial: Serial,
-    /// How it ended.
-    pub end: JobEnd,
-}
-
-impl Transition for EndJob {
-    /// The deployment as it is now.
-    type Outcome = Result<Deployment, Refusal>;
-
-    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
-        let mut changes = Changes::none();
-        let ended = self.ended(view, now, &mut changes);
-        match ended {
-            Ok(job) => (changes, Ok(job)),
-            Err(refusal) => (Changes::none(), Err(refusal)),
-        }
-    }
-}
-
-impl EndJob {
-    fn ended(
-        &self,
-        view: &View,
-        now: Timestamp,
-        changes: &mut Changes,
-    ) -> Result<Deployment, Refusal> {
-        let (_, machine) = asker(view, &self.serial)?;
-        let job = theirs(view, machine, self.end.job)?;
-        if job.phase() != Phase::AtWork {
-            return heard_before(job, &self.end.outcome);
-        }
-        match &self.end.outcome {
-            Outcome::Written {
-                disk,
-                edits,
-                counts,
-            } => {
-                saved_first(job, Step::Writing)?;
-                let written = Written {
-                    disk: disk.clone(),
-                    edits: edits.clone(),
-                    counts: counts.clone(),
-                };
-                Ok(ended_well(view, job, written, now, changes))
-            }
-            Outcome::Failed {
-                reason,
-                disk_touched,
-            } => Ok(fail(
-                view,
-                job,
-                &bounded(reason),
-                *disk_touched,
-                now,
-                changes,
-            )),
-        }
-    }
-}
-
-/// The answer to the first word was lost on its way.
-fn heard_before(job: &Deployment, outcome: &Outcome) -> Result<Deployment, Refusal> {
-    let same = match outcome {
-        Outcome::Written { .. } => job.written.is_some() && job.state != State::Cancelled,
-        Outcome::Failed { .. } => job.state == State::Failed,
-    };
-    if same {
-        Ok(job.clone())
-    } else {
-        Err(no_job(job))
-    }
-}
-
-/// An agent's words, cut and cleaned for people's eyes.
-pub(super) fn bounded(text: &str) -> String {
-    let plain = text.chars().filter(|c| !c.is_control());
-    plain.take(MAX_WORDS).collect()
 }

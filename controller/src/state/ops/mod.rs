@@ -12,6 +12,7 @@ mod facts;
 mod holds;
 mod images;
 mod job_ends;
+mod job_reports;
 mod jobs;
 mod keys;
 mod machines;
@@ -47,7 +48,8 @@ pub use holds::{Held, HoldError, MAX_HOLD, OnMachine, ReleaseMachine, ReserveMac
 pub use images::{
     DeleteImage, DeleteVersion, ImageError, SaveCapture, SaveVersion, SetImage, used_by,
 };
-pub use jobs::{ClaimJob, EndJob, FreshJoin, JobAnswer, ReportStep, still_wanted};
+pub use job_reports::{EndJob, ReportStep, still_wanted};
+pub use jobs::{ClaimJob, FreshJoin, JobAnswer};
 pub use keys::{ConfirmClock, RenewKey, RevokeKeys};
 pub use machines::{
     DeleteMachine, InspectMachine, MachineError, MachineRef, NewOwner, RegisterMachine, Saw,

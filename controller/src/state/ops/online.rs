@@ -6,7 +6,7 @@ use mesh_proto::message::job::After;
 use super::{
     deployments::{about, name_of},
     job_ends::{fail, over, within},
-    jobs::bounded,
+    job_reports::bounded,
 };
 use crate::state::{
     Changes, Timestamp, Transition, View,

@@ -3,7 +3,7 @@
 
 use super::{
     deployments::{about, name_of},
-    jobs::bounded,
+    job_reports::bounded,
 };
 use crate::state::{
     Changes, Timestamp, Transition, View,

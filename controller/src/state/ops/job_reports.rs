@@ -1,0 +1,186 @@
+//! What the agent of a management OS says of its job: that it begins a step, how it ended. Its words count while its job
+//! is at work, and no other.
+
+use mesh_proto::message::{
+    Refusal, RefusalCode,
+    job::{JobEnd, JobProgress, Outcome, Step},
+};
+
+use super::{
+    deployments::{about, name_of},
+    job_ends::{ended_well, fail},
+    jobs::asker,
+};
+use crate::state::{
+    Changes, Timestamp, Transition, View,
+    deployment::{Deployment, DeploymentId, Phase, State, Written},
+    machine::Machine,
+    trust::key::Serial,
+};
+
+/// Longest reason an agent may give, characters.
+const MAX_WORDS: usize = 500;
+
+/// The deployment that an agent speaks of, when it is its machine's and at work. Asked alone for words that change nothing
+/// (progress within a step, chunks).
+///
+/// # Errors
+/// When the job is not wanted any more, or not its machine's.
+pub fn still_wanted<'v>(
+    view: &'v View,
+    serial: &Serial,
+    job: u64,
+) -> Result<&'v Deployment, Refusal> {
+    let (_, machine) = asker(view, serial)?;
+    let job = theirs(view, machine, job)?;
+    match job.phase() {
+        Phase::AtWork => Ok(job),
+        Phase::Waiting | Phase::Starting | Phase::Over => Err(no_job(job)),
+    }
+}
+
+fn theirs<'v>(view: &'v View, machine: &Machine, job: u64) -> Result<&'v Deployment, Refusal> {
+    let job = view.deployment(DeploymentId(job));
+    let job = job.filter(|d| d.machine == machine.id);
+    job.map(AsRef::as_ref)
+        .ok_or_else(|| Refusal::new(RefusalCode::NoJob, "this machine has no such job"))
+}
+
+fn no_job(job: &Deployment) -> Refusal {
+    let why = job.reason.as_deref().unwrap_or("it is not at work");
+    let text = format!("deployment {} is {}: {why}", job.id, job.state.word());
+    Refusal::new(RefusalCode::NoJob, text)
+}
+
+/// An agent begins a step of its job, or goes on with one.
+#[derive(Debug, Clone)]
+pub struct ReportStep {
+    /// The certificate of its link.
+    pub serial: Serial,
+    /// How far it is.
+    pub progress: JobProgress,
+}
+
+impl Transition for ReportStep {
+    type Outcome = Result<(), Refusal>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        let mut changes = Changes::none();
+        let job = match still_wanted(view, &self.serial, self.progress.job) {
+            Ok(job) => job,
+            Err(refusal) => return (changes, Err(refusal)),
+        };
+        let step = self.progress.step;
+        if let Err(refusal) = saved_first(job, step) {
+            return (changes, Err(refusal));
+        }
+        let state = State::from(step);
+        if job.state != state {
+            let mut next = job.to(state, None, now);
+            // It goes on: what went before was no loop.
+            next.boots = 1;
+            let text = format!(
+                "{}: {} is {}",
+                name_of(view, job),
+                next.title(),
+                state.word()
+            );
+            changes.event(about(&format!("deployment.{}", state.word()), &next, text));
+            changes.write(next);
+        }
+        (changes, Ok(()))
+    }
+}
+
+/// A disk that is to be saved is not touched before it is.
+fn saved_first(job: &Deployment, step: Step) -> Result<(), Refusal> {
+    let unsaved = job.order.save_current.is_some() && job.captured.is_none();
+    if unsaved && step != Step::Capturing {
+        let text = "the disk has to be saved before anything else is done to it";
+        return Err(Refusal::new(RefusalCode::Protocol, text));
+    }
+    Ok(())
+}
+
+/// An agent says how its job ended. Said twice, it is heard once.
+#[derive(Debug, Clone)]
+pub struct EndJob {
+    /// The certificate of its link.
+    pub serial: Serial,
+    /// How it ended.
+    pub end: JobEnd,
+}
+
+impl Transition for EndJob {
+    /// The deployment as it is now.
+    type Outcome = Result<Deployment, Refusal>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        let mut changes = Changes::none();
+        let ended = self.ended(view, now, &mut changes);
+        match ended {
+            Ok(job) => (changes, Ok(job)),
+            Err(refusal) => (Changes::none(), Err(refusal)),
+        }
+    }
+}
+
+impl EndJob {
+    fn ended(
+        &self,
+        view: &View,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) -> Result<Deployment, Refusal> {
+        let (_, machine) = asker(view, &self.serial)?;
+        let job = theirs(view, machine, self.end.job)?;
+        if job.phase() != Phase::AtWork {
+            return heard_before(job, &self.end.outcome);
+        }
+        match &self.end.outcome {
+            Outcome::Written {
+                disk,
+                edits,
+                counts,
+            } => {
+                saved_first(job, Step::Writing)?;
+                let written = Written {
+                    disk: disk.clone(),
+                    edits: edits.clone(),
+                    counts: counts.clone(),
+                };
+                Ok(ended_well(view, job, written, now, changes))
+            }
+            Outcome::Failed {
+                reason,
+                disk_touched,
+            } => Ok(fail(
+                view,
+                job,
+                &bounded(reason),
+                *disk_touched,
+                now,
+                changes,
+            )),
+        }
+    }
+}
+
+/// The answer to the first word was lost on its way.
+fn heard_before(job: &Deployment, outcome: &Outcome) -> Result<Deployment, Refusal> {
+    let same = match outcome {
+        Outcome::Written { .. } => job.written.is_some() && job.state != State::Cancelled,
+        Outcome::Failed { .. } => job.state == State::Failed,
+    };
+    if same {
+        Ok(job.clone())
+    } else {
+        Err(no_job(job))
+    }
+}
+
+/// An agent's words, cut and cleaned for people's eyes.
+pub(super) fn bounded(text: &str) -> String {
+    let plain = text.chars().filter(|c| !c.is_control());
+    plain.take(MAX_WORDS).collect()
+}
