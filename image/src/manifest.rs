@@ -1,15 +1,14 @@
 //! The manifest: an image as a list of chunks and holes.
 //!
-//! Bytes (all numbers little-endian): `ENFIMG1\n`, size `u64`, sector size `u32`, chunk size `u32`, number of runs `u32`;
-//! then for each run the index of its first chunk `u32`, how many chunks `u32`, and their ids, 32 bytes each. What lies
-//! between runs is a hole: it reads as zeros. Runs are ascending and do not touch, so one image has one manifest, and
-//! the [digest](Manifest::digest) of its bytes names the image.
+//! [`Builder`] puts one together; `bytes` reads and writes it.
+
+mod builder;
+mod bytes;
 
 use crate::{ChunkId, ChunkSize};
 
-const MAGIC: &[u8; 8] = b"ENFIMG1\n";
-const HEAD: usize = 8 + 8 + 4 + 4 + 4;
-const RUN_HEAD: usize = 8;
+pub use builder::Builder;
+pub(crate) use bytes::most_bytes;
 
 /// Chunks of one image, holes included: 16 TiB in chunks of 4 MiB, and a manifest of at most 128 MiB.
 pub const MAX_CHUNKS: u64 = 1 << 22;
@@ -72,11 +71,6 @@ pub enum ManifestError {
     /// Runs that overlap, touch, are empty, or lie past the end.
     #[error("the manifest contradicts itself")]
     Contradiction,
-}
-
-/// Bytes of the manifest of so many chunks when all of them hold data: the most it can have.
-pub(crate) fn most_bytes(chunks: u64) -> u64 {
-    (HEAD + RUN_HEAD) as u64 + chunks.saturating_mul(32)
 }
 
 impl Manifest {
@@ -161,81 +155,6 @@ impl Manifest {
             id,
         }
     }
-
-    /// The name of the image: BLAKE3 of [`encode`](Self::encode), as text of a chunk id.
-    #[must_use]
-    pub fn digest(&self) -> ChunkId {
-        ChunkId::of(&self.encode())
-    }
-
-    /// The bytes of the manifest.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let runs = u32::try_from(self.runs.len()).expect("fewer runs than chunks");
-        let mut bytes = Vec::with_capacity(self.encoded_len());
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&self.size.to_le_bytes());
-        bytes.extend_from_slice(&self.sector_size.to_le_bytes());
-        bytes.extend_from_slice(&self.chunk_size.get().to_le_bytes());
-        bytes.extend_from_slice(&runs.to_le_bytes());
-        for run in &self.runs {
-            let count = u32::try_from(run.ids.len()).expect("at most MAX_CHUNKS");
-            bytes.extend_from_slice(&run.first.to_le_bytes());
-            bytes.extend_from_slice(&count.to_le_bytes());
-            for id in &run.ids {
-                bytes.extend_from_slice(id.as_bytes());
-            }
-        }
-        bytes
-    }
-
-    fn encoded_len(&self) -> usize {
-        let ids: usize = self.runs.iter().map(|run| run.ids.len()).sum();
-        HEAD + self.runs.len() * RUN_HEAD + ids * 32
-    }
-
-    /// Reads a manifest. Never takes more memory than a few times `bytes`.
-    ///
-    /// # Errors
-    /// When the bytes are not exactly one manifest that [`encode`](Self::encode) could have written.
-    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let mut rest = bytes.strip_prefix(MAGIC).ok_or(ManifestError::Malformed)?;
-        let size = u64::from_le_bytes(take(&mut rest)?);
-        let sector_size = u32::from_le_bytes(take(&mut rest)?);
-        let chunk_size = u32::from_le_bytes(take(&mut rest)?);
-        let chunk_size = chunk_size
-            .try_into()
-            .map_err(|_| ManifestError::ChunkSize)?;
-        let runs = u32::from_le_bytes(take(&mut rest)?);
-        let mut builder = Builder::new(sector_size, chunk_size)?;
-        check_size(size, sector_size, chunk_size)?;
-        let end = size.div_ceil(chunk_size.bytes());
-        for _ in 0..runs {
-            let first = u32::from_le_bytes(take(&mut rest)?);
-            let count = u32::from_le_bytes(take(&mut rest)?);
-            let gap = u64::from(first).checked_sub(builder.next);
-            let touches = gap == Some(0) && builder.next > 0;
-            let past = u64::from(first) + u64::from(count) > end;
-            let (Some(gap), false) = (gap, touches || past || count == 0) else {
-                return Err(ManifestError::Contradiction);
-            };
-            builder.push_holes(gap);
-            for _ in 0..count {
-                builder.push(Some(ChunkId::from_bytes(take(&mut rest)?)));
-            }
-        }
-        if !rest.is_empty() {
-            return Err(ManifestError::Malformed);
-        }
-        builder.push_holes(end - builder.next);
-        builder.finish(size)
-    }
-}
-
-fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], ManifestError> {
-    let (head, tail) = rest.split_first_chunk().ok_or(ManifestError::Malformed)?;
-    *rest = tail;
-    Ok(*head)
 }
 
 fn check_size(size: u64, sector_size: u32, chunk_size: ChunkSize) -> Result<(), ManifestError> {
@@ -248,84 +167,14 @@ fn check_size(size: u64, sector_size: u32, chunk_size: ChunkSize) -> Result<(), 
     Ok(())
 }
 
-/// Puts a manifest together, piece by piece, from the disk's start to its end.
-#[derive(Debug, Clone)]
-pub struct Builder {
-    sector_size: u32,
-    chunk_size: ChunkSize,
-    runs: Vec<Run>,
-    next: u64,
-}
-
-impl Builder {
-    /// An image without a piece yet.
-    ///
-    /// # Errors
-    /// When disks have no such sectors.
-    pub fn new(sector_size: u32, chunk_size: ChunkSize) -> Result<Self, ManifestError> {
-        if !matches!(sector_size, 512 | 4096) {
-            return Err(ManifestError::SectorSize(sector_size));
-        }
-        Ok(Self {
-            sector_size,
-            chunk_size,
-            runs: Vec::new(),
-            next: 0,
-        })
-    }
-
-    /// The next piece; `None` for zeros.
-    ///
-    /// What is pushed past [`MAX_CHUNKS`] is not kept; [`finish`](Self::finish) then refuses.
-    pub fn push(&mut self, id: Option<ChunkId>) {
-        let index = self.next;
-        self.next += 1;
-        let (Some(id), true) = (id, index < MAX_CHUNKS) else {
-            return;
-        };
-        match self.runs.last_mut().filter(|run| run.end() == index) {
-            Some(run) => run.ids.push(id),
-            None => self.runs.push(Run {
-                first: u32::try_from(index).expect("below MAX_CHUNKS"),
-                ids: vec![id],
-            }),
-        }
-    }
-
-    /// The next `count` pieces are zeros.
-    pub fn push_holes(&mut self, count: u64) {
-        self.next += count;
-    }
-
-    /// How many pieces there are.
-    #[must_use]
-    pub fn pieces_len(&self) -> u64 {
-        self.next
-    }
-
-    /// The whole image has `size` bytes.
-    ///
-    /// # Errors
-    /// When the pieces pushed are not as many as that takes, or the size is none a disk has.
-    pub fn finish(self, size: u64) -> Result<Manifest, ManifestError> {
-        check_size(size, self.sector_size, self.chunk_size)?;
-        if size.div_ceil(self.chunk_size.bytes()) != self.next {
-            return Err(ManifestError::Contradiction);
-        }
-        Ok(Manifest {
-            size,
-            sector_size: self.sector_size,
-            chunk_size: self.chunk_size,
-            runs: self.runs,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{
+        bytes::{HEAD, MAGIC, RUN_HEAD},
+        *,
+    };
 
     fn id(n: u8) -> ChunkId {
         ChunkId::of(&[n])
