@@ -1,10 +1,11 @@
 //! The command line against a real controller's socket.
 
-use std::{future::Future, path::Path, time::Duration};
+mod boot_configs;
+mod events;
+mod images;
 
 use clap::Parser;
-use http_body_util::BodyExt as _;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -77,8 +78,6 @@ fn parse(line: &[&str]) -> Command {
         .command
 }
 
-mod images;
-
 fn refusal(result: Result<String, Failure>) -> String {
     match result {
         Err(Failure::Refused(problem)) => problem.code,
@@ -133,107 +132,6 @@ async fn machines_are_registered_listed_renamed_and_forgotten() {
         refusal(c.run(&["machines", "show", "web2"]).await),
         "machine-not-found"
     );
-}
-
-#[tokio::test]
-async fn a_config_goes_from_local_files_to_an_armed_machine() {
-    let c = Controller::start();
-    let (kernel, initrd) = (
-        c.write("vmlinuz", "kernel"),
-        c.write("initrd.img", "initrd"),
-    );
-    let seed = format!("seed.txt={}", c.write("seed", "I am {{ name }}"));
-    let set = [
-        "boot-configs",
-        "set",
-        "live",
-        "--kernel",
-        &kernel,
-        "--initrd",
-        &initrd,
-        "--cmdline",
-        "quiet host={{ name }}",
-        "--answer",
-        &seed,
-    ];
-    c.run(&set).await.unwrap();
-    c.run(&[
-        "machines",
-        "register",
-        "52:54:00:77:00:01",
-        "--name",
-        "web1",
-    ])
-    .await
-    .unwrap();
-    let preview = c
-        .run(&["boot-configs", "preview", "live", "web1"])
-        .await
-        .unwrap();
-    assert!(
-        preview.starts_with("#!ipxe") && preview.contains("host=web1"),
-        "{preview}"
-    );
-    let answer = [
-        "boot-configs",
-        "preview",
-        "live",
-        "web1",
-        "--answer",
-        "seed.txt",
-    ];
-    assert_eq!(c.run(&answer).await.unwrap(), "I am web1");
-    c.run(&["boot-configs", "activate", "live", "web1", "--until", "2h"])
-        .await
-        .unwrap();
-    let open = c.run(&["activations", "list", "--open"]).await.unwrap();
-    assert!(open.contains("web1") && open.contains("armed"), "{open}");
-    let explained = c.run(&["explain", "web1"]).await.unwrap();
-    assert!(explained.contains("(web1) boots: config"), "{explained}");
-    let list = c.run(&["boot-configs", "list"]).await.unwrap();
-    assert!(list.contains("vmlinuz initrd.img seed.txt"), "{list}");
-    c.run(&["boot-configs", "deactivate", "web1"])
-        .await
-        .unwrap();
-    c.run(&["boot-configs", "delete", "live"]).await.unwrap();
-    let unused = c
-        .run(&["files", "list", "--unused", "-o", "json"])
-        .await
-        .unwrap();
-    assert_eq!(unused.matches("\"sha256\"").count(), 2, "{unused}");
-}
-
-#[tokio::test]
-async fn a_file_that_the_controller_has_is_not_sent_again() {
-    let c = Controller::start();
-    let kernel = c.write("vmlinuz", "kernel");
-    let set = ["boot-configs", "set", "live", "--kernel", &kernel];
-    c.run(&set).await.unwrap();
-    let stored = c.site.api.assets.list().unwrap();
-    let path = c.site.api.assets.path(&stored[0].sha256);
-    let modified = |p: &Path| std::fs::metadata(p).unwrap().modified().unwrap();
-    let before = modified(&path);
-    c.run(&set).await.unwrap();
-    assert_eq!(modified(&path), before);
-}
-
-#[tokio::test]
-async fn an_upload_that_is_refused_early_says_why() {
-    let c = Controller::start();
-    let client = Client::new(c.folder.path().join("api.sock"));
-    let endless = futures_util::stream::repeat_with(|| {
-        Ok(hyper::body::Frame::data(bytes::Bytes::from(vec![
-            0;
-            1 << 20
-        ])))
-    });
-    let body = http_body_util::StreamBody::new(endless).boxed_unsync();
-    let path = format!("/files/{}", "0".repeat(64));
-    let refused = client.upload(&path, 1 << 50, body).await;
-    match refused {
-        Err(Failure::Refused(problem)) => assert_eq!(problem.code, "body-too-large"),
-        other => panic!("{other:?}"),
-    }
 }
 
 #[tokio::test]
@@ -343,61 +241,4 @@ async fn failures_have_their_exit_codes() {
     let failure = c.run(&["machines", "list"]).await.unwrap_err();
     assert_eq!(failure.exit_code(), 3);
     assert!(failure.to_string().contains("enforcer serve"), "{failure}");
-}
-
-/// Hands on what is written, line by line.
-struct Lines(mpsc::UnboundedSender<String>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        self.0.send(text).map_err(io::Error::other)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The next line that `lines` brings while `work` (the follower) goes on.
-async fn next(
-    lines: &mut mpsc::UnboundedReceiver<String>,
-    work: &mut (impl Future<Output = Result<(), Failure>> + Unpin),
-) -> String {
-    tokio::select! {
-        line = lines.recv() => line.unwrap(),
-        // What never comes fails the test instead of hanging it.
-        () = tokio::time::sleep(Duration::from_secs(20)) => panic!("no line came"),
-        ended = work => panic!("the follower ended: {ended:?}"),
-    }
-}
-
-#[tokio::test]
-async fn events_are_followed_over_a_restart_and_none_is_missed_or_told_twice() {
-    let c = Controller::start();
-    let register = async |c: &Controller, n: u8| {
-        let (mac, name) = (format!("52:54:00:77:00:0{n}"), format!("web{n}"));
-        c.run(&["machines", "register", &mac, "--name", &name])
-            .await
-            .unwrap();
-    };
-    register(&c, 1).await;
-    let (sender, mut lines) = mpsc::unbounded_channel();
-    let mut out = Lines(sender);
-    let socket = c.folder.path().join("api.sock");
-    let work = perform(parse(&["events", "-f"]), socket, &mut out);
-    tokio::pin!(work);
-    let first = next(&mut lines, &mut work).await;
-    assert!(
-        first.contains("  web1               web1 (52:54:00:77:00:01) was registered"),
-        "{first}"
-    );
-    register(&c, 2).await;
-    assert!(next(&mut lines, &mut work).await.contains("web2"));
-    let c = c.restart().await;
-    register(&c, 3).await;
-    assert!(next(&mut lines, &mut work).await.contains("web3"));
-    register(&c, 4).await;
-    assert!(next(&mut lines, &mut work).await.contains("web4"));
 }
