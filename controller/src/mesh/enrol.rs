@@ -133,9 +133,7 @@ impl Inner {
         let inner = Arc::clone(self);
         self.work.spawn(inner.hold(key, ticket, told, tell));
         let view = self.store.view();
-        let name = view
-            .machine(&pending.machine)
-            .map_or_else(|| pending.machine.to_string(), |m| m.name.to_string());
+        let name = view.machine_name(&pending.machine);
         EnrolAnswer::Pending {
             text: format!(
                 "{}; on the controller: enforcer machines accept {name} --code {}",

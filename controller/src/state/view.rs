@@ -79,6 +79,13 @@ impl View {
         self.machines.get(id)
     }
 
+    /// A machine's name, for sentences; of one that was forgotten its id.
+    #[must_use]
+    pub fn machine_name(&self, id: &MachineId) -> String {
+        let known = self.machine(id);
+        known.map_or_else(|| id.to_string(), |m| m.name.to_string())
+    }
+
     /// The machine that has this NIC.
     #[must_use]
     pub fn machine_by_mac(&self, mac: MacAddr) -> Option<&Arc<Machine>> {

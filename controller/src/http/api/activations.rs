@@ -63,12 +63,10 @@ pub struct ActivationDoc {
 impl ActivationDoc {
     pub(super) fn of(activation: &Activation, view: &View) -> Self {
         let (boots, scripts) = activation.served();
-        let machine = view.machine(&activation.machine);
         Self {
             id: activation.id.0,
             machine: activation.machine.to_string(),
-            machine_name: machine
-                .map_or_else(|| activation.machine.to_string(), |m| m.name.to_string()),
+            machine_name: view.machine_name(&activation.machine),
             config: activation.config.name.to_string(),
             revision: activation.config.revision,
             kind: activation.kind.into(),

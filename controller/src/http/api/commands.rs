@@ -110,9 +110,7 @@ impl CommandDoc {
         Self {
             id: record.id.0,
             machine: record.machine.to_string(),
-            machine_name: view
-                .machine(&record.machine)
-                .map_or_else(|| record.machine.to_string(), |m| m.name.to_string()),
+            machine_name: view.machine_name(&record.machine),
             r#do: record.command.name().to_owned(),
             by: record.by.clone(),
             stage: record.stage.into(),

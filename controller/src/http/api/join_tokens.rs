@@ -44,21 +44,17 @@ pub struct JoinTokenDoc {
 
 impl JoinTokenDoc {
     fn of(token: &JoinToken, view: &View, now: Timestamp) -> Self {
-        let name = |id| {
-            let machine = view.machine(id);
-            machine.map_or_else(|| id.to_string(), |m| m.name.to_string())
-        };
         Self {
             id: token.id.to_string(),
             state: token.state(now).into(),
             machine: match &token.scope {
                 TokenScope::Any => None,
-                TokenScope::Machine { machine } => Some(name(machine)),
+                TokenScope::Machine { machine } => Some(view.machine_name(machine)),
             },
             by: token.by.clone(),
             created: token.created,
             expires: token.expires,
-            used_by: token.used_by.as_ref().map(|used| name(&used.machine)),
+            used_by: token.used_by.as_ref().map(|used| view.machine_name(&used.machine)),
         }
     }
 }

@@ -62,9 +62,7 @@ impl MemberDoc {
             .ok()
             .and_then(|mesh| mesh.status(&member.machine));
         Self {
-            name: view
-                .machine(&member.machine)
-                .map_or_else(|| member.machine.to_string(), |m| m.name.to_string()),
+            name: view.machine_name(&member.machine),
             machine: member.machine.to_string(),
             state: member.state.into(),
             since: member.since,

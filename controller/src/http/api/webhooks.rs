@@ -58,10 +58,6 @@ impl WebhookDoc {
             Target::Http { url, .. } => (Some(url.to_string()), None),
             Target::Mail { address } => (None, Some(address.to_string())),
         };
-        let name = |id| {
-            let machine = view.machine(id);
-            machine.map_or_else(|| id.to_string(), |m| m.name.to_string())
-        };
         let all = || view.deliveries_of(&webhook.name);
         let is_dead = |d: &Delivery| matches!(d.stage, DeliveryStage::Dead { .. });
         Self {
@@ -69,7 +65,7 @@ impl WebhookDoc {
             url,
             mail,
             kinds: webhook.kinds.iter().map(ToString::to_string).collect(),
-            machine: webhook.machine.as_ref().map(name),
+            machine: webhook.machine.as_ref().map(|id| view.machine_name(id)),
             by: webhook.by.clone(),
             created: webhook.created,
             waiting: all().filter(|d| d.due().is_some()).count(),

@@ -352,9 +352,7 @@ fn deactivated(
 ) -> Activation {
     let why = "it was deactivated by a person";
     let closed = open.close(Stage::Expired, why.to_owned(), now);
-    let name = view
-        .machine(&closed.machine)
-        .map_or_else(|| closed.machine.to_string(), |m| m.name.to_string());
+    let name = view.machine_name(&closed.machine);
     let text = format!("{} was deactivated for {name}", closed.config.name);
     changes.event(about("activation.expired", &closed, text));
     changes.write(closed.clone());

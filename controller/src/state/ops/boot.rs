@@ -137,9 +137,7 @@ pub(super) fn record(step: Step, view: &View, changes: &mut Changes) {
     let (Step::Next(activation) | Step::Over(activation)) = step else {
         return;
     };
-    let name = view
-        .machine(&activation.machine)
-        .map_or_else(|| activation.machine.to_string(), |m| m.name.to_string());
+    let name = view.machine_name(&activation.machine);
     let config = &activation.config.name;
     let reason = activation.reason.clone().unwrap_or_default();
     let (boots, _) = activation.served();

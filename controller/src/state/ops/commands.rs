@@ -229,9 +229,7 @@ pub(super) fn settle(
     now: Timestamp,
     changes: &mut Changes,
 ) -> CommandRecord {
-    let name = view
-        .machine(&command.machine)
-        .map_or_else(|| command.machine.to_string(), |m| m.name.to_string());
+    let name = view.machine_name(&command.machine);
     let told = format!(
         "{} on {name}: {}: {text}",
         command.command.name(),

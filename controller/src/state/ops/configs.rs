@@ -245,9 +245,7 @@ impl Transition for DeleteConfig {
             .activations()
             .find(|a| a.is_open() && a.config.name == self.0);
         if let Some(user) = user {
-            let machine = view
-                .machine(&user.machine)
-                .map_or_else(|| user.machine.to_string(), |m| m.name.to_string());
+            let machine = view.machine_name(&user.machine);
             return (
                 Changes::none(),
                 Err(ConfigError::InUse(self.0.clone(), machine)),

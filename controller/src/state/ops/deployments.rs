@@ -286,6 +286,5 @@ pub(super) fn about(kind: &str, deployment: &Deployment, text: String) -> Draft 
 
 /// The machine's name, for sentences.
 pub(super) fn name_of(view: &View, deployment: &Deployment) -> String {
-    let machine = view.machine(&deployment.machine);
-    machine.map_or_else(|| deployment.machine.to_string(), |m| m.name.to_string())
+    view.machine_name(&deployment.machine)
 }

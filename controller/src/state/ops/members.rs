@@ -279,9 +279,7 @@ impl Transition for LinkVerdict {
         let mut member = Member::clone(known);
         (member.state, member.since) = (self.state, now);
         member.why.clone_from(&self.why);
-        let name = view
-            .machine(&self.machine)
-            .map_or_else(|| self.machine.to_string(), |m| m.name.to_string());
+        let name = view.machine_name(&self.machine);
         let (kind, text) = match self.state {
             MemberState::Alive => ("member.alive", format!("{name} speaks again")),
             MemberState::Unreachable => (

@@ -13,7 +13,6 @@ use crate::{
     state::{
         Timestamp, View,
         deployment::{Deployment, Part, Written, words::next_step},
-        machine::MachineId,
     },
 };
 
@@ -131,7 +130,7 @@ impl DeploymentDoc {
         Self {
             id: job.id.0,
             machine: job.machine.to_string(),
-            machine_name: name(view, &job.machine),
+            machine_name: view.machine_name(&job.machine),
             title: job.title(),
             image: order.image.as_ref().map(|i| i.id.to_string()),
             state: job.state.into(),
@@ -197,9 +196,4 @@ impl WrittenDoc {
             edits: written.edits.iter().map(edit_in_words).collect(),
         }
     }
-}
-
-fn name(view: &View, machine: &MachineId) -> String {
-    let known = view.machine(machine);
-    known.map_or_else(|| machine.to_string(), |m| m.name.to_string())
 }

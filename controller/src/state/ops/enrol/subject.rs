@@ -165,8 +165,7 @@ impl Enrol {
 fn named_by_token(view: &View, machine: &Machine, found: Match) -> Subject {
     match found {
         Match::Known(c) if c.machine != machine.id => {
-            let other = view.machine(&c.machine);
-            let other = other.map_or_else(|| c.machine.to_string(), |m| m.name.to_string());
+            let other = view.machine_name(&c.machine);
             let text = format!(
                 "the join token is for {}, and this is {other}",
                 machine.name
