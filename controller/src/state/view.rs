@@ -3,11 +3,12 @@
 //! The maps share structure (imbl), so that the writer can keep a copy per transaction and publish it at the price of
 //! the entries that changed.
 
+mod addresses;
 mod jobs;
 mod mesh;
 mod notify;
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap, OrdSet};
 use ipxe::MacAddr;
@@ -17,7 +18,6 @@ use super::{
     activation::{Activation, ActivationId, Nonce},
     config::{BootConfig, ConfigName},
     event::Event,
-    lease::{Declined, LeaseRecord, Reservation},
     machine::{Machine, MachineId, MachineName, Standing},
     policy::Policy,
     power::PowerSettings,
@@ -41,14 +41,9 @@ pub struct View {
     activations: OrdMap<ActivationId, Arc<Activation>>,
     activation_by_nonce: HashMap<Nonce, ActivationId>,
     activations_of: HashMap<MachineId, imbl::Vector<ActivationId>>,
-    leases: OrdMap<MacAddr, Arc<LeaseRecord>>,
-    lease_by_ip: OrdMap<Ipv4Addr, MacAddr>,
-    lease_by_expiry: OrdSet<(Timestamp, MacAddr)>,
-    reservations: OrdMap<MacAddr, Arc<Reservation>>,
-    reservation_by_ip: OrdMap<Ipv4Addr, MacAddr>,
-    declined: OrdMap<Ipv4Addr, Declined>,
     events: OrdMap<u64, Arc<Event>>,
     mesh: mesh::MeshView,
+    addresses: addresses::AddressesView,
     notify: notify::NotifyView,
     power: OrdMap<MachineId, Arc<PowerSettings>>,
     jobs: jobs::JobsView,
@@ -141,59 +136,6 @@ impl View {
         ActivationId(self.activations.get_max().map_or(1, |(id, _)| id.0 + 1))
     }
 
-    /// All leases, also expired ones, by hardware address.
-    pub fn leases(&self) -> impl Iterator<Item = &Arc<LeaseRecord>> {
-        self.leases.values()
-    }
-
-    /// The lease of a station.
-    #[must_use]
-    pub fn lease(&self, mac: MacAddr) -> Option<&Arc<LeaseRecord>> {
-        self.leases.get(&mac)
-    }
-
-    /// The lease on an address.
-    #[must_use]
-    pub fn lease_on(&self, ip: Ipv4Addr) -> Option<&Arc<LeaseRecord>> {
-        self.leases.get(self.lease_by_ip.get(&ip)?)
-    }
-
-    /// Leases that ended at `now` or before, the one that ended first first.
-    pub fn leases_ended(&self, now: Timestamp) -> impl Iterator<Item = &Arc<LeaseRecord>> {
-        self.lease_by_expiry
-            .iter()
-            .take_while(move |(expires, _)| *expires <= now)
-            .filter_map(|(_, mac)| self.leases.get(mac))
-    }
-
-    /// All reservations, by hardware address.
-    pub fn reservations(&self) -> impl Iterator<Item = &Arc<Reservation>> {
-        self.reservations.values()
-    }
-
-    /// The reservation of a station.
-    #[must_use]
-    pub fn reservation(&self, mac: MacAddr) -> Option<&Arc<Reservation>> {
-        self.reservations.get(&mac)
-    }
-
-    /// The reservation on an address.
-    #[must_use]
-    pub fn reservation_on(&self, ip: Ipv4Addr) -> Option<&Arc<Reservation>> {
-        self.reservations.get(self.reservation_by_ip.get(&ip)?)
-    }
-
-    /// Whether and until when an address is known to be somebody else's.
-    #[must_use]
-    pub fn declined(&self, ip: Ipv4Addr) -> Option<&Declined> {
-        self.declined.get(&ip)
-    }
-
-    /// All addresses that were found to be somebody else's, also those that may be tried again.
-    pub fn declined_addresses(&self) -> impl Iterator<Item = &Declined> {
-        self.declined.values()
-    }
-
     /// How a machine is switched, if somebody said so.
     #[must_use]
     pub fn power(&self, machine: &MachineId) -> Option<&Arc<PowerSettings>> {
@@ -279,18 +221,9 @@ impl View {
                     .sort();
                 self.activations.insert(a.id, a);
             }
-            Record::Lease(l) => {
-                self.lease_by_ip.insert(l.ip, l.mac);
-                self.lease_by_expiry.insert((l.expires, l.mac));
-                self.leases.insert(l.mac, l);
-            }
-            Record::Reservation(r) => {
-                self.reservation_by_ip.insert(r.ip, r.mac);
-                self.reservations.insert(r.mac, r);
-            }
-            Record::Declined(d) => {
-                self.declined.insert(d.ip, d);
-            }
+            Record::Lease(l) => self.addresses.insert_lease(l),
+            Record::Reservation(r) => self.addresses.insert_reservation(r),
+            Record::Declined(d) => self.addresses.insert_declined(d),
             Record::Event(e) => {
                 self.events.insert(e.seq, e);
             }
@@ -324,20 +257,9 @@ impl View {
                 self.configs.remove(name);
             }
             Key::Activation(id) => self.forget_activation(*id),
-            Key::Lease(mac) => {
-                if let Some(old) = self.leases.remove(mac) {
-                    remove_if(&mut self.lease_by_ip, old.ip, mac);
-                    self.lease_by_expiry.remove(&(old.expires, *mac));
-                }
-            }
-            Key::Reservation(mac) => {
-                if let Some(old) = self.reservations.remove(mac) {
-                    remove_if(&mut self.reservation_by_ip, old.ip, mac);
-                }
-            }
-            Key::Declined(ip) => {
-                self.declined.remove(ip);
-            }
+            Key::Lease(mac) => self.addresses.forget_lease(*mac),
+            Key::Reservation(mac) => self.addresses.forget_reservation(*mac),
+            Key::Declined(ip) => self.addresses.forget_declined(*ip),
             Key::Event(seq) => {
                 self.events.remove(seq);
             }
@@ -390,12 +312,5 @@ impl View {
                 self.activations_of.remove(&old.machine);
             }
         }
-    }
-}
-
-/// Drops an address from an index, unless it has meanwhile gone to another station.
-fn remove_if(index: &mut OrdMap<Ipv4Addr, MacAddr>, ip: Ipv4Addr, mac: &MacAddr) {
-    if index.get(&ip) == Some(mac) {
-        index.remove(&ip);
     }
 }

@@ -54,7 +54,10 @@ impl JoinTokenDoc {
             by: token.by.clone(),
             created: token.created,
             expires: token.expires,
-            used_by: token.used_by.as_ref().map(|used| view.machine_name(&used.machine)),
+            used_by: token
+                .used_by
+                .as_ref()
+                .map(|used| view.machine_name(&used.machine)),
         }
     }
 }
