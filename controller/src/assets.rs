@@ -47,19 +47,7 @@ impl FromStr for Sha256Hex {
     }
 }
 
-impl TryFrom<String> for Sha256Hex {
-    type Error = BadSha256;
-
-    fn try_from(text: String) -> Result<Self, BadSha256> {
-        text.parse()
-    }
-}
-
-impl From<Sha256Hex> for String {
-    fn from(sum: Sha256Hex) -> Self {
-        sum.0
-    }
-}
+crate::state::name::as_text! { Sha256Hex: BadSha256 }
 
 impl fmt::Display for Sha256Hex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,14 +9,14 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::nonce::{BadNonce, Nonce};
+pub use super::number::ActivationId;
 use super::{
     Timestamp,
     config::{BootConfig, Evidence},
     label::Selector,
     machine::MachineId,
 };
-
-pub use nonce::{BadNonce, Nonce};
 
 /// Boots that fetched a boot file without evidence before a one-shot activation fails: never a boot loop.
 pub const MAX_BOOTS: usize = 3;
@@ -25,11 +25,6 @@ pub const MAX_SCRIPTS: usize = 20;
 
 /// Addresses that one activation remembers: firmware, installer and installed system may each have another.
 const MAX_ADDRESSES: usize = 8;
-
-/// An activation's number; later ones are larger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ActivationId(pub u64);
 
 /// Whether an activation ends with its first success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,9 @@
 //! Commands: written down, then sent, then settled (DESIGN §5).
 
-use std::{fmt, str::FromStr};
-
 use mesh_proto::message::command::{Command, Order};
 use serde::{Deserialize, Serialize};
 
+pub use super::number::CommandId;
 use super::{Timestamp, machine::MachineId};
 
 /// How long a command may wait for a member that does not take it, beyond its own time to live.
@@ -15,25 +14,6 @@ pub const SETTLE_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_mins(
 pub const KEPT: usize = 32;
 /// Commands that may be open for one machine: more is a loop somewhere.
 pub const MAX_OPEN: usize = 16;
-
-/// A command's number; later ones are larger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct CommandId(pub u64);
-
-impl fmt::Display for CommandId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-impl FromStr for CommandId {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
-}
 
 /// Where a command stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

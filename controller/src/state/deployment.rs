@@ -13,7 +13,7 @@ pub mod restart;
 mod states;
 pub mod words;
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::collections::BTreeSet;
 
 use mesh_proto::message::job::{Counts, DiskSeen, Edit};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ pub use self::{
     order::{Order, Probe, Save, Until, When},
     states::{Phase, State},
 };
+pub use super::number::DeploymentId;
 use super::{
     Timestamp,
     activation::Nonce,
@@ -43,25 +44,6 @@ pub const MAX_QUEUED: usize = 64;
 pub const KEPT: usize = 16;
 /// Moments kept of one job; the first and the newest stay.
 const MAX_HISTORY: usize = 64;
-
-/// A deployment's number; later ones are larger. Also the stable id of what is told about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct DeploymentId(pub u64);
-
-impl fmt::Display for DeploymentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-impl FromStr for DeploymentId {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
-}
 
 /// What larger thing a deployment belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -65,19 +65,7 @@ impl fmt::Display for ImageSpec {
     }
 }
 
-impl TryFrom<String> for ImageSpec {
-    type Error = BadSpec;
-
-    fn try_from(text: String) -> Result<Self, BadSpec> {
-        text.parse()
-    }
-}
-
-impl From<ImageSpec> for String {
-    fn from(spec: ImageSpec) -> Self {
-        spec.to_string()
-    }
-}
+crate::state::name::as_text! { ImageSpec: BadSpec }
 
 /// Which machines may have an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

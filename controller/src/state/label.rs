@@ -105,19 +105,7 @@ impl fmt::Display for Selector {
     }
 }
 
-impl TryFrom<String> for Selector {
-    type Error = BadSelector;
-
-    fn try_from(text: String) -> Result<Self, BadSelector> {
-        text.parse()
-    }
-}
-
-impl From<Selector> for String {
-    fn from(selector: Selector) -> Self {
-        selector.to_string()
-    }
-}
+crate::state::name::as_text! { Selector: BadSelector }
 
 #[cfg(test)]
 mod tests {

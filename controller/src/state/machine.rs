@@ -55,19 +55,7 @@ impl FromStr for MachineId {
     }
 }
 
-impl TryFrom<String> for MachineId {
-    type Error = BadNodeId;
-
-    fn try_from(text: String) -> Result<Self, BadNodeId> {
-        text.parse()
-    }
-}
-
-impl From<MachineId> for String {
-    fn from(id: MachineId) -> Self {
-        id.0
-    }
-}
+crate::state::name::as_text! { MachineId: BadNodeId }
 
 impl fmt::Display for MachineId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,19 +98,7 @@ impl FromStr for MachineName {
     }
 }
 
-impl TryFrom<String> for MachineName {
-    type Error = BadName;
-
-    fn try_from(text: String) -> Result<Self, BadName> {
-        text.parse()
-    }
-}
-
-impl From<MachineName> for String {
-    fn from(name: MachineName) -> Self {
-        name.0
-    }
-}
+crate::state::name::as_text! { MachineName: BadName }
 
 impl fmt::Display for MachineName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

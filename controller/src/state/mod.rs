@@ -19,6 +19,7 @@ pub mod matching;
 pub mod member;
 pub mod name;
 pub mod notify;
+pub mod number;
 pub mod ops;
 pub mod overlay;
 pub mod policy;

@@ -1,4 +1,5 @@
-//! Names that people give: one rule for all of them, and a type for each, so that none is taken for another.
+//! Names that people give: one rule for all of them, and a type for each, so that none is taken for another. And what they
+//! share with every other checked text.
 
 /// Whether a text is safe as a file or config name: also as an iPXE image name and a URL path segment.
 #[must_use]
@@ -16,6 +17,28 @@ pub fn is_plain_name(text: &str) -> bool {
     "'{0}' cannot be a name; use 1 to 63 letters, digits, '-', '_' and '.', starting with a letter or digit"
 )]
 pub struct BadPlainName(pub String);
+
+/// A value that is a text in JSON and in the store: read as people write it (`FromStr`), written as it is shown (`Display`).
+/// For `#[serde(try_from = "String", into = "String")]`.
+macro_rules! as_text {
+    ($name:ty: $bad:ty) => {
+        impl TryFrom<String> for $name {
+            type Error = $bad;
+
+            fn try_from(text: String) -> Result<Self, $bad> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+
+pub(crate) use as_text;
 
 /// Types of names, each a text that its rule lets in.
 macro_rules! names {
@@ -45,19 +68,7 @@ macro_rules! names {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = $bad;
-
-            fn try_from(text: String) -> Result<Self, $bad> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> Self {
-                name.0
-            }
-        }
+        $crate::state::name::as_text! { $name: $bad }
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -62,19 +62,7 @@ impl FromStr for KindPattern {
     }
 }
 
-impl TryFrom<String> for KindPattern {
-    type Error = BadKind;
-
-    fn try_from(text: String) -> Result<Self, BadKind> {
-        text.parse()
-    }
-}
-
-impl From<KindPattern> for String {
-    fn from(pattern: KindPattern) -> Self {
-        pattern.0
-    }
-}
+crate::state::name::as_text! { KindPattern: BadKind }
 
 impl fmt::Display for KindPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

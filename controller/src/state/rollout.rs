@@ -3,10 +3,9 @@
 //! The jobs wait in their machines' queues like any other. How many of them may be at work is looked up when one is about
 //! to begin, so there is nothing to release and nothing that a crash could leave held.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 
+pub use super::number::RolloutId;
 use super::{
     Timestamp, View,
     deployment::{DeploymentId, State},
@@ -20,25 +19,6 @@ pub const MAX_MACHINES: usize = 1_024;
 pub const AT_ONCE: u32 = 8;
 /// Failures that a rollout bears when nobody says otherwise: one is the machine's own, three are the image's.
 pub const MAX_FAILURES: u32 = 3;
-
-/// A rollout's number; later ones are larger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RolloutId(pub u64);
-
-impl fmt::Display for RolloutId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-impl FromStr for RolloutId {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
-}
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

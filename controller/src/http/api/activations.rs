@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Page, PageQuery, machines,
+    Page, PageQuery, by_number, machines,
     words::{Evidence, Kind, Stage},
 };
 use crate::{
@@ -125,8 +125,7 @@ pub(crate) async fn list(
     };
     page.cut(
         view.activations().filter(wanted),
-        // Twenty digits: numbers that sort as texts.
-        |a| format!("{:020}", a.id.0),
+        |a| by_number(a.id.0),
         |a| ActivationDoc::of(a, &view),
     )
 }

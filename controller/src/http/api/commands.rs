@@ -5,7 +5,7 @@ use mesh_proto::message::command::Command;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Page, PageQuery, machines, words::CommandStage};
+use super::{Page, PageQuery, by_number, machines, words::CommandStage};
 use crate::{
     http::{
         Api,
@@ -201,8 +201,7 @@ pub(crate) async fn list(
     page.cut(
         view.commands()
             .filter(|c| machine.as_ref().is_none_or(|m| m.id == c.machine)),
-        // Twenty digits: numbers that sort as texts.
-        |c| format!("{:020}", c.id.0),
+        |c| by_number(c.id.0),
         |c| CommandDoc::of(c, &view),
     )
 }

@@ -29,5 +29,5 @@ pub mod users;
 pub mod webhooks;
 pub mod words;
 
-use page::PageQuery;
 pub use page::{MAX_PAGE, Page};
+use page::{PageQuery, by_number};

@@ -53,6 +53,11 @@ impl PageQuery {
     }
 }
 
+/// The key of an entry that has a number: twenty digits, so that it sorts as a text.
+pub(super) fn by_number(number: u64) -> String {
+    format!("{number:020}")
+}
+
 /// A page's size within its bounds.
 pub(super) fn page_limit(asked: Option<usize>) -> Result<usize, Problem> {
     match asked {

@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Page, PageQuery, words::RolloutStage};
+use super::{Page, PageQuery, by_number, words::RolloutStage};
 use crate::{
     http::{
         Api,
@@ -98,7 +98,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Page<RolloutDoc>>, Problem> {
     let view = api.store.view();
     // Keys sort as texts, upwards: the newest has the smallest.
-    let key = |r: &&std::sync::Arc<Rollout>| format!("{:020}", u64::MAX - r.id.0);
+    let key = |r: &&std::sync::Arc<Rollout>| by_number(u64::MAX - r.id.0);
     page.cut(view.rollouts(), key, |r| RolloutDoc::of(r, &view))
 }
 

@@ -5,7 +5,7 @@ use mesh_proto::message::Secret;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Page, PageQuery};
+use super::{Page, PageQuery, by_number};
 use crate::{
     http::{
         Api,
@@ -347,8 +347,7 @@ pub(crate) async fn deliveries(
     let all = view.deliveries_of(&found.name).map(|d| DeliveryDoc::of(d));
     page.cut(
         all.filter(|d| query.state.is_none_or(|s| s == d.state)),
-        // Twenty digits: numbers that sort as texts.
-        |d| format!("{:020}", d.id),
+        |d| by_number(d.id),
         |d| d,
     )
 }

@@ -37,19 +37,7 @@ impl FromStr for Nonce {
     }
 }
 
-impl TryFrom<String> for Nonce {
-    type Error = BadNonce;
-
-    fn try_from(text: String) -> Result<Self, BadNonce> {
-        text.parse()
-    }
-}
-
-impl From<Nonce> for String {
-    fn from(nonce: Nonce) -> Self {
-        nonce.0
-    }
-}
+crate::state::name::as_text! { Nonce: BadNonce }
 
 impl fmt::Display for Nonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,31 +1,11 @@
 //! One notification on its way to one receiver.
 
-use std::{fmt, str::FromStr};
-
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::HookName;
+pub use crate::state::number::DeliveryId;
 use crate::state::{Timestamp, event::Event};
-
-/// A delivery's number; later ones are larger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct DeliveryId(pub u64);
-
-impl fmt::Display for DeliveryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-impl FromStr for DeliveryId {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
-}
 
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -39,35 +39,18 @@ pub enum BadTarget {
     Mailbox(String),
 }
 
-macro_rules! text {
-    ($name:ident) => {
-        impl TryFrom<String> for $name {
-            type Error = BadTarget;
-
-            fn try_from(text: String) -> Result<Self, BadTarget> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(value: $name) -> Self {
-                value.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
-
 /// A URL of a server, `http` or `https`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HttpUrl(String);
-text!(HttpUrl);
+
+crate::state::name::as_text! { HttpUrl: BadTarget }
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl FromStr for HttpUrl {
     type Err = BadTarget;
@@ -97,7 +80,14 @@ impl HttpUrl {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MailAddress(String);
-text!(MailAddress);
+
+crate::state::name::as_text! { MailAddress: BadTarget }
+
+impl fmt::Display for MailAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl FromStr for MailAddress {
     type Err = BadTarget;

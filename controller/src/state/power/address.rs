@@ -197,19 +197,7 @@ impl fmt::Display for PowerAddress {
     }
 }
 
-impl TryFrom<String> for PowerAddress {
-    type Error = BadPower;
-
-    fn try_from(text: String) -> Result<Self, BadPower> {
-        text.parse()
-    }
-}
-
-impl From<PowerAddress> for String {
-    fn from(address: PowerAddress) -> Self {
-        address.to_string()
-    }
-}
+crate::state::name::as_text! { PowerAddress: BadPower }
 
 #[cfg(test)]
 mod tests {

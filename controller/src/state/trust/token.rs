@@ -46,19 +46,7 @@ impl FromStr for TokenId {
     }
 }
 
-impl TryFrom<String> for TokenId {
-    type Error = BadToken;
-
-    fn try_from(text: String) -> Result<Self, BadToken> {
-        text.parse()
-    }
-}
-
-impl From<TokenId> for String {
-    fn from(id: TokenId) -> Self {
-        id.0
-    }
-}
+crate::state::name::as_text! { TokenId: BadToken }
 
 impl fmt::Display for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
