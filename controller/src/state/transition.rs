@@ -28,6 +28,17 @@ impl Changes {
         Self::default()
     }
 
+    /// What `decide` wants written; nothing of it when it refuses in the end.
+    pub fn unless_refused<T, E>(
+        decide: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> (Self, Result<T, E>) {
+        let mut changes = Self::none();
+        match decide(&mut changes) {
+            Ok(done) => (changes, Ok(done)),
+            Err(refused) => (Self::none(), Err(refused)),
+        }
+    }
+
     /// Adds a write.
     pub fn write(&mut self, write: impl Into<Write>) -> &mut Self {
         self.writes.push(write.into());

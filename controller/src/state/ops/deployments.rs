@@ -88,12 +88,7 @@ impl Transition for CreateDeployment {
     type Outcome = Result<Created, DeployError>;
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
-        let mut changes = Changes::none();
-        let created = self.created(view, now, &mut changes);
-        match created {
-            Ok(created) => (changes, Ok(created)),
-            Err(error) => (Changes::none(), Err(error)),
-        }
+        Changes::unless_refused(|changes| self.created(view, now, changes))
     }
 }
 
@@ -125,7 +120,7 @@ impl CreateDeployment {
         }
         has_room(view, &machine, 1)?;
         let deployment = Draw {
-            machine: &machine,
+            machine: &machine.id,
             by: &self.by,
             key: self.key.as_deref(),
             now,
@@ -163,7 +158,7 @@ fn existing(known: &Deployment) -> Created {
 
 /// What new deployments of one request have in common.
 pub(super) struct Draw<'a> {
-    pub(super) machine: &'a Machine,
+    pub(super) machine: &'a MachineId,
     pub(super) by: &'a str,
     pub(super) key: Option<&'a str>,
     pub(super) now: Timestamp,
@@ -181,7 +176,7 @@ impl Draw<'_> {
         Deployment {
             id,
             nonce,
-            machine: self.machine.id.clone(),
+            machine: self.machine.clone(),
             place: i64::try_from(id.0).unwrap_or(i64::MAX),
             by: self.by.to_owned(),
             keys: self.key.map(str::to_owned).into_iter().collect(),

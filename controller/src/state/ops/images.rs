@@ -60,7 +60,6 @@ impl Transition for SaveVersion {
     type Outcome = Result<VersionId, ImageError>;
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
-        let mut changes = Changes::none();
         let origin = Origin::Upload {
             by: self.by.clone(),
             id: self.upload.clone(),
@@ -70,25 +69,26 @@ impl Transition for SaveVersion {
             && let Some(image) = image
             && let Some(same) = image.versions.iter().find(|v| v.origin == origin)
         {
-            return (changes, Ok(image.id_of(same)));
+            return (Changes::none(), Ok(image.id_of(same)));
         }
-        let fresh = || Image {
-            owner: self.owner.clone(),
-            ..empty(
-                &self.name,
-                self.visibility.unwrap_or(Visibility::Public),
-                now,
-            )
-        };
-        let image = image.map_or_else(fresh, |i| Image::clone(i));
+        let image = image.map_or_else(|| self.fresh(now), |i| Image::clone(i));
         let note = self.note.as_deref().map(bounded);
-        match add(image, self.content.clone(), origin, note, now, &mut changes) {
-            Ok(id) => {
-                let text = format!("{} uploaded {id}", self.by);
-                changes.event(about("image.saved", &id, text));
-                (changes, Ok(id))
-            }
-            Err(error) => (Changes::none(), Err(error)),
+        Changes::unless_refused(|changes| {
+            let id = add(image, self.content.clone(), origin, note, now, changes)?;
+            let text = format!("{} uploaded {id}", self.by);
+            changes.event(about("image.saved", &id, text));
+            Ok(id)
+        })
+    }
+}
+
+impl SaveVersion {
+    /// The image, should it be new.
+    fn fresh(&self, now: Timestamp) -> Image {
+        let visibility = self.visibility.unwrap_or(Visibility::Public);
+        Image {
+            owner: self.owner.clone(),
+            ..empty(&self.name, visibility, now)
         }
     }
 }
@@ -145,13 +145,10 @@ impl Transition for SaveCapture {
     type Outcome = Result<VersionId, Refusal>;
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
-        let mut changes = Changes::none();
-        let saved = still_wanted(view, &self.serial, self.job)
-            .and_then(|job| self.saved(view, job, now, &mut changes));
-        match saved {
-            Ok(id) => (changes, Ok(id)),
-            Err(refusal) => (Changes::none(), Err(refusal)),
-        }
+        Changes::unless_refused(|changes| {
+            let job = still_wanted(view, &self.serial, self.job)?;
+            self.saved(view, job, now, changes)
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use mesh_proto::message::job::{After, DiskRule};
 
 use super::{
-    deployments::{about, cancel, name_of},
+    deployments::{Draw, about, cancel, name_of},
     rollouts::part_ended,
     tokens::end_token,
 };
@@ -11,7 +11,7 @@ use crate::state::{
     Changes, Timestamp, View,
     activation::Nonce,
     deployment::{
-        Deployment, DeploymentId, Moment, Order, Part, Phase, State, Until, When, Written, queue,
+        Deployment, DeploymentId, Order, Part, Phase, State, Until, When, Written, queue,
     },
     image::Pinned,
     trust::Digest,
@@ -140,45 +140,32 @@ fn roll_back(view: &View, job: &Deployment, now: Timestamp, changes: &mut Change
         return;
     };
     let first = view.queue_of(&job.machine).next();
+    let draw = Draw {
+        machine: &job.machine,
+        by: "the roll-back",
+        key: None,
+        now,
+    };
+    let order = Order {
+        disk: same_disk(job),
+        partition: None,
+        save_current: None,
+        erase: None,
+        image: Some(Pinned::of(image, version)),
+        grow: false,
+        provision: Vec::new(),
+        join: false,
+        after: After::Reboot,
+        until: Until::HandedOver,
+        roll_back: false,
+        when: When::Now,
+    };
+    let part = Part::RollBack { failed: job.id };
+    let (id, nonce) = (view.next_deployment(), nonce_after(&job.nonce));
     let back = Deployment {
-        id: view.next_deployment(),
-        nonce: nonce_after(&job.nonce),
-        machine: job.machine.clone(),
         place: first.map_or(0, |d| d.place) - 1,
-        by: "the roll-back".to_owned(),
-        keys: Default::default(),
-        order: Order {
-            disk: same_disk(job),
-            partition: None,
-            save_current: None,
-            erase: None,
-            image: Some(Pinned::of(image, version)),
-            grow: false,
-            provision: Vec::new(),
-            join: false,
-            after: After::Reboot,
-            until: Until::HandedOver,
-            roll_back: false,
-            when: When::Now,
-        },
-        part: Some(Part::RollBack { failed: job.id }),
-        created: now,
-        state: State::Queued,
-        since: now,
         reason: Some(format!("deployment {} failed", job.id)),
-        tries: 0,
-        boots: 0,
-        session: None,
-        captured: None,
-        written: None,
-        token: None,
-        taken_by: None,
-        switched: None,
-        deadline: None,
-        history: vec![Moment {
-            state: State::Queued,
-            at: now,
-        }],
+        ..draw.job(id, nonce, order, Some(part))
     };
     let text = format!(
         "{} is to be what it was: {saved} is written back",

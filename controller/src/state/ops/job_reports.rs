@@ -65,31 +65,26 @@ impl Transition for ReportStep {
     type Outcome = Result<(), Refusal>;
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
-        let mut changes = Changes::none();
-        let job = match still_wanted(view, &self.serial, self.progress.job) {
-            Ok(job) => job,
-            Err(refusal) => return (changes, Err(refusal)),
-        };
-        let step = self.progress.step;
-        if let Err(refusal) = saved_first(job, step) {
-            return (changes, Err(refusal));
-        }
-        let state = State::from(step);
-        if job.state != state {
-            let mut next = job.to(state, None, now);
-            // It goes on: what went before was no loop.
-            next.boots = 1;
-            let text = format!(
-                "{}: {} is {}",
-                name_of(view, job),
-                next.title(),
-                state.word()
-            );
-            changes.event(about(&format!("deployment.{}", state.word()), &next, text));
-            changes.write(next);
-        }
-        (changes, Ok(()))
+        Changes::unless_refused(|changes| {
+            let job = still_wanted(view, &self.serial, self.progress.job)?;
+            saved_first(job, self.progress.step)?;
+            let state = State::from(self.progress.step);
+            if job.state != state {
+                begun(view, job, state, now, changes);
+            }
+            Ok(())
+        })
     }
+}
+
+fn begun(view: &View, job: &Deployment, state: State, now: Timestamp, changes: &mut Changes) {
+    let mut next = job.to(state, None, now);
+    // It goes on: what went before was no loop.
+    next.boots = 1;
+    let (name, title, word) = (name_of(view, job), next.title(), state.word());
+    let text = format!("{name}: {title} is {word}");
+    changes.event(about(&format!("deployment.{word}"), &next, text));
+    changes.write(next);
 }
 
 /// A disk that is to be saved is not touched before it is.
@@ -116,12 +111,7 @@ impl Transition for EndJob {
     type Outcome = Result<Deployment, Refusal>;
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
-        let mut changes = Changes::none();
-        let ended = self.ended(view, now, &mut changes);
-        match ended {
-            Ok(job) => (changes, Ok(job)),
-            Err(refusal) => (Changes::none(), Err(refusal)),
-        }
+        Changes::unless_refused(|changes| self.ended(view, now, changes))
     }
 }
 

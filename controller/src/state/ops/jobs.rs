@@ -85,10 +85,10 @@ impl Transition for ClaimJob {
     type Outcome = Result<JobAnswer, Refusal>;
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
-        let mut changes = Changes::none();
-        let answer = asker(view, &self.serial)
-            .map(|(key, machine)| self.answer(view, key, machine, now, &mut changes));
-        (changes, answer)
+        Changes::unless_refused(|changes| {
+            let (key, machine) = asker(view, &self.serial)?;
+            Ok(self.answer(view, key, machine, now, changes))
+        })
     }
 }
 

@@ -82,12 +82,7 @@ impl Transition for RenewKey {
     type Outcome = Result<Grant, Refusal>;
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
-        let mut changes = Changes::none();
-        let outcome = self.renewed(view, now, &mut changes);
-        match outcome {
-            Ok(grant) => (changes, Ok(grant)),
-            Err(refusal) => (Changes::none(), Err(refusal)),
-        }
+        Changes::unless_refused(|changes| self.renewed(view, now, changes))
     }
 }
 

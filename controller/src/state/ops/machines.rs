@@ -84,27 +84,17 @@ impl Transition for RegisterMachine {
     type Outcome = Result<Machine, MachineError>;
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
-        match self.registered(view, now) {
-            Ok(machine)
-                if view
-                    .machine(&machine.id)
-                    .is_some_and(|old| **old == machine) =>
-            {
-                (Changes::none(), Ok(machine))
-            }
-            Ok(machine) => {
-                let mut changes = Changes::none();
+        Changes::unless_refused(|changes| {
+            let machine = self.registered(view, now)?;
+            let known = view.machine(&machine.id);
+            if known.is_none_or(|old| **old != machine) {
                 let text = format!("{} ({}) was registered", machine.name, self.mac);
-                changes.event(
-                    Draft::new("machine.registered", text)
-                        .machine(&machine.id)
-                        .mac(self.mac),
-                );
+                let draft = Draft::new("machine.registered", text);
+                changes.event(draft.machine(&machine.id).mac(self.mac));
                 changes.write(machine.clone());
-                (changes, Ok(machine))
             }
-            Err(e) => (Changes::none(), Err(e)),
-        }
+            Ok(machine)
+        })
     }
 }
 

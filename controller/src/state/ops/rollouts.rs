@@ -82,12 +82,7 @@ impl Transition for CreateRollout {
     type Outcome = Result<RolledOut, RolloutError>;
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
-        let mut changes = Changes::none();
-        let created = self.created(view, now, &mut changes);
-        match created {
-            Ok(created) => (changes, Ok(created)),
-            Err(error) => (Changes::none(), Err(error)),
-        }
+        Changes::unless_refused(|changes| self.created(view, now, changes))
     }
 }
 
@@ -183,7 +178,7 @@ impl CreateRollout {
         has_room(view, machine, 1)?;
         let order = self.order.pin(view, machine)?;
         let draw = Draw {
-            machine,
+            machine: &machine.id,
             by: &self.by,
             key: None,
             now,

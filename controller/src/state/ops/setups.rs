@@ -235,7 +235,7 @@ impl DeploySetup {
         now: Timestamp,
     ) -> Vec<Deployment> {
         let draw = Draw {
-            machine,
+            machine: &machine.id,
             by: &self.by,
             key: self.key.as_deref(),
             now,

@@ -24,23 +24,12 @@ fn open(view: &View, id: RolloutId) -> Result<&Arc<Rollout>, RolloutError> {
 }
 
 /// Writes it down with an event, when anything is other than it was.
-fn written(was: &Rollout, is: Rollout, kind: &str, text: String) -> (Changes, Rollout) {
-    let mut changes = Changes::none();
+fn written(was: &Rollout, is: Rollout, kind: &str, text: String, changes: &mut Changes) -> Rollout {
     if is != *was {
         changes.event(about(kind, &is, text));
         changes.write(is.clone());
     }
-    (changes, is)
-}
-
-/// What a change comes to.
-fn answer(
-    changed: Result<(Changes, Rollout), RolloutError>,
-) -> (Changes, Result<Rollout, RolloutError>) {
-    match changed {
-        Ok((changes, rollout)) => (changes, Ok(rollout)),
-        Err(error) => (Changes::none(), Err(error)),
-    }
+    is
 }
 
 /// A person changes how fast a rollout goes, or how many failures it bears.
@@ -60,22 +49,18 @@ impl Transition for SetRollout {
     type Outcome = Result<Rollout, RolloutError>;
 
     fn run(&self, view: &View, _: Timestamp) -> (Changes, Self::Outcome) {
-        answer(self.changed(view))
-    }
-}
-
-impl SetRollout {
-    fn changed(&self, view: &View) -> Result<(Changes, Rollout), RolloutError> {
-        let known = known(view, self.id)?;
-        let mut next = Rollout::clone(known);
-        next.limit = self.limit.unwrap_or(next.limit);
-        next.max_failures = self.max_failures.or(next.max_failures);
-        check(next.limit, next.max_failures)?;
-        let text = format!(
-            "{} changed rollout {}: {} at a time",
-            self.by, self.id, next.limit
-        );
-        Ok(written(known, next, "rollout.changed", text))
+        Changes::unless_refused(|changes| {
+            let known = known(view, self.id)?;
+            let mut next = Rollout::clone(known);
+            next.limit = self.limit.unwrap_or(next.limit);
+            next.max_failures = self.max_failures.or(next.max_failures);
+            check(next.limit, next.max_failures)?;
+            let text = format!(
+                "{} changed rollout {}: {} at a time",
+                self.by, self.id, next.limit
+            );
+            Ok(written(known, next, "rollout.changed", text, changes))
+        })
     }
 }
 
@@ -92,12 +77,13 @@ impl Transition for PauseRollout {
     type Outcome = Result<Rollout, RolloutError>;
 
     fn run(&self, view: &View, _: Timestamp) -> (Changes, Self::Outcome) {
-        answer(open(view, self.id).map(|known| {
+        Changes::unless_refused(|changes| {
+            let known = open(view, self.id)?;
             let mut next = Rollout::clone(known);
             next.paused_by.get_or_insert_with(|| self.by.clone());
             let text = format!("{} paused rollout {}", self.by, self.id);
-            written(known, next, "rollout.paused", text)
-        }))
+            Ok(written(known, next, "rollout.paused", text, changes))
+        })
     }
 }
 
@@ -115,7 +101,8 @@ impl Transition for ResumeRollout {
     type Outcome = Result<Rollout, RolloutError>;
 
     fn run(&self, view: &View, _: Timestamp) -> (Changes, Self::Outcome) {
-        answer(open(view, self.id).map(|known| {
+        Changes::unless_refused(|changes| {
+            let known = open(view, self.id)?;
             let tally = known.tally(view);
             let mut next = Rollout::clone(known);
             match known.stage(&tally) {
@@ -126,8 +113,8 @@ impl Transition for ResumeRollout {
                 }
             }
             let text = format!("{} let rollout {} go on", self.by, self.id);
-            written(known, next, "rollout.resumed", text)
-        }))
+            Ok(written(known, next, "rollout.resumed", text, changes))
+        })
     }
 }
 
@@ -145,24 +132,22 @@ impl Transition for CancelRollout {
     type Outcome = Result<usize, RolloutError>;
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
-        let mut changes = Changes::none();
-        let rollout = match known(view, self.id) {
-            Ok(rollout) => rollout,
-            Err(error) => return (changes, Err(error)),
-        };
-        let mut after = view.clone();
-        let reason = format!("{} cancelled rollout {}", self.by, self.id);
-        let jobs = rollout.deployments.iter();
-        let waiting = jobs
-            .filter_map(|id| view.deployment(*id))
-            .filter(|d| d.is_open() && !d.is_active());
-        let mut ended = 0;
-        for job in waiting {
-            // Whether it is the last one is seen behind the others.
-            let cancelled = cancel(&after, job, &reason, now, &mut changes);
-            after.absorb(&cancelled.into());
-            ended += 1;
-        }
-        (changes, Ok(ended))
+        Changes::unless_refused(|changes| {
+            let rollout = known(view, self.id)?;
+            let mut after = view.clone();
+            let reason = format!("{} cancelled rollout {}", self.by, self.id);
+            let jobs = rollout.deployments.iter();
+            let waiting = jobs
+                .filter_map(|id| view.deployment(*id))
+                .filter(|d| d.is_open() && !d.is_active());
+            let mut ended = 0;
+            for job in waiting {
+                // Whether it is the last one is seen behind the others.
+                let cancelled = cancel(&after, job, &reason, now, changes);
+                after.absorb(&cancelled.into());
+                ended += 1;
+            }
+            Ok(ended)
+        })
     }
 }
