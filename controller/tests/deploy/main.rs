@@ -6,6 +6,8 @@
 #[path = "../mesh/agent.rs"]
 #[expect(dead_code, reason = "shared with the tests of the mesh")]
 mod agent;
+#[path = "../meshed/mod.rs"]
+mod meshed;
 mod room;
 #[path = "../site/mod.rs"]
 mod site;

@@ -1,23 +1,19 @@
 //! A site with a mesh that keeps images, and what agents ask of it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::ops::Deref;
 
 use crate::{
-    agent::{Agent, PATIENCE, Served},
-    site::{Site, management},
+    agent::{PATIENCE, Served},
+    meshed::{self, Meshed, by},
 };
 use bytes::Bytes;
 use enforcer::{
-    ca::Ca,
     images::{Images, Limits},
-    mesh::{Bound, Mesh, MeshConfig},
-    metrics::Metrics,
+    mesh::Bound,
     state::{
         deployment::{DeploymentId, State},
         image::ImageName,
         ops::{CreateDeployment, MachineRef, OrderSpec, SaveVersion},
-        policy::{Discovery, MeshPolicy, Policy},
-        trust::Digest,
     },
 };
 use image::{
@@ -25,25 +21,27 @@ use image::{
     parcel::{Form, HEAD_BYTES, Head},
 };
 use ipxe::MacAddr;
-use ipxe_net::{BootAuthority as _, BootNote};
-use mesh_net::{AgentEndpoint, Body, CallError, EnrolProof};
+use mesh_net::{Body, CallError};
 use mesh_proto::message::{
-    RefusalCode, Secret,
+    RefusalCode,
     job::{Counts, DiskSeen, Job, JobEnd, JobProgress, Outcome, Step},
-    link::{ControllerReply, Fetch, FromAgent, Habitat, ToAgent, Want},
+    link::{ControllerReply, Fetch, FromAgent, ToAgent, Want},
 };
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 pub(crate) const MIB: usize = 1 << 20;
 
 /// A site with a mesh that keeps images.
 pub(crate) struct Room {
-    pub(crate) site: Site,
-    pub(crate) mesh: Mesh,
+    meshed: Meshed,
     pub(crate) images: Images,
-    links: SocketAddr,
-    _tasks: JoinSet<()>,
+}
+
+impl Deref for Room {
+    type Target = Meshed;
+
+    fn deref(&self) -> &Meshed {
+        &self.meshed
+    }
 }
 
 pub(crate) fn mac(n: u8) -> MacAddr {
@@ -73,68 +71,27 @@ pub(crate) fn cut(disk: &[u8]) -> (Manifest, Vec<(ChunkId, Vec<u8>)>) {
 
 impl Room {
     pub(crate) async fn start() -> Self {
-        let site = Site::new(Policy {
-            discovery: Discovery::Registered,
-            management: vec![management()],
-            ..Policy::default()
-        });
-        let ca = Ca::open(site.state.path(), "home").unwrap();
-        let ca_sha256 = Digest(ca.sha256());
-        let config = MeshConfig {
-            state: site.state.path().to_owned(),
-            listen: [127, 0, 0, 1].into(),
-            port: 0,
-            gossip_port: 0,
-        };
+        let site = meshed::site();
         let images = Images::open(site.state.path(), Limits::default(), site.store.clone());
         let images = images.unwrap();
-        let bound = Bound::bind(&config, ca, &site.store).unwrap();
-        let bound = bound.with_images(images.clone(), "http://192.0.2.1:4880");
-        let links = bound.link_addr();
-        let mut tasks = JoinSet::new();
-        let desk = Arc::clone(&site.desk);
-        let known_as = Arc::new(move |ip| desk.station_at(ip));
-        let stop = CancellationToken::new();
-        let metrics = Arc::new(Metrics::default());
-        let mesh = bound.start(&site.store, metrics, known_as, &mut tasks, &stop);
-        let policy = MeshPolicy {
-            site: "home".to_owned(),
-            ca_sha256,
-            port: links.port(),
-        };
-        site.policy(|p| p.mesh = Some(policy)).await;
+        let kept = images.clone();
+        let with_images = |bound: Bound| bound.with_images(kept, "http://192.0.2.1:4880");
         Self {
-            site,
-            mesh,
+            meshed: Meshed::of(site, with_images).await,
             images,
-            links,
-            _tasks: tasks,
         }
     }
 
     /// A machine that is accepted and runs the management OS.
     pub(crate) async fn machine(&self, n: u8) -> Served {
         self.site.register(mac(n), &format!("web{n}")).await;
-        let ip = [127, 0, 0, 1].into();
-        let asked = BootNote::AddressRequested { mac: mac(n), ip };
-        self.site.desk.note(asked);
-        let script = self.site.script(mac(n), &format!("session{n}")).await;
-        let (_, rest) = script.split_once("enforcer.secret=").unwrap();
-        let secret = rest.chars().take_while(char::is_ascii_hexdigit);
-        let now = self.site.store.now().as_second();
-        let here = "127.0.0.1:0".parse().unwrap();
-        let endpoint = AgentEndpoint::bind(here, Arc::new(move || now)).unwrap();
-        let mut agent = Agent::on(endpoint, self.links, &mac(n).to_string(), &format!("S{n}"));
-        agent.habitat = Habitat::ManagementOs;
+        let secret = self.boot(mac(n), &format!("session{n}")).await;
+        let (serial, boot_id) = (format!("S{n}"), format!("{n:032x}"));
+        let mut agent = self.agent(mac(n), "127.0.0.1:0", &serial, &boot_id);
         let disk = serde_json::json!({"name": "vda", "bytes": 1 << 30, "logical_sector_bytes": 512,
             "physical_sector_bytes": 512, "rotational": false, "removable": false, "serial": format!("D{n}")});
         agent.facts.disks = vec![serde_json::from_value(disk).unwrap()];
-        agent.boot_id = format!("{n:032x}");
-        let proof = EnrolProof::Boot {
-            mac: mac(n).to_string(),
-            secret: Secret::new(secret.collect::<String>()),
-        };
-        agent.enrol(proof, |_| {}).await.unwrap();
+        agent.enrol(by(mac(n), &secret), |_| {}).await.unwrap();
         agent.connect().await.unwrap()
     }
 

@@ -10,8 +10,7 @@ use image::{ChunkId, ChunkSize};
 use image_store::IngestOptions;
 
 use crate::disk::MIB;
-use crate::fuse::Fuse;
-use crate::machine::{Boot, Machine};
+use crate::machine::Machine;
 use crate::site::Site;
 use crate::workplace::HASTY;
 
@@ -41,19 +40,6 @@ fn queued(site: &Site, image: &[u8]) -> Deployment {
         ..OrderSpec::default()
     };
     site.deploy("web1", order)
-}
-
-/// It boots the management OS, and its job fails: the reason.
-fn fails(site: &Site, machine: &Machine, job: &Deployment) -> String {
-    let Boot::Management(alive) = machine.powers_on(site, &Fuse::none()) else {
-        panic!("the management OS is due");
-    };
-    let reason = site.until(|view| {
-        let job = view.deployment(job.id)?;
-        (job.state == State::Failed).then(|| job.reason.clone().unwrap())
-    });
-    alive.stops();
-    reason
 }
 
 #[test]
@@ -93,7 +79,7 @@ fn a_thousand_bits_that_flip_on_the_target_are_caught_and_named_and_nothing_boot
     });
     machine.medium.bad_bits = Arc::new(bad.collect());
     let job = queued(&site, &image);
-    let reason = fails(&site, &machine, &job);
+    let reason = machine.fails(&site, &job);
     let places = format!("{BITS} places differ");
     assert!(reason.contains(&places), "{reason}");
     let at = format!("at byte {}", first * CHUNK);
@@ -122,7 +108,7 @@ fn a_bit_that_flipped_in_the_store_never_reaches_a_disk_and_its_chunk_is_named()
     let last = bytes.len() - 1;
     bytes[last] ^= 4;
     fs::write(&file, bytes).unwrap();
-    let reason = fails(&site, &machine, &job);
+    let reason = machine.fails(&site, &job);
     assert!(reason.contains(&id.to_string()), "{reason}");
     assert!(reason.contains("controller 127.0.0.1:"), "{reason}");
     assert!(!file.exists(), "the next upload brings a good one");

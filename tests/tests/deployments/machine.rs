@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use enforcer::state::deployment::Deployment;
+use enforcer::state::deployment::{Deployment, State};
 use enforcer_agent::cmdline;
 use enforcer_agent::deploy::{Patience, work};
 use enforcer_agent::journal::Journal;
@@ -211,6 +211,19 @@ impl Machine {
             "it never starts its disk: {:?}",
             self.record.said.lock().unwrap()
         );
+    }
+
+    /// It boots the management OS, and its job fails: the reason. The agent stays, and has nothing to do.
+    pub(crate) fn fails(&self, site: &Site, job: &Deployment) -> String {
+        let Boot::Management(alive) = self.powers_on(site, &Fuse::none()) else {
+            panic!("the management OS is due");
+        };
+        let reason = site.until(|view| {
+            let job = view.deployment(job.id)?;
+            (job.state == State::Failed).then(|| job.reason.clone().unwrap())
+        });
+        alive.stops();
+        reason
     }
 
     /// The new system says that it is there.

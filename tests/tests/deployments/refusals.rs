@@ -2,7 +2,7 @@
 //! its manifest says. The job ends with its reason, and nothing is left behind.
 
 use enforcer::images::Limits;
-use enforcer::state::deployment::{Deployment, Save, State};
+use enforcer::state::deployment::{Save, State};
 use enforcer::state::ops::{CancelDeployment, OrderSpec};
 use image_store::IngestOptions;
 use mesh_proto::message::job::Step;
@@ -27,19 +27,6 @@ fn saving() -> OrderSpec {
         }),
         ..write_debian()
     }
-}
-
-/// It boots, and its job fails: the reason. The agent stays, and has nothing to do.
-fn fails(site: &Site, machine: &Machine, job: &Deployment) -> String {
-    let Boot::Management(alive) = machine.powers_on(site, &Fuse::none()) else {
-        panic!("the management OS is due");
-    };
-    let reason = site.until(|view| {
-        let job = view.deployment(job.id)?;
-        (job.state == State::Failed).then(|| job.reason.clone().unwrap())
-    });
-    alive.stops();
-    reason
 }
 
 #[test]
@@ -94,7 +81,7 @@ fn without_room(limits: impl FnOnce(u64) -> Limits) -> (String, Site) {
     let machine = Machine::new(&site, 1, &before, 512);
     let job = site.deploy("web1", saving());
     site.limit(limits(stored));
-    let reason = fails(&site, &machine, &job);
+    let reason = machine.fails(&site, &job);
     assert!(
         machine.medium.content() == before,
         "nothing is written before it is saved"
@@ -149,7 +136,7 @@ fn a_manifest_that_is_not_what_it_was_is_refused_and_the_disk_stays_as_it_is() {
     let lie = site.upload("other", &other, IngestOptions::default());
     let lying = site.folder().join("chunks/manifests").join(lie.to_string());
     std::fs::copy(lying, &file).unwrap();
-    let reason = fails(&site, &machine, &job);
+    let reason = machine.fails(&site, &job);
     assert!(
         reason.contains(&manifest.to_string()) && reason.contains("damaged"),
         "{reason}"
