@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::state::trust::Digest;
+
 /// 128 random bits that name one activation in URLs, as 32 lower-case hex digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -19,6 +21,14 @@ impl Nonce {
     #[must_use]
     pub fn from_random(bits: u128) -> Self {
         Self(format!("{bits:032x}"))
+    }
+
+    /// A nonce that follows from this one, for `what`: nobody can tell it who does not know this one.
+    #[must_use]
+    pub fn derived(&self, what: &str) -> Self {
+        let digest = Digest::of(format!("{what} of {self}").as_bytes());
+        let (half, _) = digest.0.split_first_chunk().expect("32 bytes have 16");
+        Self::from_random(u128::from_be_bytes(*half))
     }
 }
 

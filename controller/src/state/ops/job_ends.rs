@@ -9,12 +9,10 @@ use super::{
 };
 use crate::state::{
     Changes, Timestamp, View,
-    activation::Nonce,
     deployment::{
         Deployment, DeploymentId, Order, Part, Phase, State, Until, When, Written, queue,
     },
     image::Pinned,
-    trust::Digest,
 };
 
 /// How long a machine may take from the end of the writing to its local disk's script, when nobody waits for more: the
@@ -161,7 +159,7 @@ fn roll_back(view: &View, job: &Deployment, now: Timestamp, changes: &mut Change
         when: When::Now,
     };
     let part = Part::RollBack { failed: job.id };
-    let (id, nonce) = (view.next_deployment(), nonce_after(&job.nonce));
+    let (id, nonce) = (view.next_deployment(), job.nonce.derived("roll-back"));
     let back = Deployment {
         place: first.map_or(0, |d| d.place) - 1,
         reason: Some(format!("deployment {} failed", job.id)),
@@ -182,13 +180,6 @@ fn same_disk(job: &Deployment) -> DiskRule {
         rule.serial = Some(serial);
     }
     rule
-}
-
-/// A nonce that nobody can tell who does not know the first.
-fn nonce_after(nonce: &Nonce) -> Nonce {
-    let digest = Digest::of(format!("roll-back of {nonce}").as_bytes());
-    let (half, _) = digest.0.split_first_chunk().expect("32 bytes have 16");
-    Nonce::from_random(u128::from_be_bytes(*half))
 }
 
 /// The boot of `session` is served the management OS for this job. `Err` carries the job's end: a cap was reached.

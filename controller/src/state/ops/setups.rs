@@ -15,7 +15,6 @@ use crate::state::{
     event::Draft,
     machine::Machine,
     setup::{MAX_ITEMS, Setup, SetupItem, SetupName},
-    trust::Digest,
 };
 
 /// Why a setup is refused.
@@ -280,7 +279,5 @@ pub(super) fn nth(nonce: &Nonce, n: u64) -> Nonce {
     if n == 0 {
         return nonce.clone();
     }
-    let digest = Digest::of(format!("part {n} of {nonce}").as_bytes());
-    let (half, _) = digest.0.split_first_chunk().expect("32 bytes have 16");
-    Nonce::from_random(u128::from_be_bytes(*half))
+    nonce.derived(&format!("part {n}"))
 }
