@@ -178,29 +178,16 @@ fn assemble(
         .trim_start_matches("linux-image-")
         .to_owned();
     progress(&format!("unpacking kernel {release}"));
-    let (kernel_root, base, tools_root) = (
-        scratch.join("kernel"),
-        scratch.join("base"),
-        scratch.join("tools"),
-    );
+    let kernel_root = scratch.join("kernel");
     apt::unpack(&packages.kernel.path, &kernel_root)?;
-    apt::unpack(&packages.busybox.path, &base)?;
     let vmlinuz = kernel_root.join(format!("boot/vmlinuz-{release}"));
-    write(
-        &staging.join("vmlinuz"),
-        &fs::read(&vmlinuz).map_err(BuildError::file(&vmlinuz))?,
-    )?;
-    let busybox = [base.join("bin/busybox"), base.join("usr/bin/busybox")]
-        .into_iter()
-        .find(|path| path.exists());
-    let busybox =
-        busybox.ok_or_else(|| BuildError::Layout("busybox-static has no busybox".into()))?;
+    write(&staging.join("vmlinuz"), &read(&vmlinuz)?)?;
     let agent_sha256 = manifest::sha256_of_bytes(&agent);
     let parts = initramfs::Parts {
         kernel_root: &kernel_root,
         release: &release,
         flavour: options.flavour,
-        busybox: fs::read(&busybox).map_err(BuildError::file(&busybox))?,
+        busybox: busybox(&packages.busybox, &scratch.join("base"))?,
         agent,
         scratch: &scratch.join("modules"),
     };
@@ -209,14 +196,13 @@ fn assemble(
         "compressing the first archive ({drivers} drivers)"
     ));
     compress(&archive.encode(), &staging.join("initrd.img"))?;
+    let tools_root = scratch.join("tools");
     for deb in &packages.tools {
         apt::unpack(&deb.path, &tools_root)?;
     }
     progress("compressing the tools");
-    compress(
-        &tools::assemble(&tools_root, options.arch)?.encode(),
-        &staging.join("tools.img"),
-    )?;
+    let tools = tools::assemble(&tools_root, options.arch)?.encode();
+    compress(&tools, &staging.join("tools.img"))?;
     let manifest = Manifest {
         kernel: release,
         agent_sha256,
@@ -225,6 +211,15 @@ fn assemble(
     };
     write_manifest(&manifest, staging)?;
     Ok(manifest)
+}
+
+/// The program in its package, unpacked to `root`.
+fn busybox(package: &Deb, root: &Path) -> Result<Vec<u8>, BuildError> {
+    apt::unpack(&package.path, root)?;
+    let places = [root.join("bin/busybox"), root.join("usr/bin/busybox")];
+    let found = places.into_iter().find(|path| path.exists());
+    let missing = || BuildError::Layout("busybox-static has no busybox".into());
+    read(&found.ok_or_else(missing)?)
 }
 
 fn versions(packages: &Packages) -> BTreeMap<String, String> {
@@ -247,6 +242,10 @@ fn write_manifest(manifest: &Manifest, folder: &Path) -> Result<(), BuildError> 
 fn compress(archive: &[u8], path: &Path) -> Result<(), BuildError> {
     let packed = zstd::bulk::compress(archive, ZSTD_LEVEL).map_err(BuildError::file(path))?;
     write(path, &packed)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
+    fs::read(path).map_err(BuildError::file(path))
 }
 
 /// Writes a file and the folders above it.

@@ -158,6 +158,32 @@ impl Table {
         Ok(())
     }
 
+    /// The last room for so many bytes.
+    fn last_room(
+        &self,
+        used: &[Extent],
+        usable_end: u64,
+        bytes: u64,
+        target: Target,
+    ) -> Result<Extent, EditError> {
+        let (len, align) = (bytes / target.sector(), ALIGN_BYTES / target.sector());
+        let start = last_room(used, self.first_usable(), usable_end, len, align)
+            .ok_or(EditError::NoRoom(bytes))?;
+        Ok(Extent {
+            start,
+            end: start + len,
+        })
+    }
+
+    /// The partition at this place in the table reaches to `end`.
+    fn grow(&mut self, index: usize, end: u64, target: Target) -> Change {
+        self.entry_mut(index)[40..48].copy_from_slice(&(end - 1).to_le_bytes());
+        Change::PartitionGrown {
+            number: u32::try_from(index + 1).expect("at most MAX_ENTRIES"),
+            end: end * target.sector(),
+        }
+    }
+
     /// The header for this place, its checksums right.
     fn sealed_header(&self, own: u64, other: u64, entries_lba: u64, last_usable: u64) -> Vec<u8> {
         let mut header = self.header.clone();
@@ -185,8 +211,8 @@ pub(super) fn edit(
         .checked_sub(table.entries_sectors(target))
         .ok_or(EditError::Table("it does not fit onto the disk"))?;
     let partitions = table.partitions();
-    let outside = |e: &Extent| e.start >= e.end || e.end > usable_end;
-    if partitions.iter().any(|(_, extent)| outside(extent)) {
+    let used: Vec<_> = partitions.iter().map(|(_, extent)| *extent).collect();
+    if used.iter().any(|e| e.start >= e.end || e.end > usable_end) {
         return Err(EditError::Table("a partition reaches beyond its end"));
     }
     let mut changes = Vec::new();
@@ -197,42 +223,24 @@ pub(super) fn edit(
     let mut ceiling = usable_end;
     let mut provisioned = None;
     if let Some(volume) = order.volume {
-        let used: Vec<_> = partitions.iter().map(|(_, extent)| *extent).collect();
-        let len = volume.len() as u64 / sector;
-        let start = last_room(
-            &used,
-            table.first_usable(),
-            usable_end,
-            len,
-            ALIGN_BYTES / sector,
-        )
-        .ok_or(EditError::NoRoom(volume.len() as u64))?;
-        let extent = Extent {
-            start,
-            end: start + len,
-        };
-        table.add(extent, order.partition_id, "cidata")?;
-        if used.iter().all(|other| other.end <= start) {
-            ceiling = start;
+        let len = volume.len() as u64;
+        let room = table.last_room(&used, usable_end, len, target)?;
+        table.add(room, order.partition_id, "cidata")?;
+        if used.iter().all(|other| other.end <= room.start) {
+            ceiling = room.start;
         }
-        provisioned = Some(Change::Provisioned {
-            offset: start * sector,
-            len: volume.len() as u64,
-        });
+        let offset = room.start * sector;
+        provisioned = Some(Change::Provisioned { offset, len });
         writes.push(Write {
-            offset: start * sector,
+            offset,
             bytes: volume,
         });
     }
-    let grown = partitions.iter().max_by_key(|(_, extent)| extent.end);
-    if let (true, Some((index, extent))) = (order.grow, grown)
+    let last = partitions.iter().max_by_key(|(_, extent)| extent.end);
+    if let Some((index, extent)) = last.filter(|_| order.grow)
         && ceiling > extent.end
     {
-        table.entry_mut(*index)[40..48].copy_from_slice(&(ceiling - 1).to_le_bytes());
-        changes.push(Change::PartitionGrown {
-            number: u32::try_from(index + 1).expect("at most MAX_ENTRIES"),
-            end: ceiling * sector,
-        });
+        changes.push(table.grow(*index, ceiling, target));
     }
     changes.extend(provisioned);
     writes.push(backup(&table, target, usable_end));

@@ -101,6 +101,23 @@ pub(super) fn remove(head: &mut [u8], numbers: &[u32]) -> Vec<Extent> {
     gone
 }
 
+/// Entry `n` is a FAT partition of `len` sectors.
+fn add(head: &mut [u8], n: usize, start: u64, len: u64) {
+    let entry = &mut head[ENTRIES + n * ENTRY..][..ENTRY];
+    entry.fill(0);
+    entry[1..4].copy_from_slice(&NO_CHS);
+    entry[4] = FAT_LBA;
+    entry[8..12].copy_from_slice(&clamped(start).to_le_bytes());
+    resize(head, n, len);
+}
+
+/// The partition of entry `n` has `len` sectors.
+fn resize(head: &mut [u8], n: usize, len: u64) {
+    let entry = &mut head[ENTRIES + n * ENTRY..][..ENTRY];
+    entry[5..8].copy_from_slice(&NO_CHS);
+    entry[12..16].copy_from_slice(&clamped(len).to_le_bytes());
+}
+
 /// Grows the last partition and adds the volume.
 pub(super) fn edit(head: &[u8], target: Target, order: Order) -> Result<Plan, EditError> {
     let sector = target.sector();
@@ -120,22 +137,14 @@ pub(super) fn edit(head: &[u8], target: Target, order: Order) -> Result<Plan, Ed
         let start = last_room(&extents, align, ceiling, len, align)
             .ok_or(EditError::NoRoom(volume.len() as u64))?;
         let free = (0..4).find(|n| all[*n][4] == 0).ok_or(EditError::Full)?;
-        let at = ENTRIES + free * ENTRY;
-        plan.head[at..at + ENTRY].fill(0);
-        plan.head[at + 1..at + 4].copy_from_slice(&NO_CHS);
-        plan.head[at + 4] = FAT_LBA;
-        plan.head[at + 5..at + 8].copy_from_slice(&NO_CHS);
-        plan.head[at + 8..at + 12].copy_from_slice(&clamped(start).to_le_bytes());
-        plan.head[at + 12..at + 16].copy_from_slice(&clamped(len).to_le_bytes());
+        add(&mut plan.head, free, start, len);
         if extents.iter().all(|extent| extent.end <= start) {
             ceiling = start;
         }
-        provisioned = Some(Change::Provisioned {
-            offset: start * sector,
-            len: volume.len() as u64,
-        });
+        let (offset, len) = (start * sector, volume.len() as u64);
+        provisioned = Some(Change::Provisioned { offset, len });
         plan.writes.push(Write {
-            offset: start * sector,
+            offset,
             bytes: volume,
         });
     }
@@ -151,9 +160,7 @@ pub(super) fn edit(head: &[u8], target: Target, order: Order) -> Result<Plan, Ed
                 "its last partition is an extended one, which is not grown",
             ));
         }
-        let at = ENTRIES + n * ENTRY;
-        plan.head[at + 5..at + 8].copy_from_slice(&NO_CHS);
-        plan.head[at + 12..at + 16].copy_from_slice(&clamped(ceiling - extent.start).to_le_bytes());
+        resize(&mut plan.head, *n, ceiling - extent.start);
         plan.changes.push(Change::PartitionGrown {
             number: u32::try_from(n + 1).expect("one of four"),
             end: ceiling * sector,

@@ -121,19 +121,14 @@ impl AcceptMachine {
         let (mut grant, mut raised, mut turned_away) = (None, None, Vec::new());
         match meant {
             Meant::Waiting(pending) => {
-                for other in view
-                    .pending_of(&machine.id)
-                    .filter(|p| p.key != pending.key)
-                {
-                    turned_away.push(other.key);
-                    changes.write(Key::Pending(other.key));
+                let others = view.pending_of(&machine.id);
+                let others = others.filter(|p| p.key != pending.key);
+                turned_away.extend(others.map(|p| p.key));
+                for key in &turned_away {
+                    changes.write(Key::Pending(*key));
                 }
-                adopt(
-                    view,
-                    &mut machine,
-                    &Identity::of_facts(&pending.facts),
-                    changes,
-                );
+                let who = Identity::of_facts(&pending.facts);
+                adopt(view, &mut machine, &who, changes);
                 let key = taken(*pending, compared);
                 grant = Some(enrol_key(view, &machine, key, now, changes));
             }

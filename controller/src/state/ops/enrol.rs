@@ -136,7 +136,7 @@ impl Enrol {
         now: Timestamp,
         changes: &mut Changes,
     ) -> EnrolOutcome {
-        match proved {
+        let (level, by) = match proved {
             Proved::Nothing => {
                 let why = format!(
                     "{} showed no secret; compare its pairing code",
@@ -154,29 +154,22 @@ impl Enrol {
                     Standing::Registered => accept(&mut machine, AcceptedBy::BootSecret, now),
                     Standing::Seen | Standing::Accepted => {}
                 }
+                (Level::T1, ProvedBy::BootSecret)
             }
             Proved::Token { token } => {
-                let mut token = (**token).clone();
-                let id = token.id.clone();
-                token.used_by = Some(TokenUse {
+                let mut used = (**token).clone();
+                used.used_by = Some(TokenUse {
                     machine: machine.id.clone(),
                     key: self.key,
                     at: now,
                 });
-                changes.write(token);
+                changes.write(used);
+                let id = token.id.clone();
                 if machine.standing != Standing::Accepted {
-                    accept(&mut machine, AcceptedBy::Token { id }, now);
+                    accept(&mut machine, AcceptedBy::Token { id: id.clone() }, now);
                 }
+                (Level::T2, ProvedBy::Token { id })
             }
-        }
-        let (level, by) = match proved {
-            Proved::Token { token } => (
-                Level::T2,
-                ProvedBy::Token {
-                    id: token.id.clone(),
-                },
-            ),
-            Proved::Boot { .. } | Proved::Nothing => (Level::T1, ProvedBy::BootSecret),
         };
         adopt(view, &mut machine, who, changes);
         self.spend_secret(&mut machine);
