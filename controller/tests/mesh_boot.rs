@@ -21,12 +21,7 @@ use enforcer::state::{
 };
 use ipxe::MacAddr;
 use mesh_net::{EnrolError, EnrolProof};
-use mesh_proto::message::{
-    RefusalCode, Secret,
-    command::Command,
-    enrol::Level,
-    link::ToAgent,
-};
+use mesh_proto::message::{RefusalCode, Secret, command::Command, enrol::Level, link::ToAgent};
 use meshed::{Meshed, by};
 use process::Foreign;
 use site::ipxe_config;

@@ -64,7 +64,7 @@ pub enum Verb {
     },
     /// Rename a machine, label it, or say how it starts its disk and who switches it
     #[command(
-        after_help = "Examples:\n  enforcer machines set web1 --name web2\n  enforcer machines set web1 --local-boot exit-failure\n  enforcer machines set web1 --power ipmi://admin@10.0.9.1 --power-secret-file -\n  enforcer machines set web1 --power redfish://admin@10.0.9.1?sha256=AB:CD:...   (its own certificate)\n  enforcer machines set web1 --power wol\n  enforcer machines set web1 --label pool=web --label spare-"
+        after_help = "Examples:\n  enforcer machines set web1 --name web2\n  enforcer machines set web1 --local-boot exit-failure\n  enforcer machines set web1 --power ipmi://admin@10.0.9.1 --power-secret-file -\n  enforcer machines set web1 --power redfish://admin@10.0.9.1?sha256=AB:CD:...   # its own certificate\n  enforcer machines set web1 --power wol\n  enforcer machines set web1 --label pool=web --label spare-"
     )]
     Set {
         /// Name, id or MAC in any spelling

@@ -3,6 +3,7 @@
 mod boot_configs;
 mod events;
 mod images;
+mod shown;
 
 use clap::Parser;
 use tokio::task::JoinHandle;

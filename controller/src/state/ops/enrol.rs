@@ -257,7 +257,7 @@ impl Enrol {
         changes: &mut Changes,
     ) -> EnrolOutcome {
         let text = format!(
-            "{} already has a living agent with another key; a person decides with `enforcer machines resolve {}`",
+            "{} already has a living agent with another key; a person decides with `enforcer machines resolve {} --keep enrolled|newcomer`",
             machine.name, machine.name
         );
         if machine.disputed.as_ref().map(|d| d.newcomer) != Some(self.key) {
