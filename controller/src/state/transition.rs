@@ -57,3 +57,17 @@ impl Changes {
         self.writes.is_empty() && self.events.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_in_the_end_writes_nothing_of_what_it_had_begun() {
+        let (changes, outcome) = Changes::unless_refused(|changes| {
+            changes.event(Draft::new("machine.registered", "web1 was registered"));
+            Err::<(), _>("the name is taken")
+        });
+        assert!(changes.is_empty() && outcome.is_err());
+    }
+}
