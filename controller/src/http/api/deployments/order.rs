@@ -62,6 +62,7 @@ pub struct OrderBody {
 }
 
 /// Which disk is meant: every field that is given has to fit.
+// Not the agents' `DiskRule` itself: a person's misspelt field is refused here, an agent's newer one is passed over there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = DiskRule)]
@@ -88,14 +89,21 @@ pub struct DiskRuleDoc {
 
 impl From<&DiskRule> for DiskRuleDoc {
     fn from(rule: &DiskRule) -> Self {
-        let rule = rule.clone();
+        let DiskRule {
+            serial,
+            model,
+            by_path,
+            min_bytes,
+            max_bytes,
+            smallest,
+        } = rule.clone();
         Self {
-            serial: rule.serial,
-            model: rule.model,
-            by_path: rule.by_path,
-            min_bytes: rule.min_bytes,
-            max_bytes: rule.max_bytes,
-            smallest: rule.smallest,
+            serial,
+            model,
+            by_path,
+            min_bytes,
+            max_bytes,
+            smallest,
         }
     }
 }
