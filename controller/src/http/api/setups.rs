@@ -12,12 +12,13 @@ use super::{
 use crate::{
     http::{
         Api,
+        auth::Caller,
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},
     },
     state::{
         Timestamp,
-        ops::{DeleteSetup, SetSetup, SetupError},
+        ops::{DeleteSetup, OnSetup, SetSetup, SetupError},
         setup::{Setup, SetupItem, SetupName},
     },
 };
@@ -114,12 +115,13 @@ pub struct SetupBody {
     pub note: Option<String>,
 }
 
-/// Writes a setup; replaces the one of this name. What was deployed of it goes on as it was.
+/// Writes a setup; replaces the one of this name, which only its owner may, where it has one. What was deployed of it goes on as it was.
 #[utoipa::path(put, path = "/setups/{name}", tag = "setups", operation_id = "setups_set", request_body = SetupBody,
     params(("name" = String, Path, description = "Its name")),
     responses((status = 200, body = SetupDoc)))]
 pub(crate) async fn set(
     State(api): State<Api>,
+    caller: Caller,
     name: Segment,
     JsonBody(body): JsonBody<SetupBody>,
 ) -> Result<Json<SetupDoc>, Problem> {
@@ -141,16 +143,30 @@ pub(crate) async fn set(
         revision: 0,
         updated: api.store.now(),
     };
-    Ok(Json(SetupDoc::of(
-        &api.store.apply(SetSetup(setup)).await??,
-    )))
+    let set = theirs(&setup.name.clone(), &caller, SetSetup(setup));
+    Ok(Json(SetupDoc::of(&api.store.apply(set).await???)))
 }
 
-/// Deletes a setup.
+/// Deletes a setup; only its owner may, where it has one.
 #[utoipa::path(delete, path = "/setups/{name}", tag = "setups", operation_id = "setups_delete",
     params(("name" = String, Path, description = "Its name")),
     responses((status = 204)))]
-pub(crate) async fn delete(State(api): State<Api>, name: Segment) -> Result<StatusCode, Problem> {
-    api.store.apply(DeleteSetup(name.parse("setup")?)).await??;
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    name: Segment,
+) -> Result<StatusCode, Problem> {
+    let name: SetupName = name.parse("setup")?;
+    let delete = theirs(&name, &caller, DeleteSetup(name.clone()));
+    api.store.apply(delete).await???;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What the caller asks for, refused when the setup is another's.
+fn theirs<T>(setup: &SetupName, caller: &Caller, wants: T) -> OnSetup<T> {
+    OnSetup {
+        setup: setup.clone(),
+        asker: caller.asker(),
+        wants,
+    }
 }

@@ -3,7 +3,7 @@
 use mesh_proto::message::job::{After, DiskRule, PartitionRule, ProvisionFile};
 
 use super::{
-    MachineRef,
+    MachineRef, NotYours,
     deployments::{Created, DeployError, Draw, enqueue, forget_oldest, has_room},
     holds::may_use,
     orders::{OrderError, OrderSpec, pinned},
@@ -15,6 +15,7 @@ use crate::state::{
     event::Draft,
     machine::Machine,
     setup::{MAX_ITEMS, Setup, SetupItem, SetupName},
+    user::Asker,
 };
 
 /// Why a setup is refused.
@@ -32,6 +33,35 @@ pub enum SetupError {
     /// An image that is not there.
     #[error(transparent)]
     Image(#[from] OrderError),
+}
+
+/// What somebody asks for that only the setup's owner may, where it has one. Deploying it is not: as with an image, whose
+/// machine it is counts.
+#[derive(Debug, Clone)]
+pub struct OnSetup<T> {
+    /// Which setup it is about.
+    pub setup: SetupName,
+    /// Who asks.
+    pub asker: Asker,
+    /// What they ask for.
+    pub wants: T,
+}
+
+impl<T: Transition> Transition for OnSetup<T> {
+    type Outcome = Result<T::Outcome, NotYours>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        let owner = view.setup(&self.setup).and_then(|s| s.owner.as_ref());
+        if let Some(owner) = owner.filter(|owner| !self.asker.may_change(Some(owner))) {
+            let refused = NotYours {
+                what: format!("setup {}", self.setup),
+                owner: owner.clone(),
+            };
+            return (Changes::none(), Err(refused));
+        }
+        let (changes, outcome) = self.wants.run(view, now);
+        (changes, Ok(outcome))
+    }
 }
 
 /// A person writes a setup; it replaces the one of the same name.
