@@ -17,7 +17,7 @@ use crate::{
         boot::next_boot_wanted,
         command::{CommandId, CommandRecord, SETTLE_WITHIN},
         machine::MachineId,
-        ops::{CommandError, CommandWord, IssueCommand, MachineRef, Settle},
+        ops::{CommandError, CommandWord, Giver, IssueCommand, MachineRef, Settle},
     },
     store::StoreError,
 };
@@ -36,7 +36,7 @@ impl Mesh {
         &self,
         machine: MachineRef,
         command: Command,
-        by: &str,
+        by: Giver,
     ) -> Result<Result<CommandRecord, CommandError>, StoreError> {
         self.0.command(machine, command, by).await
     }
@@ -47,13 +47,13 @@ impl Inner {
         self: &Arc<Self>,
         machine: MachineRef,
         command: Command,
-        by: &str,
+        by: Giver,
     ) -> Result<Result<CommandRecord, CommandError>, StoreError> {
         let issue = IssueCommand {
             machine,
             command,
             ttl_ms: ORDER_TTL_MS,
-            by: by.to_owned(),
+            by,
         };
         let issued = self.store.apply(issue).await?;
         if let Ok(record) = &issued {
@@ -148,8 +148,9 @@ impl Inner {
         let Some(why) = wanted else {
             return;
         };
+        let by = Giver::Controller("enforcer".to_owned());
         let issued = self
-            .command(MachineRef(id.to_string()), Command::Reboot, "enforcer")
+            .command(MachineRef(id.to_string()), Command::Reboot, by)
             .await;
         match issued {
             Ok(Ok(_)) => {

@@ -14,8 +14,8 @@ use crate::{
         machine::{Machine, MachineId},
         member::{Member, MemberState},
         ops::{
-            AcceptError, AcceptMachine, DeleteMachine, Keep, LinkVerdict, MachineError, MachineRef,
-            RefuseMachine, ResolveDispute, RevokeKeys,
+            AcceptError, AcceptMachine, DeleteMachine, Held, Keep, LinkVerdict, MachineError,
+            MachineRef, OnMachine, RefuseMachine, ResolveDispute, RevokeKeys,
         },
         trust::{Digest, key::Serial},
     },
@@ -107,11 +107,15 @@ impl Mesh {
         }))
     }
 
-    /// Forgets a machine with all that is known about it.
+    /// Forgets a machine with all that is known about it, unless somebody else than `caller` has it.
     ///
     /// # Errors
     /// As the store says.
-    pub async fn forget(&self, machine: MachineRef) -> Said<(), MachineError> {
+    pub async fn forget(
+        &self,
+        machine: MachineRef,
+        caller: &str,
+    ) -> Said<Result<(), MachineError>, Held> {
         let view = self.0.store.view();
         let id = machine.find(&view).map(|m| m.id.clone());
         let keys: Vec<Serial> = id
@@ -124,8 +128,13 @@ impl Mesh {
             .flat_map(|id| view.pending_of(id))
             .map(|p| p.key)
             .collect();
-        let forgotten = self.0.store.apply(DeleteMachine(machine)).await?;
-        if forgotten.is_ok() {
+        let delete = OnMachine {
+            machine: machine.clone(),
+            caller: caller.to_owned(),
+            wants: DeleteMachine(machine),
+        };
+        let forgotten = self.0.store.apply(delete).await?;
+        if matches!(forgotten, Ok(Ok(()))) {
             self.0.turn_away(&waiting);
             self.0.cut_off(id.as_ref(), &keys);
             if let Some(id) = id {

@@ -14,7 +14,7 @@ use super::Mesh;
 use crate::state::{
     View,
     machine::{Machine, MachineId, Standing},
-    ops::MachineRef,
+    ops::{Giver, MachineRef},
 };
 
 /// The discard port, where magic packets go by custom.
@@ -34,6 +34,8 @@ impl Mesh {
                 let command = Command::Wake {
                     mac: mac.to_string(),
                 };
+                // It asks another machine, and disturbs it in nothing.
+                let by = Giver::Controller(by.to_owned());
                 match self.command(MachineRef(id.to_string()), command, by).await {
                     Ok(Ok(_)) => senders.push(name),
                     Ok(Err(error)) => warn!("{name} cannot help to wake: {error}"),

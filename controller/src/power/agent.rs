@@ -8,7 +8,7 @@ use crate::{
     mesh::Mesh,
     state::{
         machine::MachineId,
-        ops::MachineRef,
+        ops::{Giver, MachineRef},
         power::{PowerAction, PowerState},
     },
 };
@@ -29,7 +29,9 @@ impl Driver for Agent {
                 PowerAction::Cycle => (Command::Reboot, PowerState::On),
             };
             let machine = MachineRef(self.machine.to_string());
-            let issued = self.mesh.command(machine, command, &self.by).await;
+            // Whoever wants it was asked about the machine before.
+            let by = Giver::Controller(self.by.clone());
+            let issued = self.mesh.command(machine, command, by).await;
             let issued = issued.map_err(|e| PowerError::Agent(e.to_string()))?;
             issued.map_err(|e| PowerError::Agent(e.to_string()))?;
             Ok(then)

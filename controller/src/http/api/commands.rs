@@ -16,7 +16,7 @@ use crate::{
     state::{
         Timestamp, View,
         command::{CommandId, CommandRecord},
-        ops::MachineRef,
+        ops::{Giver, MachineRef},
     },
 };
 
@@ -50,16 +50,6 @@ pub struct CommandBody {
     /// For how long to show itself; 60 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u32>,
-}
-
-impl Doing {
-    /// Whether who works on the machine would notice.
-    fn disturbs(self) -> bool {
-        match self {
-            Self::Reboot | Self::Stop | Self::RotateKeys => true,
-            Self::Identify | Self::Inventory => false,
-        }
-    }
 }
 
 impl CommandBody {
@@ -133,12 +123,8 @@ pub(crate) async fn issue(
     JsonBody(body): JsonBody<CommandBody>,
 ) -> Result<(StatusCode, Json<CommandDoc>), Problem> {
     let (mesh, command) = (api.mesh()?, body.command()?);
-    if body.r#do.disturbs() {
-        machines::free(&api, &machine, &caller)?;
-    }
-    let issued = mesh
-        .command(MachineRef(machine), command, &caller.name)
-        .await??;
+    let by = Giver::Person(caller.name);
+    let issued = mesh.command(MachineRef(machine), command, by).await??;
     let document = CommandDoc::of(&issued, &api.store.view());
     Ok((StatusCode::ACCEPTED, Json(document)))
 }

@@ -22,7 +22,6 @@ use crate::{
         machine::{Machine, MachineId},
         ops::{
             DeleteMachine, InspectMachine, MachineError, MachineRef, OnMachine, RegisterMachine,
-            may_use,
         },
         user::UserName,
     },
@@ -134,17 +133,6 @@ pub(super) fn on<T>(machine: String, caller: &Caller, wants: T) -> OnMachine<T> 
     }
 }
 
-/// The machine that `text` names, unless somebody else has it.
-pub(super) fn free(
-    api: &Api,
-    text: &str,
-    caller: &Caller,
-) -> Result<std::sync::Arc<Machine>, Problem> {
-    let machine = find(&api.store.view(), text)?;
-    may_use(&machine, &caller.name, api.store.now())?;
-    Ok(machine)
-}
-
 /// Lets a machine boot the management OS next time, once, also when its hardware is known.
 #[utoipa::path(post, path = "/machines/{machine}/inspect", tag = "machines", operation_id = "machines_inspect",
     params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
@@ -169,8 +157,7 @@ pub(crate) async fn delete(
     Segment(machine): Segment,
 ) -> Result<StatusCode, Problem> {
     if let Ok(mesh) = api.mesh() {
-        free(&api, &machine, &caller)?;
-        mesh.forget(MachineRef(machine)).await??;
+        mesh.forget(MachineRef(machine), &caller.name).await???;
     } else {
         let delete = DeleteMachine(MachineRef(machine.clone()));
         api.store.apply(on(machine, &caller, delete)).await???;

@@ -14,7 +14,7 @@ use crate::{
         extract::{JsonBody, Segment, parse},
     },
     state::{
-        ops::{MachineRef, SetPower},
+        ops::{AskPower, MachineRef, SetPower},
         power::{Means, PowerAction, PowerState},
     },
 };
@@ -187,14 +187,19 @@ pub(crate) async fn switch(
     Segment(machine): Segment,
     JsonBody(body): JsonBody<PowerBody>,
 ) -> Result<Json<PowerDoc>, Problem> {
+    let action = body.r#do.into();
     let machine = match body.r#do {
         PowerDo::Status => machines::find(&api.store.view(), &machine)?,
-        PowerDo::On | PowerDo::Off | PowerDo::Cycle => machines::free(&api, &machine, &caller)?,
+        PowerDo::On | PowerDo::Off | PowerDo::Cycle => {
+            let ask = AskPower {
+                machine: MachineRef(machine),
+                action,
+                by: caller.name.clone(),
+            };
+            api.store.apply(ask).await??
+        }
     };
-    let switched = api
-        .power
-        .switch(&machine, body.r#do.into(), &caller.name)
-        .await?;
+    let switched = api.power.switch(&machine, action, &caller.name).await?;
     Ok(Json(PowerDoc {
         power: switched.state.into(),
         means: switched.means.into(),

@@ -118,6 +118,7 @@ impl From<AcceptError> for Problem {
 impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         let code = match error {
+            CommandError::Held(held) => return held.into(),
             CommandError::NoMachine(_) => Code::MachineNotFound,
             CommandError::NoMember(_) => Code::MemberNotFound,
             CommandError::NotAlive { .. } => Code::MemberNotAlive,

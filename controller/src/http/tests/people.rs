@@ -22,6 +22,13 @@ impl Site {
         let (status, body) = self.as_caller(caller, method, &path, body).await;
         (status.as_u16(), body["code"].as_str().map(str::to_owned))
     }
+
+    /// The number of the last event of this kind.
+    fn last(&self, kind: &str) -> Option<u64> {
+        let view = self.api.store.view();
+        let mut last = view.events_after(0).filter(|e| e.draft.kind == kind);
+        last.next_back().map(|e| e.seq)
+    }
 }
 
 fn refused(status: u16, code: &str) -> (u16, Option<String>) {
@@ -212,4 +219,64 @@ async fn an_image_with_an_owner_is_changed_by_them_alone() {
             .0,
         204
     );
+}
+
+#[tokio::test]
+async fn a_setup_with_an_owner_is_changed_by_them_alone_and_deployed_by_everybody() {
+    let site = furnished().await;
+    let items = json!([{"image": "debian"}]);
+    let anns = json!({"items": items, "owner": "ann"});
+    assert_eq!(
+        site.tries(ANN, "PUT /setups/node", anns.clone()).await.0,
+        200
+    );
+    let taken = json!({"items": items, "owner": "bob"});
+    let not_his = refused(403, "not-yours");
+    for (endpoint, body) in [
+        ("PUT /setups/node", taken),
+        ("PUT /setups/node", json!({"items": items})),
+        ("DELETE /setups/node", Value::Null),
+    ] {
+        assert_eq!(site.tries(BOB, endpoint, body).await, not_his, "{endpoint}");
+    }
+    let deploy = json!({"machine": "web1", "setup": "node"});
+    assert_eq!(site.tries(BOB, "POST /deployments", deploy).await.0, 201);
+    assert_eq!(site.tries(ROOT, "PUT /setups/node", anns).await.0, 200);
+    let given = json!({"items": items, "owner": "bob"});
+    assert_eq!(site.tries(ANN, "PUT /setups/node", given).await.0, 200);
+    assert_eq!(
+        site.tries(ANN, "DELETE /setups/node", Value::Null).await,
+        not_his
+    );
+    assert_eq!(
+        site.tries(BOB, "DELETE /setups/node", Value::Null).await.0,
+        204
+    );
+}
+
+#[tokio::test]
+async fn of_a_switch_and_a_reservation_at_once_the_first_is_first() {
+    let site = furnished().await;
+    let until = Timestamp::now() + jiff::SignedDuration::from_hours(2);
+    let reserve = json!({"until": until});
+    let cycle = json!({"do": "cycle"});
+    for round in 0..50 {
+        let reserve = site.tries(ANN, "POST /machines/web1/reserve", reserve.clone());
+        let switch = site.tries(BOB, "POST /machines/web1/power", cycle.clone());
+        let (reserved, switched) = match round % 2 {
+            0 => tokio::join!(reserve, switch),
+            _ => {
+                let (switched, reserved) = tokio::join!(switch, reserve);
+                (reserved, switched)
+            }
+        };
+        assert_eq!(reserved.0, 200);
+        // Nobody knows how to switch it: what was allowed is asked for, and fails.
+        let allowed = switched != refused(409, "machine-reserved");
+        let asked = site.last("power.asked") > site.last("machine.released");
+        assert_eq!(asked, allowed, "{switched:?}");
+        assert!(site.last("power.asked") < site.last("machine.reserved"));
+        let release = site.tries(ANN, "POST /machines/web1/release", Value::Null);
+        assert_eq!(release.await.0, 200);
+    }
 }

@@ -2,7 +2,10 @@
 
 use mesh_proto::message::{command::Command, enrol::Level};
 
-use super::MachineRef;
+use super::{
+    MachineRef,
+    holds::{Held, may_use},
+};
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
     command::{CommandId, CommandRecord, CommandStage, KEPT, MAX_OPEN},
@@ -18,6 +21,9 @@ const MAX_WORDS: usize = 300;
 /// Why a command cannot be given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
+    /// Somebody else has the machine.
+    #[error(transparent)]
+    Held(#[from] Held),
     /// No such machine.
     #[error("no machine is called '{0}'; `enforcer machines list` shows the known ones")]
     NoMachine(String),
@@ -54,7 +60,39 @@ pub enum CommandError {
     TooMany(String),
 }
 
-/// A person gives a machine a command.
+/// Who gives a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Giver {
+    /// A person, as the API names them: what disturbs is refused them while somebody else has the machine.
+    Person(String),
+    /// The controller, for what somebody was allowed before; for people.
+    Controller(String),
+}
+
+impl Giver {
+    fn name(&self) -> &str {
+        match self {
+            Self::Person(name) | Self::Controller(name) => name,
+        }
+    }
+
+    fn may_ask(&self, machine: &Machine, command: &Command, now: Timestamp) -> Result<(), Held> {
+        match self {
+            Self::Person(name) if disturbs(command) => may_use(machine, name, now),
+            Self::Person(_) | Self::Controller(_) => Ok(()),
+        }
+    }
+}
+
+/// Whether who works on the machine would notice.
+fn disturbs(command: &Command) -> bool {
+    match command {
+        Command::Reboot | Command::Stop | Command::RotateKeys => true,
+        Command::Identify { .. } | Command::Inventory | Command::Wake { .. } => false,
+    }
+}
+
+/// A machine is given a command.
 #[derive(Debug, Clone)]
 pub struct IssueCommand {
     /// Whom.
@@ -63,8 +101,8 @@ pub struct IssueCommand {
     pub command: Command,
     /// Good for so long after its receipt, milliseconds.
     pub ttl_ms: u32,
-    /// Who, for people.
-    pub by: String,
+    /// Who gives it.
+    pub by: Giver,
 }
 
 impl Transition for IssueCommand {
@@ -72,7 +110,7 @@ impl Transition for IssueCommand {
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
         let mut changes = Changes::none();
-        let (machine, member) = match self.allowed(view) {
+        let (machine, member) = match self.allowed(view, now) {
             Ok(both) => both,
             Err(error) => return (changes, Err(error)),
         };
@@ -82,7 +120,7 @@ impl Transition for IssueCommand {
             boot_id: member.boot_id.clone(),
             command: self.command.clone(),
             ttl_ms: self.ttl_ms,
-            by: self.by.clone(),
+            by: self.by.name().to_owned(),
             issued: now,
             stage: CommandStage::Issued,
             text: None,
@@ -91,7 +129,7 @@ impl Transition for IssueCommand {
         forget_oldest(view, &machine, &mut changes);
         let text = format!(
             "{} asked {} to {}",
-            self.by,
+            self.by.name(),
             machine.name,
             self.command.name()
         );
@@ -102,9 +140,10 @@ impl Transition for IssueCommand {
 }
 
 impl IssueCommand {
-    fn allowed(&self, view: &View) -> Result<(Machine, Member), CommandError> {
+    fn allowed(&self, view: &View, now: Timestamp) -> Result<(Machine, Member), CommandError> {
         let missing = || CommandError::NoMachine(self.machine.0.clone());
         let machine = Machine::clone(&*self.machine.find(view).ok_or_else(missing)?);
+        self.by.may_ask(&machine, &self.command, now)?;
         let name = || machine.name.to_string();
         let no_member = || CommandError::NoMember(name());
         let member = view.member(&machine.id).ok_or_else(no_member)?;

@@ -38,7 +38,7 @@ pub use activations::{
     ForMachine,
 };
 pub use boot::{BeginFetch, ClaimBoot, FetchAnswer, FileSent};
-pub use commands::{CommandError, CommandWord, IssueCommand, Settle};
+pub use commands::{CommandError, CommandWord, Giver, IssueCommand, Settle};
 pub use configs::{ConfigError, DeleteConfig, FileFetched, Refetch, SetConfig};
 pub use deployments::{CancelDeployment, CreateDeployment, Created, DeployError, MoveDeployment};
 pub use enrol::{Claim, Enrol, EnrolOutcome, Grant};
@@ -61,13 +61,13 @@ pub use online::{
 };
 pub use orders::{ONLINE_WITHIN_S, OrderError, OrderSpec};
 pub use pending::Withdraw;
-pub use power::{SetPower, TellPower};
+pub use power::{AskPower, SetPower, TellPower};
 pub use reservations::{DeleteReservation, ReservationError, SetReservation};
 pub use ring::{DropRetired, RotateRing, UseRing};
 pub use rollouts::{
     CancelRollout, CreateRollout, PauseRollout, ResumeRollout, RolledOut, RolloutError, SetRollout,
 };
-pub use setups::{DeleteSetup, DeploySetup, SetSetup, SetupError};
+pub use setups::{DeleteSetup, DeploySetup, OnSetup, SetSetup, SetupError};
 pub use switching::{SwitchOn, SwitchRefused};
 pub use tokens::{CreateToken, MAX_TOKEN_LIFE, RevokeToken, TokenError};
 pub use users::{CreateUser, DeleteUser, NotYours, OnImage, SetUser, UserError, may_change_image};

@@ -1,12 +1,14 @@
 //! A person says how a machine is switched; what was done to its power is told.
 
+use std::sync::Arc;
+
 use mesh_proto::message::Secret;
 
-use super::{MachineError, MachineRef};
+use super::{HoldError, MachineError, MachineRef, may_use};
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
     event::Draft,
-    machine::MachineId,
+    machine::{Machine, MachineId},
     power::{PowerAction, PowerAddress, PowerSettings},
 };
 
@@ -50,6 +52,40 @@ impl Transition for SetPower {
         };
         changes.event(Draft::new("power.set", text).machine(&machine.id));
         (changes, Ok(()))
+    }
+}
+
+/// A person wants a machine switched. Only what this has written down may be done: who reserves the machine before it
+/// keeps them off, and who reserves it after it comes too late for this once.
+#[derive(Debug, Clone)]
+pub struct AskPower {
+    /// Which.
+    pub machine: MachineRef,
+    /// What they want.
+    pub action: PowerAction,
+    /// Who, as the API names them.
+    pub by: String,
+}
+
+impl Transition for AskPower {
+    type Outcome = Result<Arc<Machine>, HoldError>;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
+        let mut changes = Changes::none();
+        let Some(machine) = self.machine.find(view) else {
+            let missing = MachineError::NotFound(self.machine.0.clone());
+            return (changes, Err(missing.into()));
+        };
+        if let Err(held) = may_use(&machine, &self.by, now) {
+            return (changes, Err(held.into()));
+        }
+        let (by, name, action) = (&self.by, &machine.name, self.action.word());
+        let draft = Draft::new(
+            "power.asked",
+            format!("{by} wants power {action} for {name}"),
+        );
+        changes.event(draft.machine(&machine.id).field("do", action));
+        (changes, Ok(machine))
     }
 }
 

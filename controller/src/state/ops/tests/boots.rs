@@ -191,7 +191,7 @@ fn a_template_that_needs_facts_waits_for_them_and_then_goes_on() {
         machine: MachineRef("web1".into()),
         command: mesh_proto::message::command::Command::Reboot,
         ttl_ms: 1000,
-        by: "enforcer".into(),
+        by: Giver::Controller("enforcer".into()),
     };
     world.does(&reboot).unwrap();
     assert_eq!(

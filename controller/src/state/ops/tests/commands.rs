@@ -10,7 +10,7 @@ fn issue(world: &mut World, command: Command) -> Result<CommandRecord, CommandEr
         machine: MachineRef("web1".into()),
         command,
         ttl_ms: 10_000,
-        by: "ann".into(),
+        by: Giver::Person("ann".into()),
     };
     world.does(&issue)
 }

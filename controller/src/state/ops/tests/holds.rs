@@ -142,3 +142,47 @@ fn a_machine_is_given_away_by_its_owner_and_taken_when_it_is_nobodys() {
     assert_eq!(give("local:ann", false, "bob"), Ok(Some("bob".to_owned())));
     assert_eq!(give("local:root", true, ""), Ok(None));
 }
+
+#[test]
+fn who_is_kept_off_a_machine_neither_disturbs_nor_switches_it() {
+    use mesh_proto::message::command::Command;
+    let mut world = World::new();
+    world.registered(1);
+    world.joins(1);
+    world.reserves("local:root", "ann", 2).unwrap();
+    let person = |name: &str| Giver::Person(name.to_owned());
+    let ours = Giver::Controller("deployment 1".to_owned());
+    for (by, command, free) in [
+        (person("local:ann"), Command::Reboot, true),
+        (person("local:bob"), Command::Reboot, false),
+        (person("local:bob"), Command::Stop, false),
+        (person("local:bob"), Command::Inventory, true),
+        (person("local:bob"), Command::Identify { seconds: 1 }, true),
+        (ours, Command::Reboot, true),
+    ] {
+        let issued = world.does(&IssueCommand {
+            machine: MachineRef("web1".to_owned()),
+            command: command.clone(),
+            ttl_ms: 1000,
+            by: by.clone(),
+        });
+        let held = matches!(issued, Err(CommandError::Held(_)));
+        assert_eq!((issued.is_ok(), held), (free, !free), "{by:?}: {command:?}");
+    }
+    let ask = |world: &mut World, by: &str| {
+        let asked = world.does(&AskPower {
+            machine: MachineRef("web1".to_owned()),
+            action: crate::state::power::PowerAction::Cycle,
+            by: by.to_owned(),
+        });
+        asked.is_ok()
+    };
+    assert!(!ask(&mut world, "local:bob") && ask(&mut world, "local:ann"));
+    assert!(
+        world
+            .last_told()
+            .starts_with("power.asked: local:ann wants power cycle")
+    );
+    world.pass(2 * 60 * 60 + 1);
+    assert!(ask(&mut world, "local:bob"), "her time is over");
+}

@@ -294,7 +294,7 @@ fn a_machine_that_is_up_is_told_to_restart_for_its_job_once_per_boot() {
         machine: MachineRef("web1".into()),
         command: mesh_proto::message::command::Command::Reboot,
         ttl_ms: 1_000,
-        by: "enforcer".to_owned(),
+        by: Giver::Controller("enforcer".to_owned()),
     };
     world.does(&reboot).unwrap();
     assert_eq!(

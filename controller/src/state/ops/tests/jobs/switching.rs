@@ -128,7 +128,7 @@ fn a_machine_whose_agent_can_do_it_is_not_switched() {
         machine: MachineRef("web1".into()),
         command: mesh_proto::message::command::Command::Reboot,
         ttl_ms: 1_000,
-        by: "enforcer".to_owned(),
+        by: Giver::Controller("enforcer".to_owned()),
     };
     world.does(&reboot).unwrap();
     world.verdict(1, MemberState::Left);
