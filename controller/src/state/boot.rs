@@ -24,7 +24,7 @@ pub use proof::{not_its_address, unproved};
 use super::{
     Timestamp, View,
     activation::{Activation, ActivationId, Kind, Stage},
-    config::{Evidence, LOADED, Program},
+    config::{BootConfig, Evidence, LOADED, Program},
     deployment::DeploymentId,
     machine::{Machine, MachineId, Standing},
     policy::{Accept, Discovery},
@@ -178,11 +178,22 @@ fn config_lacks(case: &Case<'_>, machine: &Machine) -> Option<String> {
         (Standing::Registered, Accept::Registered) | (Standing::Accepted, _) => {}
     }
     let dispute = disputed(machine).filter(|_| due.config.writes_disk);
-    if let Some(missing) = dispute.or_else(|| unproved(case.view, machine, &due.config, case.now)) {
-        return Some(missing);
+    let missing = dispute
+        .or_else(|| unaccepted(machine, &due.config))
+        .or_else(|| unproved(case.view, machine, &due.config, case.now));
+    if missing.is_some() {
+        return missing;
     }
     let lacks = case.facts().is_none() && needs_facts(due, machine, &case.request.base);
     lacks.then(|| "its template needs the machine's facts".to_owned())
+}
+
+/// What a person says to write to a disk goes to accepted machines only. Of an installer the activation is that word: such a
+/// site may have no management OS to accept machines by (DESIGN §4.3).
+fn unaccepted(machine: &Machine, config: &BootConfig) -> Option<String> {
+    let waits = config.is_said_to_write() && machine.standing != Standing::Accepted;
+    let name = &machine.name;
+    waits.then(|| format!("it writes to a disk, and {name} is not accepted yet: it is by its first boot of the management OS"))
 }
 
 /// Whether a template of this config fails without facts.

@@ -6,7 +6,11 @@ use mesh_proto::message::enrol::Level;
 use serde::{Deserialize, Serialize};
 
 pub use super::name::{ConfigName, is_plain_name};
-use super::{Timestamp, overlay::Overlay, preset::Preset};
+use super::{
+    Timestamp,
+    overlay::Overlay,
+    preset::{Os, Preset},
+};
 
 /// The name under a nonce that a script fetches when all its files are in memory.
 pub const LOADED: &str = "loaded";
@@ -186,7 +190,7 @@ pub struct BootConfig {
     /// How well the machine's key must be proved before this is served; `None`: it may be read by everybody.
     #[serde(default)]
     pub level: Option<Level>,
-    /// Whether it writes to a disk without asking: such a config is never standing.
+    /// Whether it writes to a disk without asking: such a config is never standing, and one by hand is for accepted machines.
     #[serde(default)]
     pub writes_disk: bool,
     /// Files put together of answers, such as Alpine's apkovl.
@@ -220,6 +224,13 @@ impl BootConfig {
             preset: None,
             updated: Timestamp::UNIX_EPOCH,
         }
+    }
+
+    /// Whether a person said that it writes to a disk, and not only chose an installer.
+    #[must_use]
+    pub fn is_said_to_write(&self) -> bool {
+        let by_hand = self.preset.as_ref().is_none_or(|p| p.os == Os::Custom);
+        by_hand && self.writes_disk
     }
 
     /// The files that are not here, each with why.

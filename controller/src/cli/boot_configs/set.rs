@@ -99,6 +99,10 @@ pub struct SetArgs {
     /// still travel in the clear: whoever listens on the machine's segment reads them.
     #[arg(long)]
     level: Option<Level>,
+    /// It writes to a disk without asking: for accepted machines only, and never standing. The presets of installers say so by
+    /// themselves
+    #[arg(long)]
+    writes_disk: bool,
     /// Do not wait until the remote files are here
     #[arg(long)]
     no_wait: bool,
@@ -146,9 +150,6 @@ struct SystemArgs {
         allow_hyphen_values = true
     )]
     append: Option<String>,
-    /// A custom system writes to a disk: it can never be standing
-    #[arg(long, requires = "os")]
-    writes_disk: bool,
 }
 
 pub(super) async fn run(args: SetArgs, session: &Session<'_>) -> Result<(), Failure> {
@@ -158,6 +159,7 @@ pub(super) async fn run(args: SetArgs, session: &Session<'_>) -> Result<(), Fail
         program: program(&args, session).await?,
         evidence: args.evidence,
         level: args.level,
+        writes_disk: args.writes_disk,
     };
     let value = session
         .client
@@ -237,7 +239,7 @@ async fn system(os: Os, args: &SetArgs, session: &Session<'_>) -> Result<Program
             None => None,
         },
         initrds: upload_all(&args.initrds, session).await?,
-        writes_disk: given.writes_disk,
+        writes_disk: args.writes_disk,
     })))
 }
 

@@ -93,6 +93,10 @@ pub struct SetBody {
     /// How well a machine's key must be proved before this is served; absent: everybody may read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
+    /// It writes to a disk without asking: it is for accepted machines only, and never standing. The presets of installers
+    /// say so by themselves.
+    #[serde(default)]
+    pub writes_disk: bool,
 }
 
 /// Writes a boot config; replaces the one of this name.

@@ -198,6 +198,7 @@ impl SetBody {
         };
         config.evidence = self.evidence.map_or(config.evidence, Into::into);
         config.level = self.level.map(Into::into);
+        config.writes_disk |= self.writes_disk;
         Ok(config)
     }
 }

@@ -218,6 +218,49 @@ fn what_writes_to_a_disk_is_never_standing() {
 }
 
 #[test]
+fn what_a_person_says_to_write_to_a_disk_goes_to_accepted_machines_only() {
+    for writes_disk in [false, true] {
+        let mut world = world();
+        let program = Program::Ipxe {
+            script: "kernel {{ file('vmlinuz') }} config=once\nboot".to_owned(),
+            files: vec![Asset::kept("vmlinuz", &"ab".repeat(32), 7)],
+        };
+        for by_hand in [
+            config("once"),
+            BootConfig {
+                program,
+                ..config("once")
+            },
+        ] {
+            let by_hand = BootConfig {
+                writes_disk,
+                ..by_hand
+            };
+            set(&mut world, by_hand);
+            activate(&mut world, "once", Kind::OneShot).unwrap();
+            let session = format!("s{}", world.fresh());
+            let first = world.asks(card(1), &session, Some(ip(1)));
+            let is_config = matches!(first.plan, BootPlan::Config(_));
+            let accepted = world.machine(1).standing == Standing::Accepted;
+            assert_eq!(is_config, accepted || !writes_disk, "{first:?}");
+            if !is_config {
+                let why = &first.why[0].found;
+                assert!(
+                    why.contains("writes to a disk, and web1 is not accepted"),
+                    "{why}"
+                );
+                // The management OS comes first, is accepted by its secret, and goes on by itself.
+                world.joins(1);
+                assert_eq!(boots(&mut world), "once");
+            }
+            world
+                .does(&Deactivate(MachineRef("web1".to_owned())))
+                .unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_kernel_whose_evidence_is_the_agents_word_is_told_which_boot_to_report() {
     let mut world = world();
     let reported = BootConfig {
