@@ -204,6 +204,7 @@ async fn live<E: Effects>(args: &DaemonArgs, effects: Arc<E>) -> Result<(), Daem
     match ending {
         Ending::Stopped => Ok(()),
         Ending::Power(Power::Restart) => Ok(effects.restart()?),
+        Ending::Power(Power::Kernel) => Ok(effects.start_kernel()?),
         Ending::Power(Power::Off) => Ok(effects.power_off()?),
         Ending::Refused(text) => {
             journal.say(&text);

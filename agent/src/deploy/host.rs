@@ -6,6 +6,7 @@ use std::ops::Range;
 use mesh_proto::facts;
 
 use super::disk::Disk;
+use super::kexec::Starter;
 
 /// A partition of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,11 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// What the firmware did not take, for people.
     fn boot_order(&self, esp: &Part, sector_size: u32) -> Result<bool, String>;
+
+    /// What starts its kernels, where something can.
+    fn starter(&self) -> Option<&dyn Starter> {
+        None
+    }
 
     /// A word for the log.
     fn say(&self, text: &str);

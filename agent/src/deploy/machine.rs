@@ -1,6 +1,8 @@
 //! The machine the agent runs on, as a job sees it. What a program cannot do by itself is done by tools of the management
 //! OS's second archive; a job goes on without one where it can, and says so.
 
+mod start;
+
 use std::fs;
 use std::io;
 use std::ops::Range;
@@ -14,6 +16,7 @@ use super::block::BlockDisk;
 use super::boot_order;
 use super::disk::{Disk, Geometry};
 use super::host::{Host, Part};
+use super::kexec::Starter;
 use super::used;
 use crate::journal::Journal;
 
@@ -148,6 +151,10 @@ impl Host for ThisMachine {
         let _still_writable = tool(Command::new("mount").args(["-o", "remount,ro"]).arg(folder));
         written.map_err(|error| error.to_string())?;
         Ok(true)
+    }
+
+    fn starter(&self) -> Option<&dyn Starter> {
+        Some(self)
     }
 
     fn say(&self, text: &str) {

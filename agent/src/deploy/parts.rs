@@ -31,6 +31,20 @@ pub(super) fn list(disk: &dyn Disk, memory: &Memory) -> Result<Vec<Part>, Fault>
         .collect())
 }
 
+/// The partitions whose file system is known, with its name.
+pub(super) fn file_systems(
+    disk: &dyn Disk,
+    memory: &Memory,
+) -> Result<Vec<(Part, &'static str)>, Fault> {
+    let mut found = Vec::new();
+    for part in list(disk, memory)? {
+        let len = part.range.end - part.range.start;
+        let start = read(disk, part.range.start, len.min(MAGIC_BYTES), memory)?;
+        found.extend(used::file_system(&start).map(|name| (part, name)));
+    }
+    Ok(found)
+}
+
 /// What need not be saved of this disk.
 pub(super) fn unused(
     host: &dyn Host,
@@ -39,13 +53,8 @@ pub(super) fn unused(
     memory: &Memory,
 ) -> Result<Unused, Fault> {
     let mut unused = Unused::default();
-    for part in list(disk, memory)? {
-        let len = part.range.end - part.range.start;
-        let start = read(disk, part.range.start, len.min(MAGIC_BYTES), memory)?;
-        let Some(file_system) = used::file_system(&start) else {
-            continue;
-        };
-        let number = part.number;
+    for (part, file_system) in file_systems(disk, memory)? {
+        let (number, len) = (part.number, part.range.end - part.range.start);
         match host.unused(seen, &part, file_system) {
             // What lies behind the file system's end is nobody's map's business.
             Some(stretches) if stretches.iter().all(|s| s.end <= len) => {

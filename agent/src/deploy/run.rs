@@ -175,6 +175,7 @@ impl<'a> Work<'a> {
             },
             edits: self.edits,
             counts: self.counts,
+            kexec: None,
         })
     }
 

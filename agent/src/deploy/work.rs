@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_proto::message::job::{After, Job, JobEnd, JobProgress, Outcome};
+use mesh_proto::message::job::{After, Job, JobEnd, JobProgress, Kexec, Outcome};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use super::controller::{Controller, Trouble};
 use super::disk::Memory;
 use super::host::Host;
+use super::kexec;
 use super::link::LinkDesk;
 use super::patience::Patience;
 use super::run::{Ended, Setup, run};
@@ -72,9 +73,8 @@ pub async fn work(line: JobLine, place: Arc<impl Workplace>) -> Power {
         match blocking(move || asking.job()).await {
             Some(Ok((Some(job), _))) => {
                 line.touch();
-                let after = job.after;
                 if let Some(power) = one(*job, &line, &desk, &place).await {
-                    place.say(&format!("the job is done: {}", words(after)));
+                    place.say(&format!("the job is done: {}", words(power)));
                     return power;
                 }
                 continue;
@@ -124,13 +124,14 @@ async fn one(
         },
     };
     let went_well = matches!(outcome, Outcome::Written { .. });
+    let power = power_after(after, &outcome);
     if let Outcome::Failed { reason, .. } = &outcome {
         place.say(&format!("job {id} failed: {reason}"));
     }
     let sign = if went_well { "WRITTEN" } else { "FAILED" };
     place.sign(&format!("ENFORCER JOB {id} {sign}"));
     report(JobEnd { job: id, outcome }, desk, &**place).await;
-    went_well.then(|| power_after(after)).flatten()
+    power
 }
 
 /// A machine at work is not idle, also when a disk erases itself for hours without a word. Never returns.
@@ -157,7 +158,32 @@ fn perform(job: &Job, desk: &Arc<LinkDesk>, place: &impl Workplace) -> Ended {
         memory: place.memory(),
         partition_id,
     };
-    run(job, &setup)
+    let mut ended = run(job, &setup);
+    if let Ended::Done(outcome) = &mut ended
+        && job.after == After::Kexec
+    {
+        outcome_of_kexec(outcome, &*host, &setup.memory);
+    }
+    ended
+}
+
+/// Before the report, so that the controller knows which way the machine goes.
+fn outcome_of_kexec(outcome: &mut Outcome, host: &dyn Host, memory: &Memory) {
+    let Outcome::Written { disk, kexec, .. } = outcome else {
+        return;
+    };
+    let disks = host.disks();
+    let prepared = match disks.iter().find(|found| found.name == disk.name) {
+        Some(disk) => kexec::prepare(host, disk, memory),
+        None => Err(format!("{} is gone", disk.name)),
+    };
+    *kexec = Some(match prepared {
+        Ok(()) => Kexec::Loaded,
+        Err(why) => {
+            host.say(&format!("the written kernel is not started at once: {why}"));
+            Kexec::Not(why)
+        }
+    });
 }
 
 /// Until the controller has it, or wants it no more: the machine must not go down before.
@@ -184,21 +210,23 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work).await.ok()
 }
 
-/// Starting the written kernel without the firmware is left to a later version: it restarts instead.
-fn power_after(after: After) -> Option<Power> {
-    match after {
-        After::Reboot | After::Kexec => Some(Power::Restart),
-        After::PowerOff => Some(Power::Off),
-        After::Stay => None,
+fn power_after(after: After, outcome: &Outcome) -> Option<Power> {
+    let Outcome::Written { kexec, .. } = outcome else {
+        return None;
+    };
+    match (after, kexec) {
+        (After::Kexec, Some(Kexec::Loaded)) => Some(Power::Kernel),
+        (After::Reboot | After::Kexec, _) => Some(Power::Restart),
+        (After::PowerOff, _) => Some(Power::Off),
+        (After::Stay, _) => None,
     }
 }
 
-fn words(after: After) -> &'static str {
-    match after {
-        After::Reboot => "restarting into the disk",
-        After::Kexec => "restarting into the disk (kexec is not supported yet)",
-        After::PowerOff => "powering off",
-        After::Stay => "staying",
+fn words(power: Power) -> &'static str {
+    match power {
+        Power::Restart => "restarting into the disk",
+        Power::Kernel => "starting the written kernel",
+        Power::Off => "powering off",
     }
 }
 

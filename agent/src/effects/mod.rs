@@ -24,6 +24,14 @@ pub trait Effects: Send + Sync + 'static {
     /// Why not.
     fn restart(&self) -> io::Result<()>;
 
+    /// Starts the kernel that was loaded beside the running one; comes back only when that was refused.
+    ///
+    /// # Errors
+    /// Why not, also when none was loaded.
+    fn start_kernel(&self) -> io::Result<()> {
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+
     /// Powers the machine off.
     ///
     /// # Errors
@@ -68,6 +76,10 @@ impl Effects for Machine {
 
     fn restart(&self) -> io::Result<()> {
         power::restart(self.habitat)
+    }
+
+    fn start_kernel(&self) -> io::Result<()> {
+        power::start_kernel()
     }
 
     fn power_off(&self) -> io::Result<()> {

@@ -19,6 +19,12 @@ pub(super) fn off(habitat: Habitat) -> io::Result<()> {
     go_down(habitat, "poweroff", RebootCommand::PowerOff)
 }
 
+/// reboot(2), `LINUX_REBOOT_CMD_KEXEC`: only the management OS loads kernels, and it has no services to stop.
+pub(super) fn start_kernel() -> io::Result<()> {
+    rustix::fs::sync();
+    Ok(rustix::system::reboot(RebootCommand::Kexec)?)
+}
+
 fn go_down(habitat: Habitat, word: &str, call: RebootCommand) -> io::Result<()> {
     if habitat == Habitat::InstalledOs && Path::new(SYSTEMD).exists() {
         let status = Command::new("systemctl").arg(word).status()?;

@@ -62,6 +62,8 @@ pub fn run() -> io::Result<()> {
     let machine = Arc::new(Machine::new(Habitat::ManagementOs));
     match runtime.block_on(story(&machine)) {
         Power::Restart => machine.restart(),
+        // The disk is written: a kernel that is not there any more is no reason to stay.
+        Power::Kernel => machine.start_kernel().or_else(|_| machine.restart()),
         Power::Off => machine.power_off(),
     }
 }

@@ -26,6 +26,8 @@ const BLINK: Duration = Duration::from_millis(500);
 pub enum Power {
     /// It comes back.
     Restart,
+    /// The kernel that was loaded beside the running one starts, without the firmware.
+    Kernel,
     /// It stays off.
     Off,
 }

@@ -186,6 +186,7 @@ async fn goodbye<E: Effects>(shared: &Shared<E>, link: &AgentLink, end: &Session
         SessionEnd::Anew(_) | SessionEnd::Slept => return link.close("dialling anew"),
         SessionEnd::Stopped => "the agent stops",
         SessionEnd::Power(Power::Restart) => "restarting",
+        SessionEnd::Power(Power::Kernel) => "starting another kernel",
         SessionEnd::Power(Power::Off) => "powering off",
     };
     shared.show(|view| view.stage = Stage::GoingDown);

@@ -13,6 +13,9 @@ use super::process;
 
 const INIT: &str = include_str!("init.sh");
 const DHCP_HOOK: &str = include_str!("udhcpc.sh");
+/// A watchdog goes on while the machine goes down: it is armed only to watch a kernel start without the firmware, and a
+/// firmware that resets the board resets it too.
+const MODULE_OPTIONS: &str = "options watchdog stop_on_reboot=0\n";
 
 /// Busybox commands that `/init` needs before it can install all of them.
 const APPLETS: [&str; 18] = [
@@ -60,6 +63,7 @@ pub(super) fn assemble(parts: Parts<'_>) -> Result<(Archive, usize), BuildError>
     // The kernel itself starts this one when it wants a module.
     archive.symlink("sbin/modprobe", "../bin/busybox");
     archive.program("etc/udhcpc/default.script", DHCP_HOOK);
+    archive.file("etc/modprobe.d/enforcer.conf", MODULE_OPTIONS);
     archive.file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n");
     archive.file("etc/enforcer-management-os", format!("{}\n", parts.release));
     archive.program("bin/enforcer-agent", parts.agent);

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Flavour;
 
-/// Both flavours: the virtio devices of virtual machines, packet sockets for the DHCP client, EFI variables and FAT, the TPM.
+/// Both flavours: the virtio devices of virtual machines, packet sockets for the DHCP client, EFI variables and FAT, the TPM;
+/// what kernels are kept on, and who watches their start, for those that start without the firmware.
 const COMMON: &str = "virtio_pci virtio_mmio virtio_net virtio_blk virtio_scsi virtio_console virtio_rng sd_mod nvme tpm_tis tpm_crb \
-    af_packet efivarfs vfat nls_ascii nls_cp437 nls_iso8859_1 loop xen_netfront xen_blkfront ena gve hv_vmbus hv_netvsc \
+    af_packet efivarfs vfat ext4 xfs crc32c_generic i6300esb iTCO_wdt wdat_wdt nls_ascii nls_cp437 nls_iso8859_1 loop xen_netfront xen_blkfront ena gve hv_vmbus hv_netvsc \
     hv_storvsc vmxnet3 vmw_pvscsi";
 
 /// Real network cards. Left out are those that cannot work without firmware files, which Debian's main archive does not
@@ -19,7 +20,8 @@ const NETWORK: &str = "e1000 e1000e igb igc ixgbe i40e ice r8169 tg3 bnxt_en mlx
 /// Real disks, and the buses they hang on.
 const STORAGE: &str = "ahci ahci_platform ata_piix ata_generic pata_acpi sata_nv sata_sil sata_sil24 sata_via sata_mv sata_sis sata_uli \
     megaraid_sas mpt3sas mptsas mptspi hpsa aacraid smartpqi arcmsr 3w_9xxx 3w_sas sym53c8xx vmd xhci_pci xhci_hcd ehci_pci \
-    uhci_hcd ohci_pci usb_storage uas mmc_block sdhci_pci sdhci_acpi sdhci_iproc rtsx_pci_sdmmc pcie_brcmstb usbhid hid_generic";
+    uhci_hcd ohci_pci usb_storage uas mmc_block sdhci_pci sdhci_acpi sdhci_iproc rtsx_pci_sdmmc pcie_brcmstb usbhid hid_generic \
+    sp5100_tco bcm2835_wdt";
 
 /// The names wanted for a flavour.
 pub(super) fn wanted(flavour: Flavour) -> Vec<&'static str> {

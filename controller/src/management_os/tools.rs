@@ -11,13 +11,14 @@ use super::cpio::Archive;
 use super::{Arch, elf};
 
 /// Packages and the programs taken from them; a name that ends in `*` takes all that start so.
-pub(super) const TOOLS: [(&str, &[&str]); 7] = [
+pub(super) const TOOLS: [(&str, &[&str]); 8] = [
     ("partclone", &["partclone.*"]),
     ("gdisk", &["sgdisk"]),
     ("fdisk", &["sfdisk"]),
     ("util-linux", &["blkdiscard"]),
     ("nvme-cli", &["nvme"]),
     ("efibootmgr", &["efibootmgr"]),
+    ("kexec-tools", &["kexec"]),
     // libext2fs2 needs this one without saying so: it belongs to the packages that every Debian has.
     ("libcom-err2", &[]),
 ];
@@ -196,6 +197,7 @@ mod tests {
             "blkdiscard",
             "nvme",
             "efibootmgr",
+            "kexec",
         ] {
             fs::copy(std::env::current_exe().unwrap(), folder.join(name)).unwrap();
         }

@@ -15,7 +15,7 @@ pub mod words;
 
 use std::collections::BTreeSet;
 
-use mesh_proto::message::job::{Counts, DiskSeen, Edit};
+use mesh_proto::message::job::{Counts, DiskSeen, Edit, Kexec};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -81,6 +81,9 @@ pub struct Written {
     pub edits: Vec<Edit>,
     /// What was counted.
     pub counts: Counts,
+    /// Whether the written kernel starts at once, when that was asked for and an agent said so.
+    #[serde(default)]
+    pub kexec: Option<Kexec>,
 }
 
 /// A state and when it began.

@@ -226,6 +226,7 @@ pub(crate) async fn written(served: &Served, job: u64) -> ControllerReply {
         disk: DiskSeen::default(),
         edits: Vec::new(),
         counts: Counts::default(),
+        kexec: None,
     };
     let end = FromAgent::JobEnd(Box::new(JobEnd { job, outcome }));
     served.link.call(&end, PATIENCE).await.unwrap()

@@ -181,6 +181,10 @@ pub enum Outcome {
         edits: Vec<Edit>,
         /// What was counted on the way.
         counts: Counts,
+        /// What became of the wish to start the written kernel at once; none, and the machine restarts through its
+        /// firmware.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kexec: Option<Kexec>,
     },
     /// It cannot be done, and why, for people. A half-written disk was made unbootable.
     Failed {
@@ -189,6 +193,16 @@ pub enum Outcome {
         /// The disk was being written when it failed: what was on it is gone.
         disk_touched: bool,
     },
+}
+
+/// Whether the written kernel starts without the firmware.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kexec {
+    /// It is loaded, and the hardware's watchdog watches its start.
+    Loaded,
+    /// The machine restarts instead; why, for people.
+    Not(String),
 }
 
 /// The disk a job was done to, as the agent found it.

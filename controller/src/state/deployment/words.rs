@@ -120,7 +120,7 @@ fn starting(view: &View, job: &Deployment, now: Timestamp) -> String {
     };
     match (job.state, job.order.after) {
         (State::HandedOver, _) => format!("waits until the new system {spoken}{within}"),
-        (_, After::Kexec) => format!("the written system starts{within}"),
+        (State::Written, After::Kexec) => format!("the written system starts{within}"),
         (State::Rebooting, _) if job.tries > 1 && means(view, &job.machine) == Means::Nobody => {
             format!("waiting: press reset, or let it start{within}")
         }

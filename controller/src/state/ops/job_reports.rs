@@ -3,7 +3,7 @@
 
 use mesh_proto::message::{
     Refusal, RefusalCode,
-    job::{JobEnd, JobProgress, Outcome, Step},
+    job::{JobEnd, JobProgress, Kexec, Outcome, Step},
 };
 
 use super::{
@@ -132,12 +132,14 @@ impl EndJob {
                 disk,
                 edits,
                 counts,
+                kexec,
             } => {
                 saved_first(job, Step::Writing)?;
                 let written = Written {
                     disk: disk.clone(),
                     edits: edits.clone(),
                     counts: counts.clone(),
+                    kexec: kexec.as_ref().map(plain),
                 };
                 Ok(ended_well(view, job, written, now, changes))
             }
@@ -153,6 +155,14 @@ impl EndJob {
                 changes,
             )),
         }
+    }
+}
+
+/// An agent's words in it made fit for people.
+fn plain(kexec: &Kexec) -> Kexec {
+    match kexec {
+        Kexec::Loaded => Kexec::Loaded,
+        Kexec::Not(why) => Kexec::Not(bounded(why)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! After the writing: the machine restarts, its disk is started, the new system speaks; or it does not, and is given one
 //! more try.
 
-use mesh_proto::message::job::After;
+use mesh_proto::message::job::{After, Kexec};
 
 use super::{
     deployments::{about, name_of},
@@ -72,22 +72,47 @@ pub(super) fn link_ended(view: &View, machine: &MachineId, now: Timestamp, chang
     if job.state != State::Written {
         return;
     }
-    match job.order.after {
+    let kexec = job
+        .written
+        .as_ref()
+        .and_then(|written| written.kexec.as_ref());
+    match (job.order.after, kexec) {
         // The firmware does not see this start, so nobody will ask for a script.
-        After::Kexec => hand_over(
+        (After::Kexec, Some(Kexec::Loaded)) => hand_over(
             view,
             job.id,
             "its kernel was started by kexec",
             now,
             changes,
         ),
-        After::Reboot | After::PowerOff | After::Stay => {
-            let next = job.to(State::Rebooting, None, now);
-            let text = format!("{} restarts into {}", name_of(view, job), next.title());
-            changes.event(about("deployment.rebooting", &next, text));
-            changes.write(next);
+        (After::Kexec, Some(Kexec::Not(why))) => {
+            let why = format!("its kernel was not started by kexec: {why}");
+            restarts(view, job, Some(why), now, changes);
+        }
+        (After::Kexec, None) | (After::Reboot | After::PowerOff | After::Stay, _) => {
+            restarts(view, job, None, now, changes);
         }
     }
+}
+
+fn restarts(
+    view: &View,
+    job: &Deployment,
+    why: Option<String>,
+    now: Timestamp,
+    changes: &mut Changes,
+) {
+    let because = why
+        .as_ref()
+        .map_or_else(String::new, |why| format!(" ({why})"));
+    let next = job.to(State::Rebooting, why, now);
+    let text = format!(
+        "{} restarts into {}{because}",
+        name_of(view, job),
+        next.title()
+    );
+    changes.event(about("deployment.rebooting", &next, text));
+    changes.write(next);
 }
 
 /// The new system is there.

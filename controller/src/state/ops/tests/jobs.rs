@@ -2,7 +2,8 @@
 
 use ipxe::BootPlan;
 use mesh_proto::message::job::{
-    After, DiskProblem, DiskRule, DiskSeen, Job, JobEnd, JobProgress, Outcome, ProvisionFile, Step,
+    After, DiskProblem, DiskRule, DiskSeen, Job, JobEnd, JobProgress, Kexec, Outcome,
+    ProvisionFile, Step,
 };
 
 use super::*;
@@ -174,6 +175,16 @@ impl World {
     /// The agent writes the image, from the first step to the last.
     #[track_caller]
     fn writes(&mut self, key: &EnrolledKey, job: DeploymentId) -> Deployment {
+        self.writes_and_says(key, job, written())
+    }
+
+    #[track_caller]
+    fn writes_and_says(
+        &mut self,
+        key: &EnrolledKey,
+        job: DeploymentId,
+        end: Outcome,
+    ) -> Deployment {
         for step in [
             Step::Fetching,
             Step::Writing,
@@ -182,7 +193,7 @@ impl World {
         ] {
             self.steps(key, job, step).unwrap();
         }
-        self.ends(key, job, written()).unwrap()
+        self.ends(key, job, end).unwrap()
     }
 
     /// Machine `n` is accepted, and its agent waits in the management OS.
@@ -217,6 +228,11 @@ impl World {
 }
 
 fn written() -> Outcome {
+    written_and(None)
+}
+
+/// The agent says this of the wish to start the written kernel at once.
+fn written_and(kexec: Option<Kexec>) -> Outcome {
     Outcome::Written {
         disk: DiskSeen {
             name: "sda".to_owned(),
@@ -226,6 +242,7 @@ fn written() -> Outcome {
         },
         edits: Vec::new(),
         counts: Default::default(),
+        kexec,
     }
 }
 

@@ -5,6 +5,15 @@ use crate::state::deployment::MAX_TRIES;
 
 /// Machine 1 with a disk that was saved and written, and waits to be started.
 fn ready(world: &mut World, spec: OrderSpec) -> (EnrolledKey, DeploymentId) {
+    ready_with(world, spec, None)
+}
+
+/// Its agent says this of the wish to start the kernel at once.
+fn ready_with(
+    world: &mut World,
+    spec: OrderSpec,
+    said: Option<Kexec>,
+) -> (EnrolledKey, DeploymentId) {
     world.idles(1);
     // A roll-back writes a private image.
     let key = world.proves(1);
@@ -16,7 +25,7 @@ fn ready(world: &mut World, spec: OrderSpec) -> (EnrolledKey, DeploymentId) {
         world.steps(&key, job.id, Step::Capturing).unwrap();
         world.saves(&key, job.id).unwrap();
     }
-    world.writes(&key, job.id);
+    world.writes_and_says(&key, job.id, written_and(said));
     (key, job.id)
 }
 
@@ -257,9 +266,8 @@ fn a_disk_is_not_touched_before_it_is_saved() {
 }
 
 #[test]
-fn kexec_power_off_and_stay_end_as_they_should() {
+fn power_off_and_stay_end_as_they_should() {
     for (after, written, silent) in [
-        (After::Kexec, State::Written, State::HandedOver),
         (After::PowerOff, State::Done, State::Done),
         (After::Stay, State::Done, State::Done),
         (After::Reboot, State::Written, State::Rebooting),
@@ -275,6 +283,33 @@ fn kexec_power_off_and_stay_end_as_they_should() {
         assert_eq!(world.job(job).state, written, "{after:?}");
         world.silent(1);
         assert_eq!(world.job(job).state, silent, "{after:?}");
+    }
+}
+
+#[test]
+fn a_kernel_that_starts_at_once_is_handed_over_and_one_that_does_not_restarts_with_its_reason() {
+    let not = Kexec::Not("no \u{1b}watchdog".to_owned());
+    let why = "its kernel was not started by kexec: no watchdog";
+    for (said, silent, reason) in [
+        (
+            Some(Kexec::Loaded),
+            State::HandedOver,
+            Some("its kernel was started by kexec"),
+        ),
+        (Some(not), State::Rebooting, Some(why)),
+        // An agent that is older than the wish.
+        (None, State::Rebooting, None),
+    ] {
+        let mut world = World::new();
+        let spec = OrderSpec {
+            after: After::Kexec,
+            ..write_image("debian")
+        };
+        let (_, job) = ready_with(&mut world, spec, said);
+        assert_eq!(world.job(job).state, State::Written);
+        world.silent(1);
+        let job = world.job(job);
+        assert_eq!((job.state, job.reason.as_deref()), (silent, reason));
     }
 }
 
