@@ -7,6 +7,7 @@ mod chunk;
 pub mod edit;
 mod hex;
 mod manifest;
+pub mod packing;
 pub mod parcel;
 mod ticket;
 

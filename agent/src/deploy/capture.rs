@@ -1,12 +1,15 @@
 //! Saving a disk: read, hashed, and only what the store lacks is sent.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 use std::sync::Mutex;
 
+use bytes::Bytes;
 use image::parcel::{Form, Head};
-use image::{Builder, ChunkId, ChunkSize, Manifest, Piece};
+use image::{Builder, ChunkId, ChunkSize, Manifest, Piece, packing};
 use zstd::bulk::Compressor;
+use zstd::zstd_safe::CParameter;
 
 use super::controller::Controller;
 use super::disk::{Buffer, Disk, Memory, is_zero};
@@ -22,8 +25,6 @@ const BATCH_BYTES: u32 = 8 << 20;
 const ASKED_AT_ONCE: usize = 1024;
 /// Attempts to have a saved disk written down: a controller that loses chunks so often has another fault.
 const ROUNDS: u32 = 5;
-/// As hard as the store itself compresses.
-const LEVEL: i32 = 3;
 
 /// One capture.
 pub(super) struct Capturing<'a> {
@@ -104,7 +105,7 @@ impl Capturing<'_> {
         }
     }
 
-    fn read_again(&self, piece: &Piece, tools: &mut Tools) -> Result<(Head, Vec<u8>), Fault> {
+    fn read_again(&self, piece: &Piece, tools: &mut Tools) -> Result<(Head, Bytes), Fault> {
         let bytes = &mut tools.buffer[..piece.len as usize];
         self.disk.read(piece.offset, bytes).map_err(Fault::disk(
             "reading",
@@ -143,7 +144,7 @@ impl Capturing<'_> {
         let no_zstd = |error| Fault::Job(format!("zstd cannot be used: {error}"));
         Ok(Tools {
             buffer: Buffer::new(batch as usize, self.memory),
-            zstd: Compressor::new(LEVEL).map_err(no_zstd)?,
+            zstd: compressor().map_err(no_zstd)?,
         })
     }
 
@@ -188,7 +189,7 @@ impl Capturing<'_> {
         self.put(&parcels)
     }
 
-    fn put(&self, parcels: &[(Head, Vec<u8>)]) -> Result<(), Fault> {
+    fn put(&self, parcels: &[(Head, Bytes)]) -> Result<(), Fault> {
         if parcels.is_empty() {
             return Ok(());
         }
@@ -199,8 +200,17 @@ impl Capturing<'_> {
     }
 }
 
+/// What packs as hard as the store itself does, which keeps what it gets.
+fn compressor() -> io::Result<Compressor<'static>> {
+    let mut zstd = Compressor::new(packing::LEVEL)?;
+    zstd.set_parameter(CParameter::WindowLog(packing::WINDOW_LOG))?;
+    zstd.set_parameter(CParameter::HashLog(packing::HASH_LOG))?;
+    zstd.set_parameter(CParameter::MinMatch(packing::MIN_MATCH))?;
+    Ok(zstd)
+}
+
 /// A chunk that does not shrink travels as it is.
-fn packed(id: ChunkId, chunk: &[u8], zstd: &mut Compressor<'_>) -> (Head, Vec<u8>) {
+fn packed(id: ChunkId, chunk: &[u8], zstd: &mut Compressor<'_>) -> (Head, Bytes) {
     let smaller = zstd
         .compress(chunk)
         .ok()
@@ -210,7 +220,7 @@ fn packed(id: ChunkId, chunk: &[u8], zstd: &mut Compressor<'_>) -> (Head, Vec<u8
     } else {
         Form::Raw
     };
-    let content = smaller.unwrap_or_else(|| chunk.to_vec());
+    let content = smaller.map_or_else(|| Bytes::copy_from_slice(chunk), Bytes::from);
     let len = u32::try_from(content.len()).expect("at most a chunk");
     (Head { id, form, len }, content)
 }

@@ -1,5 +1,6 @@
 //! What a job needs of its controller. Every call blocks: jobs run on threads of their own.
 
+use bytes::Bytes;
 use image::ChunkId;
 use image::parcel::Head;
 use mesh_proto::message::job::JobProgress;
@@ -42,7 +43,7 @@ pub trait Controller: Send + Sync {
     ///
     /// # Errors
     /// Why not; none, some or all may be there then.
-    fn put(&self, job: u64, parcels: &[(Head, Vec<u8>)]) -> Result<(), Trouble>;
+    fn put(&self, job: u64, parcels: &[(Head, Bytes)]) -> Result<(), Trouble>;
 
     /// A capture is complete: its manifest. Saving the same one again for the same job is the same version.
     ///

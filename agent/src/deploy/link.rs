@@ -174,17 +174,14 @@ impl Controller for LinkDesk {
         Ok(missing)
     }
 
-    fn put(&self, job: u64, parcels: &[(Head, Vec<u8>)]) -> Result<(), Trouble> {
+    fn put(&self, job: u64, parcels: &[(Head, Bytes)]) -> Result<(), Trouble> {
         let ask = FromAgent::Put {
             job,
             parcels: u32::try_from(parcels.len()).expect("a batch"),
         };
-        let parts = parcels.iter().flat_map(|(head, content)| {
-            [
-                Bytes::copy_from_slice(&head.encode()),
-                Bytes::copy_from_slice(content),
-            ]
-        });
+        let parts = parcels
+            .iter()
+            .flat_map(|(head, content)| [Bytes::copy_from_slice(&head.encode()), content.clone()]);
         self.upload(&ask, parts.collect()).map(drop)
     }
 

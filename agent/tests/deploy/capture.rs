@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use enforcer_agent::deploy::{Controller, Memory, Setup, Trouble, run};
 use image::ChunkId;
 use image::parcel::Head;
@@ -69,7 +70,7 @@ impl Controller for Forgetful<'_> {
         self.site.have(job, ids)
     }
 
-    fn put(&self, job: u64, parcels: &[(Head, Vec<u8>)]) -> Result<(), Trouble> {
+    fn put(&self, job: u64, parcels: &[(Head, Bytes)]) -> Result<(), Trouble> {
         let bytes: usize = parcels.iter().map(|(_, content)| content.len()).sum();
         self.put_bytes.fetch_add(bytes as u64, Ordering::SeqCst);
         let ids = parcels.iter().map(|(head, _)| head.id);

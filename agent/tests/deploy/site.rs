@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use enforcer_agent::deploy::{
     ChunkSource, Controller, Ended, Memory, Patience, Request, Setup, Take, Trouble, run,
 };
@@ -163,12 +164,12 @@ impl Controller for Site {
             .collect())
     }
 
-    fn put(&self, _job: u64, parcels: &[(Head, Vec<u8>)]) -> Result<(), Trouble> {
+    fn put(&self, _job: u64, parcels: &[(Head, Bytes)]) -> Result<(), Trouble> {
         self.draw()?;
         for (head, content) in parcels {
             let bytes = match head.form {
                 Form::Zstd => zstd::bulk::decompress(content, 16 << 20).unwrap(),
-                _ => content.clone(),
+                _ => content.to_vec(),
             };
             assert_eq!(ChunkId::of(&bytes), head.id);
             self.chunks.lock().unwrap().insert(head.id, bytes);

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use enforcer_agent::deploy::{ChunkSource, Controller, LinkDesk, Request, Trouble};
 use image::ChunkId;
 use image::parcel::{Form, HEAD_BYTES, Head};
@@ -20,16 +21,16 @@ fn chunk(n: u8) -> Vec<u8> {
     (0..CHUNK).map(|at| (at % 251) as u8 ^ n).collect()
 }
 
-fn parcel(bytes: &[u8]) -> (Head, Vec<u8>) {
+fn parcel(bytes: &[u8]) -> (Head, Bytes) {
     let len = u32::try_from(bytes.len()).unwrap();
     let (id, form) = (ChunkId::of(bytes), Form::Raw);
-    (Head { id, form, len }, bytes.to_vec())
+    (Head { id, form, len }, Bytes::copy_from_slice(bytes))
 }
 
-fn in_one(parcels: &[(Head, Vec<u8>)]) -> Vec<u8> {
+fn in_one(parcels: &[(Head, Bytes)]) -> Vec<u8> {
     let parts = parcels
         .iter()
-        .flat_map(|(head, content)| [head.encode().to_vec(), content.clone()]);
+        .flat_map(|(head, content)| [head.encode().to_vec(), content.to_vec()]);
     parts.collect::<Vec<_>>().concat()
 }
 

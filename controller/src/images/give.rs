@@ -12,7 +12,7 @@ use mesh_net::Flow;
 use tokio::sync::mpsc;
 use tracing::error;
 
-use super::{Images, ImagesError, lock};
+use super::{Images, ImagesError, lock, shelf::Shelf};
 
 /// Images whose chunks are remembered, to look up who may have what: one for each of the deployments at once.
 const REMEMBERED: usize = 8;
@@ -164,9 +164,10 @@ impl Images {
     pub fn parcels(&self, ids: Vec<ChunkId>) -> Flow {
         let (send, bytes) = mpsc::channel(AHEAD);
         let images = self.clone();
+        let shelf = Shelf::shared(&self.0.shelf);
         tokio::spawn(async move {
             for id in ids {
-                let (head, content) = images.packed(id).await;
+                let (head, content) = images.packed(id, &shelf).await;
                 let sent = async {
                     send.send(head).await?;
                     if !content.is_empty() {
@@ -182,25 +183,25 @@ impl Images {
         Flow { len: None, bytes }
     }
 
-    async fn packed(&self, id: ChunkId) -> (bytes::Bytes, bytes::Bytes) {
-        let got = self.blocking(move |chunks| chunks.get(id)).await;
+    async fn packed(&self, id: ChunkId, shelf: &Arc<Shelf>) -> (bytes::Bytes, bytes::Bytes) {
+        let buffer = shelf.take();
+        let got = self
+            .blocking(move |chunks| chunks.get_into(id, buffer))
+            .await;
         let (form, content) = match got {
-            Ok(Some(packed)) => (packed.form, packed.content),
-            Ok(None) => (Form::Missing, Vec::new()),
+            Ok(Some(packed)) => (packed.form, shelf.lend(packed.content)),
+            Ok(None) => (Form::Missing, bytes::Bytes::new()),
             Err(failed) => {
                 error!(%id, "a chunk cannot be given: {failed}");
                 if matches!(failed, ImagesError::Store(StoreError::Damaged(_))) {
                     // Out of the way, so that the next upload or capture that has it brings a good one.
                     let _failed = self.blocking(move |chunks| chunks.set_aside(id)).await;
                 }
-                (Form::Missing, Vec::new())
+                (Form::Missing, bytes::Bytes::new())
             }
         };
         let len = u32::try_from(content.len()).expect("a chunk is shorter than 4 GiB");
         let head = Head { id, form, len };
-        (
-            bytes::Bytes::copy_from_slice(&head.encode()),
-            content.into(),
-        )
+        (bytes::Bytes::copy_from_slice(&head.encode()), content)
     }
 }

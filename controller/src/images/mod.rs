@@ -8,11 +8,12 @@ mod collect;
 mod give;
 mod parcels;
 mod sessions;
+mod shelf;
 mod take;
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 pub use image_store::Limits;
@@ -77,6 +78,8 @@ struct Inner {
     uploads: Arc<Semaphore>,
     sessions: Mutex<Sessions>,
     members: Mutex<Members>,
+    /// Of those chunks that go out.
+    shelf: Mutex<Weak<shelf::Shelf>>,
     /// Something was deleted.
     deleted: Notify,
 }
@@ -94,6 +97,7 @@ impl Images {
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             sessions: Mutex::default(),
             members: Mutex::default(),
+            shelf: Mutex::default(),
             deleted: Notify::new(),
         })))
     }

@@ -32,7 +32,7 @@ pub use error::{Result, StoreError};
 pub use ingest::{
     DiskReader, Format, Ingest, IngestError, IngestOptions, Ingested, MAX_WINDOW_BYTES,
 };
-pub use pack::Packed;
+pub use pack::{Packed, compressor};
 pub use plain::Plain;
 pub use session::{Put, Session};
 pub use space::{Limits, Usage};

@@ -4,21 +4,22 @@
 //! numbers little-endian. The checksum finds a flipped bit without unpacking, also one that would not change the plain
 //! bytes (zstd ignores some bits); against malice the id itself stands.
 
-use std::fmt;
+use std::{fmt, io};
 
-use image::{ChunkId, ChunkSize, parcel::Form};
-use zstd::{bulk, zstd_safe};
+use image::{ChunkId, ChunkSize, packing, parcel::Form};
+use zstd::{
+    bulk,
+    zstd_safe::{self, CParameter},
+};
 
 use crate::{Result, StoreError};
 
 /// Bytes before the content of a chunk's file.
 pub(crate) const HEAD_BYTES: usize = 1 + 4 + 4;
-/// zstd's own default, which the figure for the store's size is set against.
-const LEVEL: i32 = 3;
 
-/// A chunk as it is stored and as it travels.
+/// A chunk as it is stored and as it travels; its bytes are its own, or a packer's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packed {
+pub struct Packed<C = Vec<u8>> {
     /// Which chunk.
     pub id: ChunkId,
     /// How it is packed; never [`Form::Missing`].
@@ -26,10 +27,10 @@ pub struct Packed {
     /// Bytes when unpacked.
     pub plain_len: u32,
     /// The packed bytes: what a parcel carries.
-    pub content: Vec<u8>,
+    pub content: C,
 }
 
-impl Packed {
+impl<C: AsRef<[u8]>> Packed<C> {
     /// What stands before the content in the chunk's file.
     pub(crate) fn head(&self) -> [u8; HEAD_BYTES] {
         let mut head = [0; HEAD_BYTES];
@@ -44,10 +45,12 @@ impl Packed {
         crc.update(self.id.as_bytes());
         crc.update(&[byte_of(self.form)]);
         crc.update(&self.plain_len.to_le_bytes());
-        crc.update(&self.content);
+        crc.update(self.content.as_ref());
         crc.finalize()
     }
+}
 
+impl Packed {
     /// Reads the file of chunk `id` behind its head.
     ///
     /// # Errors
@@ -110,9 +113,22 @@ fn byte_of(form: Form) -> u8 {
     }
 }
 
-/// Packs chunks, one after the other: zstd's tables are made once.
+/// What packs chunks as hard as the store does.
+///
+/// # Errors
+/// When there is no memory for it.
+pub fn compressor() -> io::Result<bulk::Compressor<'static>> {
+    let mut zstd = bulk::Compressor::new(packing::LEVEL)?;
+    zstd.set_parameter(CParameter::WindowLog(packing::WINDOW_LOG))?;
+    zstd.set_parameter(CParameter::HashLog(packing::HASH_LOG))?;
+    zstd.set_parameter(CParameter::MinMatch(packing::MIN_MATCH))?;
+    Ok(zstd)
+}
+
+/// Packs chunks, one after the other: zstd's tables, and the memory for a frame, are made once.
 pub(crate) struct Packer {
     zstd: Option<bulk::Compressor<'static>>,
+    frame: Vec<u8>,
 }
 
 impl fmt::Debug for Packer {
@@ -124,26 +140,33 @@ impl fmt::Debug for Packer {
 impl Packer {
     pub(crate) fn new() -> Self {
         Self {
-            zstd: bulk::Compressor::new(LEVEL).ok(),
+            zstd: compressor().ok(),
+            frame: Vec::new(),
         }
     }
 
     /// `plain` is the chunk `id`, which the caller has made sure of. What does not shrink stays raw.
-    pub(crate) fn pack(&mut self, id: ChunkId, plain: &[u8]) -> Packed {
-        let frame = self
-            .zstd
-            .as_mut()
-            .and_then(|zstd| zstd.compress(plain).ok());
-        let (form, content) = match frame.filter(|frame| frame.len() < plain.len()) {
+    pub(crate) fn pack<'a>(&'a mut self, id: ChunkId, plain: &'a [u8]) -> Packed<&'a [u8]> {
+        let plain_len = u32::try_from(plain.len()).expect("callers check that it is a chunk");
+        let (form, content) = match self.smaller(plain) {
             Some(frame) => (Form::Zstd, frame),
-            None => (Form::Raw, plain.to_vec()),
+            None => (Form::Raw, plain),
         };
         Packed {
             id,
             form,
-            plain_len: u32::try_from(plain.len()).expect("callers check that it is a chunk"),
+            plain_len,
             content,
         }
+    }
+
+    /// A frame that is smaller than what it holds.
+    fn smaller(&mut self, plain: &[u8]) -> Option<&[u8]> {
+        self.frame.clear();
+        self.frame.reserve(zstd_safe::compress_bound(plain.len()));
+        let zstd = self.zstd.as_mut()?;
+        let len = zstd.compress_to_buffer(plain, &mut self.frame).ok()?;
+        (len < plain.len()).then_some(self.frame.as_slice())
     }
 }
 

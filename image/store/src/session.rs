@@ -115,11 +115,11 @@ impl Session {
         if inner.pin_if_there(&inner.books(), &self.live.pins, id)? {
             return Ok(Put::Known);
         }
-        self.add(&inner.with_packer(|packer| packer.pack(id, plain)))
+        inner.with_packer(|packer| self.add(&packer.pack(id, plain)))
     }
 
-    fn add(&self, packed: &Packed) -> Result<Put> {
-        let stored_bytes = (pack::HEAD_BYTES + packed.content.len()) as u64;
+    fn add(&self, packed: &Packed<impl AsRef<[u8]>>) -> Result<Put> {
+        let stored_bytes = (pack::HEAD_BYTES + packed.content.as_ref().len()) as u64;
         let new = self.store.inner.add(&self.live.pins, packed)?;
         Ok(if new {
             Put::New { stored_bytes }

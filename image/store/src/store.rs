@@ -80,10 +80,19 @@ impl ChunkStore {
     /// # Errors
     /// When it is damaged or cannot be read.
     pub fn get(&self, id: ChunkId) -> Result<Option<Packed>> {
+        self.get_into(id, Vec::new())
+    }
+
+    /// The same, into memory that was used before: what the kernel gives anew it clears first, which costs as much as to
+    /// read the chunk.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_into(&self, id: ChunkId, mut content: Vec<u8>) -> Result<Option<Packed>> {
         let Some((mut file, head)) = self.inner.open_chunk(id)? else {
             return Ok(None);
         };
-        let mut content = Vec::new();
+        content.clear();
         let path = self.inner.folder.chunk(id);
         file.read_to_end(&mut content)
             .map_err(StoreError::io("reading", path))?;
@@ -193,10 +202,11 @@ impl Inner {
     }
 
     /// Stores a chunk that was checked. `false`: it was there already.
-    pub(crate) fn add(&self, pins: &Pins, packed: &Packed) -> Result<bool> {
-        let bytes = (pack::HEAD_BYTES + packed.content.len()) as u64;
+    pub(crate) fn add(&self, pins: &Pins, packed: &Packed<impl AsRef<[u8]>>) -> Result<bool> {
+        let content = packed.content.as_ref();
+        let bytes = (pack::HEAD_BYTES + content.len()) as u64;
         self.check_room(bytes)?;
-        let tmp = self.folder.write_tmp(&[&packed.head(), &packed.content])?;
+        let tmp = self.folder.write_tmp(&[&packed.head(), content])?;
         let full = {
             let mut books = self.books();
             if self.pin_if_there(&books, pins, packed.id)? {
@@ -301,5 +311,5 @@ impl Inner {
     }
 }
 
-/// Packers kept for the next chunk; each holds about 1 MiB of tables.
+/// Packers kept for the next chunk; each holds about 1 MiB of tables, and a frame.
 const IDLE_PACKERS: usize = 2;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use enforcer_agent::deploy::{
     ChunkSource, Controller, Disk, Host, LinkDesk, Memory, Part, Patience, Request, Take, Trouble,
     Way, Workplace,
@@ -205,7 +206,7 @@ impl Controller for Road {
         self.says(|desk| desk.have(job, ids))
     }
 
-    fn put(&self, job: u64, parcels: &[(Head, Vec<u8>)]) -> Result<(), Trouble> {
+    fn put(&self, job: u64, parcels: &[(Head, Bytes)]) -> Result<(), Trouble> {
         let sent = parcels.iter().map(|(head, _)| head.id);
         self.record.sent.lock().unwrap().extend(sent);
         self.says(|desk| desk.put(job, parcels))

@@ -18,8 +18,9 @@ use ::image::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::Method;
-use image_store::{DiskReader, IngestError};
+use image_store::{DiskReader, IngestError, compressor};
 use serde_json::Value;
+use zstd::bulk::Compressor;
 
 use crate::{
     cli::{
@@ -36,8 +37,6 @@ use crate::{
 const WINDOW: usize = 32;
 /// Read of the file at once.
 const FILE_BUFFER: usize = 256 << 10;
-/// As the store compresses.
-const LEVEL: i32 = 3;
 
 /// What is said about the version.
 pub(super) struct About {
@@ -229,12 +228,12 @@ impl Upload<'_> {
         let path = format!("{}/have", self.path);
         let answer = self.client.send(Method::POST, &path, &ask).await?;
         let MissingDoc { missing } = read(answer)?;
-        let mut parcels = Vec::new();
+        let (mut zstd, mut parcels) = (compressor().ok(), Vec::new());
         for place in missing {
             let place = usize::try_from(place).unwrap_or(usize::MAX);
             let wrong = || Failure::Answer("a chunk nobody asked about".to_owned());
             let (id, plain) = chunks.get(place).ok_or_else(wrong)?;
-            pack(*id, plain, &mut parcels);
+            pack(*id, plain, zstd.as_mut(), &mut parcels);
         }
         if !parcels.is_empty() {
             self.sent += parcels.len() as u64;
@@ -253,8 +252,8 @@ impl Upload<'_> {
 }
 
 /// Adds a chunk as a parcel: compressed where that makes it smaller.
-fn pack(id: ChunkId, plain: &[u8], parcels: &mut Vec<u8>) {
-    let packed = zstd::bulk::compress(plain, LEVEL).ok();
+fn pack(id: ChunkId, plain: &[u8], zstd: Option<&mut Compressor<'static>>, parcels: &mut Vec<u8>) {
+    let packed = zstd.and_then(|zstd| zstd.compress(plain).ok());
     let packed = packed.filter(|packed| packed.len() < plain.len());
     let (form, content) = match &packed {
         Some(packed) => (Form::Zstd, packed.as_slice()),
