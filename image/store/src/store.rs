@@ -213,6 +213,10 @@ impl Inner {
                 fs::remove_file(&tmp).map_err(StoreError::io("removing", &tmp))?;
                 return Ok(false);
             }
+            if let Err(full) = self.check_quota(&mut books, bytes) {
+                fs::remove_file(&tmp).map_err(StoreError::io("removing", &tmp))?;
+                return Err(full);
+            }
             self.folder.rename(&tmp, &self.folder.fresh(packed.id))?;
             books.fresh.insert(packed.id, bytes);
             books.fresh_bytes += bytes;
@@ -227,12 +231,19 @@ impl Inner {
         Ok(true)
     }
 
+    /// Before anything is written.
     fn check_room(&self, bytes: u64) -> Result<()> {
+        self.check_quota(&mut self.books(), bytes)?;
+        self.limits.check(bytes, 0, self.folder.free_bytes()?)
+    }
+
+    /// Again where it is counted: others may have written meanwhile.
+    fn check_quota(&self, books: &mut Books, bytes: u64) -> Result<()> {
         let used = match self.limits.quota_bytes {
-            Some(_) => self.books().held(&self.folder)?.bytes,
+            Some(_) => books.held(&self.folder)?.bytes,
             None => 0,
         };
-        self.limits.check(bytes, used, self.folder.free_bytes()?)
+        self.limits.check(bytes, used, u64::MAX)
     }
 
     fn settle_unless_running(&self) -> Result<()> {

@@ -203,6 +203,36 @@ fn the_quota_and_the_reserve_have_their_own_errors_and_leave_no_orphan() {
 }
 
 #[test]
+fn who_comes_at_the_same_time_does_not_pass_the_quota_together() {
+    // Random bytes do not shrink: a chunk of them takes its head more.
+    let quota = 10 * (1000 + 9);
+    for round in 0..20_u8 {
+        let lab = Lab::with(Limits {
+            quota_bytes: Some(quota),
+            ..Limits::default()
+        });
+        let together = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for one in 0..8_u8 {
+                let (lab, together) = (&lab, &together);
+                scope.spawn(move || {
+                    let session = lab.store.session();
+                    together.wait();
+                    for n in 0..4_u8 {
+                        let seed = u64::from_le_bytes([round, one, n, 0, 0, 0, 0, 0]);
+                        let mut bytes = [0; 1000];
+                        StdRng::seed_from_u64(seed).fill(&mut bytes[..]);
+                        let _too_much = session.put(ChunkId::of(&bytes), &bytes);
+                    }
+                });
+            }
+        });
+        assert_eq!(lab.store.usage().unwrap().stored_bytes, quota);
+        assert!(files(&lab.path().join("tmp")).is_empty());
+    }
+}
+
+#[test]
 fn chunks_are_counted_and_known_ones_cost_nothing() {
     let lab = Lab::new();
     let first = lab.ingest(&disk(4, 9), small()).unwrap();
