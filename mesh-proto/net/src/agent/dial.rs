@@ -31,8 +31,9 @@ pub(crate) const DIAL: Duration = Duration::from_secs(10);
 const SECOND_TRY: Duration = Duration::from_secs(1);
 /// How often it is looked whether the controller has confirmed the handshake.
 const CONFIRMED_EVERY: Duration = Duration::from_millis(5);
-/// Kernel buffer of an agent's socket: a few requests of a controller.
-const SOCKET_BUFFER: usize = 256 << 10;
+/// Kernel buffer of an agent's socket: what a controller may have on its way to it. While the agent writes to its disk
+/// they lie here; what does not fit is lost, sent again, and takes the sender for a congested network.
+const SOCKET_BUFFER: usize = WIDE as usize;
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]

@@ -17,6 +17,7 @@ use std::{
 
 use mesh_proto::identity::{NodeId, Role};
 use rustls::{
+    CipherSuite, SupportedCipherSuite,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
 };
@@ -164,8 +165,13 @@ fn own(leaf: &CertificateDer<'_>, key: &NodeKey) -> Result<PeerCert, TlsError> {
     same.then_some(own).ok_or(TlsError::OtherKey)
 }
 
+/// ring's, with AES-128 first: as strong as the curve of all our keys, and a packet takes a quarter less work.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+    let mut provider = rustls::crypto::ring::default_provider();
+    let others =
+        |suite: &SupportedCipherSuite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256;
+    provider.cipher_suites.sort_by_key(others);
+    Arc::new(provider)
 }
 
 /// The time at which a leaf's chain is verified.
