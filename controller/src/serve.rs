@@ -3,6 +3,7 @@
 mod mesh;
 mod policy;
 mod run;
+mod threads;
 mod watch;
 
 use std::{
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::threads::Threads;
 use crate::{
     assets::{AssetError, AssetFolder},
     boot::Desk,
@@ -77,6 +79,9 @@ pub enum StartError {
     /// DHCP.
     #[error(transparent)]
     Dhcp(#[from] DhcpBindError),
+    /// A thread.
+    #[error("cannot start a thread; give the service more tasks or memory")]
+    Thread(#[source] io::Error),
     /// The site's authority.
     #[error(transparent)]
     Ca(#[from] CaError),
@@ -111,6 +116,7 @@ pub struct Controller {
     store: Store,
     http: SocketAddr,
     links: Option<SocketAddr>,
+    _mesh_threads: Option<Threads>,
 }
 
 impl Controller {
@@ -136,21 +142,19 @@ impl Controller {
         let images = Images::open(&config.state, image_limits(config), store.clone())?;
         let bound = Bound::bind(config)?;
         let mesh = ca.map(|ca| mesh::bind(config, ca, &store)).transpose()?;
-        let http = bound.http.local_addr().map_err(|source| StartError::Port {
-            what: "boot HTTP",
-            at: bound.http_at,
-            source,
-        })?;
+        let http = bound.http_addr()?;
         let stop = CancellationToken::new();
         let socket = local::listen(&config.api_socket)?;
         let mut tasks = JoinSet::new();
-        let links = mesh.as_ref().map(crate::mesh::Bound::link_addr);
+        let links = mesh.as_ref().map(|(bound, _)| bound.link_addr());
         let base = boot_base(config, http);
-        let mesh = mesh.map(|bound| {
+        let mesh = mesh.map(|(bound, threads)| {
             let known_as = mesh::known_as(&desk);
             let bound = bound.with_images(images.clone(), &base);
-            bound.start(&store, Arc::clone(&metrics), known_as, &mut tasks, &stop)
+            let start = || bound.start(&store, Arc::clone(&metrics), known_as, &mut tasks, &stop);
+            (threads.hold(start), threads)
         });
+        let (mesh, mesh_threads) = mesh.unzip();
         let courier = Courier::new(config.mail.clone());
         let notifier = Notifier::new(
             store.clone(),
@@ -188,6 +192,7 @@ impl Controller {
             store,
             http,
             links,
+            _mesh_threads: mesh_threads,
         })
     }
 
@@ -305,6 +310,12 @@ impl Bound {
             http,
             http_at,
         })
+    }
+
+    fn http_addr(&self) -> Result<SocketAddr, StartError> {
+        let (what, at) = ("boot HTTP", self.http_at);
+        let addr = self.http.local_addr();
+        addr.map_err(|source| StartError::Port { what, at, source })
     }
 
     fn spawn(self, tasks: &mut JoinSet<()>, desk: &Arc<Desk>, stop: &CancellationToken) {

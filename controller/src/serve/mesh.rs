@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::StartError;
+use super::{StartError, threads::Threads};
 use crate::{
     boot::Desk,
     ca::Ca,
@@ -27,18 +27,21 @@ pub(super) fn policy(config: &Config, ca: &Ca) -> MeshPolicy {
     }
 }
 
-/// The ports, bound.
-pub(super) fn bind(config: &Config, ca: Ca, store: &Store) -> Result<Bound, StartError> {
+/// The ports, bound, and the threads that they belong to.
+pub(super) fn bind(config: &Config, ca: Ca, store: &Store) -> Result<(Bound, Threads), StartError> {
+    let threads = Threads::start().map_err(StartError::Thread)?;
     let mesh = MeshConfig {
         state: config.state.clone(),
         listen: config.listen,
         port: config.mesh_port,
         gossip_port: config.gossip_port,
     };
-    Bound::bind(&mesh, ca, store).map_err(|error| match error {
+    let bound = threads.hold(|| Bound::bind(&mesh, ca, store));
+    let bound = bound.map_err(|error| match error {
         MeshStartError::Port { what, at, source } => StartError::Port { what, at, source },
         other => StartError::Mesh(other),
-    })
+    })?;
+    Ok((bound, threads))
 }
 
 /// What DHCP knows about addresses.
