@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::{
     Session,
-    client::encode,
+    client::filtered,
     failure::Failure,
     output::{Line, Output, ago, dash, when},
 };
@@ -43,9 +43,11 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             open,
             output,
         } => {
-            let machine = machine.map_or_else(String::new, |m| format!("&machine={}", encode(&m)));
-            let open = if open { "&open=true" } else { "" };
-            let path = format!("/activations?{machine}{open}");
+            let asked = [
+                ("machine", machine.as_deref()),
+                ("open", open.then_some("true")),
+            ];
+            let path = filtered("/activations", asked);
             let items = session.client.list(&path).await?;
             session.list(&output, items, HEADERS, row)
         }

@@ -112,7 +112,7 @@ pub enum Verb {
 pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
     match verb {
         Verb::List { output } => {
-            let items = session.client.list("/boot-configs?").await?;
+            let items = session.client.list("/boot-configs").await?;
             session.list(&output, items, show::HEADERS, show::row)
         }
         Verb::Show { name, output } => {

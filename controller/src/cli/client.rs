@@ -35,17 +35,18 @@ impl Client {
         self.ask(Method::GET, path, empty()).await
     }
 
-    /// Every entry of the list at `path` (which has a query), page by page.
+    /// Every entry of the list at `path`, page by page.
     pub(super) async fn list(&self, path: &str) -> Result<Vec<Value>, Failure> {
         let mut all = Vec::new();
         let mut cursor = String::new();
+        let more = if path.contains('?') { '&' } else { '?' };
         loop {
             let page: Page<Value> = read(self.get(&format!("{path}{cursor}")).await?)?;
             all.extend(page.items);
             let Some(next) = page.next else {
                 return Ok(all);
             };
-            cursor = format!("&cursor={}", encode(&next));
+            cursor = format!("{more}cursor={}", encode(&next));
         }
     }
 
@@ -213,8 +214,26 @@ pub(super) fn encode(text: &str) -> String {
     encoded
 }
 
+/// A path with a query of what somebody asked for; what nobody did is left out.
+pub(super) fn filtered<const N: usize>(path: &str, asked: [(&str, Option<&str>); N]) -> String {
+    let asked = asked.into_iter();
+    let asked = asked.filter_map(|(name, value)| Some(format!("{name}={}", encode(value?))));
+    match asked.collect::<Vec<_>>().join("&") {
+        query if query.is_empty() => path.to_owned(),
+        query => format!("{path}?{query}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_query_has_what_was_asked_for() {
+        let path = |state, open| super::filtered("/x", [("state", state), ("open", open)]);
+        assert_eq!(path(None, None), "/x");
+        assert_eq!(path(None, Some("true")), "/x?open=true");
+        assert_eq!(path(Some("a&b"), Some("true")), "/x?state=a%26b&open=true");
+    }
+
     #[test]
     fn any_text_is_one_segment() {
         assert_eq!(super::encode("a/b?c=ä 1"), "a%2Fb%3Fc%3D%C3%A4%201");

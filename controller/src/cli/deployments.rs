@@ -11,7 +11,7 @@ pub(super) use self::ask::{Capture, Deploy, EraseMachine};
 pub(super) use self::ask::{capture, deploy, disk_rule, erase};
 use super::{
     Session,
-    client::{encode, read},
+    client::{filtered, read},
     failure::Failure,
     output::Output,
 };
@@ -82,20 +82,17 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             open,
             output,
         } => {
-            let mut path = "/deployments?limit=1000".to_owned();
-            if let Some(machine) = machine {
-                path += &format!("&machine={}", encode(&machine));
-            }
-            if let Some(rollout) = rollout {
-                path += &format!("&rollout={rollout}");
-            }
-            if let Some(state) = state {
-                path += &format!("&state={}", state.word());
-            }
-            if open {
-                path += "&open=true";
-            }
-            let items = session.client.list(&path).await?;
+            let rollout = rollout.map(|number| number.to_string());
+            let asked = [
+                ("machine", machine.as_deref()),
+                ("rollout", rollout.as_deref()),
+                ("state", state.map(DeploymentState::word)),
+                ("open", open.then_some("true")),
+            ];
+            let items = session
+                .client
+                .list(&filtered("/deployments", asked))
+                .await?;
             let headers = ["ID", "MACHINE", "WHAT", "STATE", "SINCE", "NEXT"];
             session.list(&output, items, headers, show::row)
         }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Session,
-    client::{encode, read},
+    client::{filtered, read},
     failure::Failure,
     output::{Format, Output, clean, dash, moment},
     sse::{Message, Reader},
@@ -64,21 +64,17 @@ pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Fai
 
 /// The newest events, or those behind `--after`.
 async fn first(args: &Args, session: &Session<'_>) -> Result<Vec<Value>, Failure> {
-    let machine = machine_filter(args);
-    if let Some(after) = args.after {
-        let path = format!("/events?after={after}{machine}");
-        return session.client.list(&path).await;
-    }
-    let limit = args
-        .limit
-        .unwrap_or(if args.follow { LEAD_IN } else { LIST });
-    let path = format!("/events?limit={limit}{machine}");
-    session.client.list(&path).await
+    let newest = if args.follow { LEAD_IN } else { LIST };
+    let (name, number) = match args.after {
+        Some(after) => ("after", after.to_string()),
+        None => ("limit", args.limit.unwrap_or(newest).to_string()),
+    };
+    let asked = [(name, Some(number.as_str())), machine(args)];
+    session.client.list(&filtered("/events", asked)).await
 }
 
-fn machine_filter(args: &Args) -> String {
-    let machine = args.machine.as_ref();
-    machine.map_or_else(String::new, |m| format!("&machine={}", encode(m)))
+fn machine(args: &Args) -> (&str, Option<&str>) {
+    ("machine", args.machine.as_deref())
 }
 
 fn print_all(args: &Args, items: Vec<Value>, session: &mut Session<'_>) -> Result<(), Failure> {
@@ -141,8 +137,9 @@ async fn watch(
     seen: &mut Option<u64>,
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
-    let after = seen.map_or_else(String::new, |seq| format!("&after={seq}"));
-    let path = format!("/events/stream?{after}{}", machine_filter(args));
+    let after = seen.map(|seq| seq.to_string());
+    let asked = [("after", after.as_deref()), machine(args)];
+    let path = filtered("/events/stream", asked);
     let mut body = session.client.stream(&path).await?;
     let mut reader = Reader::default();
     while let Some(Ok(frame)) = body.frame().await {

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use super::{
     Session,
-    client::{encode, read},
+    client::{filtered, read},
     failure::Failure,
     output::{Format, Output, clean, dash, table},
 };
@@ -29,15 +31,14 @@ pub struct Args {
 }
 
 pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Failure> {
-    let mut path = format!("/explain?mac={}", encode(&args.mac));
-    if let Some(arch) = args.arch {
-        let word = serde_json::to_value(arch).map_err(|e| Failure::Local(e.to_string()))?;
-        path += &format!("&arch={}", word.as_str().unwrap_or_default());
-    }
-    if args.after_management {
-        path += "&after_management=true";
-    }
-    let value = session.client.get(&path).await?;
+    let arch = args.arch.map(serde_json::to_value).transpose();
+    let arch = arch.map_err(|e| Failure::Local(e.to_string()))?;
+    let asked = [
+        ("mac", Some(args.mac.as_str())),
+        ("arch", arch.as_ref().and_then(Value::as_str)),
+        ("after_management", args.after_management.then_some("true")),
+    ];
+    let value = session.client.get(&filtered("/explain", asked)).await?;
     if args.output.format == Format::Json {
         return session.json(&value);
     }

@@ -35,7 +35,7 @@ pub enum Verb {
 pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
     match verb {
         Verb::List { unused, output } => {
-            let mut items = session.client.list("/files?").await?;
+            let mut items = session.client.list("/files").await?;
             items.retain(|item| !unused || item["used_by"] == Value::Array(vec![]));
             let headers = ["SHA-256", "SIZE", "USED BY"];
             session.list(&output, items, headers, |file: &FileDoc, _| {

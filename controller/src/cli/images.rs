@@ -95,7 +95,7 @@ pub enum Verb {
 pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
     match verb {
         Verb::List(output) => {
-            let items = session.client.list("/images?limit=1000").await?;
+            let items = session.client.list("/images").await?;
             let headers = ["NAME", "LATEST", "SIZE", "VISIBILITY", "OWNER", "CHANGED"];
             session.list(&output, items, headers, row)
         }

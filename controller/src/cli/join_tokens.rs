@@ -72,7 +72,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             session.text(&format!("{}\n", created.line))
         }
         Verb::List { output } => {
-            let items = session.client.list("/join-tokens?").await?;
+            let items = session.client.list("/join-tokens").await?;
             let headers = ["ID", "STATE", "FOR", "USED BY", "MADE BY", "ENDS"];
             session.list(&output, items, headers, |token: &JoinTokenDoc, now| {
                 [

@@ -21,7 +21,7 @@ pub enum Verb {
 
 pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
     let Verb::List { output } = verb;
-    let items = session.client.list("/leases?").await?;
+    let items = session.client.list("/leases").await?;
     let headers = ["ADDRESS", "MAC", "MACHINE", "HOST NAME", "EXPIRES"];
     session.list(&output, items, headers, |lease: &LeaseDoc, now| {
         [

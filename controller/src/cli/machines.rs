@@ -7,7 +7,7 @@ use clap::Subcommand;
 
 use super::{
     Session,
-    client::encode,
+    client::{encode, filtered},
     commands, deployments, facts,
     failure::Failure,
     holds, logs,
@@ -272,11 +272,12 @@ async fn list(
     output: &Output,
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
-    let state = state.map(|s| format!("&state={}", s.word()));
-    let selector = selector.map(|s| format!("&selector={}", encode(&s)));
-    let owner = owner.map(|o| format!("&owner={}", encode(&o)));
-    let filter: String = [state, selector, owner].into_iter().flatten().collect();
-    let items = session.client.list(&format!("/machines?{filter}")).await?;
+    let asked = [
+        ("state", state.map(Standing::word)),
+        ("selector", selector.as_deref()),
+        ("owner", owner.as_deref()),
+    ];
+    let items = session.client.list(&filtered("/machines", asked)).await?;
     session.list(output, items, show::HEADERS, show::row)
 }
 

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::{
     Session,
-    client::encode,
+    client::{encode, filtered},
     failure::Failure,
     output::{Line, Output, ago, dash, when},
 };
@@ -39,8 +39,8 @@ pub enum Verb {
 pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
     match verb {
         Verb::List { state, output } => {
-            let filter = state.map_or_else(String::new, |s| format!("state={}", s.word()));
-            let items = session.client.list(&format!("/members?{filter}")).await?;
+            let path = filtered("/members", [("state", state.map(MemberState::word))]);
+            let items = session.client.list(&path).await?;
             session.list(&output, items, HEADERS, row)
         }
         Verb::Show { machine, output } => {

@@ -42,7 +42,7 @@ pub enum Verb {
 pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
     match verb {
         Verb::List { output } => {
-            let items = session.client.list("/reservations?").await?;
+            let items = session.client.list("/reservations").await?;
             let headers = ["ADDRESS", "MAC", "MACHINE", "HOST NAME"];
             session.list(&output, items, headers, |kept: &ReservationDoc, _| {
                 [

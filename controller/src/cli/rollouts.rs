@@ -63,7 +63,7 @@ pub enum Verb {
 pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
     let changed = match verb {
         Verb::List(output) => {
-            let items = session.client.list("/rollouts?limit=1000").await?;
+            let items = session.client.list("/rollouts").await?;
             let headers = [
                 "ID", "MACHINES", "WHAT", "STATE", "QUEUED", "RUNNING", "GOOD", "FAILED", "ASKED",
             ];

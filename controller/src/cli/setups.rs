@@ -54,7 +54,7 @@ pub enum Verb {
 pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
     match verb {
         Verb::List(output) => {
-            let items = session.client.list("/setups?limit=1000").await?;
+            let items = session.client.list("/setups").await?;
             let headers = ["NAME", "IMAGES", "OWNER", "CHANGED"];
             session.list(&output, items, headers, row)
         }

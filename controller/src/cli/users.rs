@@ -68,7 +68,7 @@ pub enum Verb {
 pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
     match verb {
         Verb::List(output) => {
-            let items = session.client.list("/users?limit=1000").await?;
+            let items = session.client.list("/users").await?;
             session.list(&output, items, ["NAME", "ROLE", "NOTE", "SINCE"], row)
         }
         Verb::Show { name, output } => {

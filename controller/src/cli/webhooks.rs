@@ -7,7 +7,7 @@ use hyper::Method;
 
 use super::{
     Session,
-    client::{encode, read},
+    client::{encode, filtered, read},
     failure::Failure,
     output::{Format, Line, Output, ago, clean, dash, when},
     secret::read_secret,
@@ -116,7 +116,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             create(&body, &output, session).await
         }
         Verb::List { output } => {
-            let items = session.client.list("/webhooks?").await?;
+            let items = session.client.list("/webhooks").await?;
             session.list(&output, items, HEADERS, row)
         }
         Verb::Show { webhook, output } => {
@@ -134,8 +134,8 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             state,
             output,
         } => {
-            let filter = state.map_or_else(String::new, |s| format!("&state={}", s.word()));
-            let list = format!("{}/deliveries?{filter}", path(&webhook));
+            let state = state.map(DeliveryState::word);
+            let list = filtered(&deliveries(&webhook), [("state", state)]);
             let items = session.client.list(&list).await?;
             session.list(&output, items, DELIVERY_HEADERS, delivery_row)
         }
@@ -152,6 +152,10 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
 
 fn path(webhook: &str) -> String {
     format!("/webhooks/{}", encode(webhook))
+}
+
+fn deliveries(webhook: &str) -> String {
+    format!("{}/deliveries", path(webhook))
 }
 
 async fn create(
@@ -201,7 +205,7 @@ async fn attempted(
     event: u64,
     session: &Session<'_>,
 ) -> Result<DeliveryDoc, Failure> {
-    let list = format!("{}/deliveries?", path(webhook));
+    let list = deliveries(webhook);
     loop {
         for item in session.client.list(&list).await? {
             let delivery: DeliveryDoc = read(item)?;

@@ -6,7 +6,7 @@ use super::{activate::ensure_reachable, path};
 use crate::{
     cli::{
         Session,
-        client::{encode, read},
+        client::{filtered, read},
         commands,
         failure::Failure,
         output::{Format, Output},
@@ -64,7 +64,7 @@ pub(super) async fn deactivate(session: &Session<'_>, selector: String) -> Resul
 
 /// The names of the machines that a selector means now.
 async fn meant(session: &Session<'_>, selector: &str) -> Result<Vec<String>, Failure> {
-    let path = format!("/machines?selector={}", encode(selector));
+    let path = filtered("/machines", [("selector", Some(selector))]);
     let machines = session.client.list(&path).await?;
     let ours = machines
         .into_iter()
