@@ -19,6 +19,7 @@ pub mod mesh;
 pub mod metrics;
 pub mod notify;
 pub mod power;
+pub mod providers;
 pub mod serve;
 pub mod state;
 pub mod store;

@@ -40,11 +40,13 @@ pub enum Counter {
     Commands,
     /// Attempts to notify somebody, by outcome.
     Notifications,
+    /// What went wrong with providers (Serf, Consul), by kind.
+    ProviderFaults,
 }
 
 impl Counter {
     /// Every counter, in the order of `/metrics`.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Dropped,
         Self::TftpTransfers,
         Self::ApiRequests,
@@ -55,6 +57,7 @@ impl Counter {
         Self::MeshRefusals,
         Self::Commands,
         Self::Notifications,
+        Self::ProviderFaults,
     ];
 
     /// Name, label and help line, as Prometheus shows them.
@@ -101,6 +104,11 @@ impl Counter {
                 "enforcer_notifications_total",
                 "outcome",
                 "Attempts to send a webhook or a mail.",
+            ),
+            Self::ProviderFaults => (
+                "enforcer_provider_faults_total",
+                "fault",
+                "What went wrong with providers.",
             ),
         }
     }

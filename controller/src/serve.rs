@@ -38,6 +38,7 @@ use crate::{
     metrics::Metrics,
     notify::{Courier, Notifier},
     power::Power,
+    providers::Providers,
     state::notify::Retry,
     store::{Redb, Store, StoreError, SystemClock},
 };
@@ -167,16 +168,15 @@ impl Controller {
         let fetcher = downloads(&store, &assets, &mut tasks, &stop);
         let power = Power::new(store.clone(), mesh.clone());
         tasks.spawn(power.keep_starting(stop.clone()));
+        let providers = Providers::start(&store, &metrics, &config.providers, &mut tasks, &stop);
         let api = Api::new(store.clone(), assets, metrics, &base, stop.clone())
             .with_mesh(mesh)
+            .with_providers(providers)
             .with_images(images)
             .with_fetcher(fetcher);
-        tasks.spawn(local::serve(
-            socket,
-            http::router(api),
-            local::PeerRule::of_this_host(),
-            stop.clone(),
-        ));
+        let rule = local::PeerRule::of_this_host();
+        let app = http::router(api);
+        tasks.spawn(local::serve(socket, app, rule, stop.clone()));
         bound.spawn(&mut tasks, &desk, &stop);
         tasks.spawn(watch::assets(
             store.clone(),

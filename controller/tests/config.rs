@@ -4,7 +4,10 @@
 
 use std::{fs, path::PathBuf};
 
-use enforcer::config::{Config, DhcpRole, Flags};
+use enforcer::{
+    config::{Config, DhcpRole, Flags},
+    providers::ProviderAddress,
+};
 
 fn load(toml: &str, flags: Flags) -> Result<Config, String> {
     let dir = tempfile::tempdir().unwrap();
@@ -54,6 +57,69 @@ fn all_mistakes_are_told_at_once_and_name_the_cure() {
         "dhcp.mode: 'proxi' is none of: proxy, server, off",
         "dhcp.subnet[0].lease: 'soon' is no duration",
         "--rechain (ENFORCER_RECHAIN): 'sometimes' is none of: never, always",
+    ] {
+        assert!(told.contains(part), "missing {part:?} in\n{told}");
+    }
+}
+
+#[test]
+fn providers_are_read_and_their_mistakes_told_together() {
+    let good = r#"
+        [[providers]]
+        name = "lab"
+        type = "serf"
+        address = "10.0.0.5"
+        auth_key_file = "/etc/enforcer/serf.key"
+        [[providers]]
+        name = "dc1"
+        type = "consul"
+        url = "https://consul.example.org:8501"
+    "#;
+    let read = load(good, Flags::default()).unwrap().providers;
+    let expected = ProviderAddress::Serf {
+        host: "10.0.0.5".to_owned(),
+        port: 7373,
+    };
+    assert_eq!((read.len(), &read[0].at), (2, &expected));
+    assert_eq!(
+        read[0].secret_file.as_deref(),
+        Some("/etc/enforcer/serf.key".as_ref())
+    );
+    let told = load(
+        r#"
+        [[providers]]
+        name = "lab"
+        type = "serf"
+        url = "http://x"
+        [[providers]]
+        name = "lab"
+        type = "consul"
+        url = "ftp://x"
+        auth_key_file = "k"
+        [[providers]]
+        type = "nomad"
+        adress = "x"
+        [[providers]]
+        name = "lab"
+        type = "serf"
+        address = "a"
+        [[providers]]
+        name = "lab"
+        type = "serf"
+        address = "b"
+        "#,
+        Flags::default(),
+    )
+    .unwrap_err();
+    for part in [
+        "providers[0].url: a provider of type \"serf\" has no such setting",
+        "providers[0].address: it is needed here",
+        "providers[1].url: 'ftp://x' is no address of Consul",
+        "providers[1].auth_key_file: a provider of type \"consul\" has no such setting",
+        "providers[2].type: 'nomad' is none of: serf, consul",
+        "providers[2].name: a provider needs a `name` and a `type`",
+        "providers[2].adress: there is no such setting; did you mean 'address'?",
+        "providers[4].name: another provider is called 'lab', too",
     ] {
         assert!(told.contains(part), "missing {part:?} in\n{told}");
     }

@@ -16,7 +16,7 @@ use crate::{
 /// What can be done with them.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// List the machines whose agents have, or had, a link
+    /// List the machines whose agents have, or had, a link, and the members of providers (Serf, Consul)
     #[command(
         after_help = "alive: its link speaks; unreachable: silent for 6 s; down: silent for 10.5 s, and it did not call again; left: it said goodbye.\n\nExamples:\n  enforcer members list\n  enforcer members list --state down"
     )]
@@ -51,18 +51,22 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
     }
 }
 
-const HEADERS: [&str; 7] = [
-    "NAME", "STATE", "SINCE", "RUNS IN", "LEVEL", "ADDRESS", "WHY",
+/// The level of members without a key of ours.
+const NO_KEY: &str = "t0";
+
+const HEADERS: [&str; 8] = [
+    "NAME", "SOURCE", "STATE", "SINCE", "RUNS IN", "LEVEL", "ADDRESS", "WHY",
 ];
 
-fn row(member: &MemberDoc, now: Timestamp) -> [String; 7] {
+fn row(member: &MemberDoc, now: Timestamp) -> [String; 8] {
     [
         member.name.clone(),
+        member.source.clone(),
         member.state.word().to_owned(),
         ago(member.since, now),
-        member.habitat.word().to_owned(),
-        member.level.word().to_owned(),
-        member.address.clone(),
+        dash(member.habitat.map(|h| h.word())),
+        member.level.map_or(NO_KEY, |l| l.word()).to_owned(),
+        dash(member.address.as_ref()),
         member.why.clone(),
     ]
 }
@@ -70,23 +74,46 @@ fn row(member: &MemberDoc, now: Timestamp) -> [String; 7] {
 fn details(member: &MemberDoc, now: Timestamp) -> Vec<Line> {
     [
         ("name", member.name.clone()),
-        ("id", member.machine.clone()),
+        ("source", source(member)),
+        ("id", dash(member.machine.as_ref())),
         ("state", member.state.word().to_owned()),
         ("since", when(member.since, now)),
         ("why", member.why.clone()),
-        ("runs in", member.habitat.word().to_owned()),
+        ("runs in", dash(member.habitat.map(|h| h.word()))),
         ("doing", dash(member.doing.as_ref())),
         ("error", dash(member.error.as_ref())),
-        ("link from", member.address.clone()),
+        ("address", dash(member.address.as_ref())),
         ("gossips at", dash(member.gossip.as_ref())),
-        (
-            "key",
-            format!("{}, level {}", member.key.word(), member.level.word()),
-        ),
-        ("agent", member.agent.clone()),
-        ("boot", member.boot_id.clone()),
-        ("generation", member.generation.to_string()),
-        ("last hello", when(member.joined, now)),
+        ("key", key(member)),
+        ("agent", dash(member.agent.as_ref())),
+        ("boot", dash(member.boot_id.as_ref())),
+        ("generation", dash(member.generation)),
+        ("joined", when(member.joined, now)),
+        ("tags", dash(tags(member))),
     ]
     .into()
+}
+
+/// `mesh`, or `n1 of serf lab`.
+fn source(member: &MemberDoc) -> String {
+    match &member.node {
+        Some(node) => format!("{node} of {}", member.source),
+        None => member.source.clone(),
+    }
+}
+
+fn key(member: &MemberDoc) -> String {
+    match (member.key, member.level) {
+        (Some(key), Some(level)) => format!("{}, level {}", key.word(), level.word()),
+        _ => format!("none: level {NO_KEY}, a hint"),
+    }
+}
+
+fn tags(member: &MemberDoc) -> Option<String> {
+    let tags: Vec<String> = member
+        .tags
+        .iter()
+        .map(|(n, v)| format!("{n}={v}"))
+        .collect();
+    (!tags.is_empty()).then(|| tags.join(" "))
 }

@@ -5,6 +5,7 @@
 
 mod flags;
 mod mail;
+mod providers;
 mod read;
 mod section;
 mod values;
@@ -21,6 +22,7 @@ pub use values::local_boot;
 
 use crate::{
     notify::MailSettings,
+    providers::ProviderSettings,
     state::{
         lease::Subnet,
         policy::{Accept, Discovery},
@@ -96,6 +98,8 @@ pub struct Config {
     pub flavour: String,
     /// `[mail]`: the server that notifications go through. Default none.
     pub mail: Option<MailSettings>,
+    /// `[[providers]]`: other people's agents (Serf, Consul) whose members become machines. Default none.
+    pub providers: Vec<ProviderSettings>,
 }
 
 impl Default for Config {
@@ -124,6 +128,7 @@ impl Default for Config {
             image_quota_bytes: None,
             flavour: "generic".to_owned(),
             mail: None,
+            providers: Vec::new(),
         }
     }
 }

@@ -42,6 +42,7 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
         top.take_table("management_os"),
         top.take_table("mail"),
     );
+    let providers: Vec<Table> = top.take("providers").unwrap_or_default();
     top.finish();
     read_dhcp(&mut c, dhcp, &mut mistakes);
     let mut images = Section::new("images", images, &mut mistakes);
@@ -57,6 +58,7 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
     set(&mut c.flavour, os.take("flavour"));
     os.finish();
     c.mail = super::mail::read(mail, &mut mistakes);
+    c.providers = super::providers::read(providers, &mut mistakes);
     (c, mistakes)
 }
 

@@ -104,6 +104,8 @@ codes! {
     MemberNotFound = "member-not-found", NOT_FOUND, "No such member";
     /// Its agent's link does not speak.
     MemberNotAlive = "member-not-alive", CONFLICT, "The machine's agent does not answer";
+    /// Only a provider knows the machine, and it has no such means.
+    ProviderCannot = "provider-cannot", CONFLICT, "The machine's provider cannot do this";
     /// Nobody accepted the machine.
     MachineNotAccepted = "machine-not-accepted", CONFLICT, "The machine is not accepted";
     /// Two claims to be one machine.

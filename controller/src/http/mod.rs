@@ -20,6 +20,7 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
+use mesh_proto::message::command::Command;
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -33,6 +34,11 @@ use crate::{
     mesh::{Mesh, Steps},
     metrics::{Counter, Metrics},
     power::Power,
+    providers::Providers,
+    state::{
+        command::CommandRecord,
+        ops::{Giver, MachineRef, speaks_by_provider},
+    },
     store::Store,
 };
 
@@ -51,6 +57,8 @@ pub struct Api {
     pub power: Power,
     /// The mesh, unless it is off.
     mesh: Option<Mesh>,
+    /// Other people's agents.
+    providers: Option<Providers>,
     /// How far running deployments are.
     pub steps: Steps,
     /// The bytes of images, where they are kept.
@@ -78,6 +86,7 @@ impl Api {
             metrics,
             boot_base: boot_base.into(),
             mesh: None,
+            providers: None,
             steps: Steps::default(),
             images: None,
             stop,
@@ -96,6 +105,33 @@ impl Api {
             steps,
             ..self
         }
+    }
+
+    /// The same, with other people's agents.
+    #[must_use]
+    pub fn with_providers(self, providers: Providers) -> Self {
+        Self {
+            providers: Some(providers),
+            ..self
+        }
+    }
+
+    /// Writes a command down and sends it: over the machine's link, or where only a provider knows it, through that.
+    pub(crate) async fn command(
+        &self,
+        machine: MachineRef,
+        command: Command,
+        by: Giver,
+    ) -> Result<CommandRecord, Problem> {
+        let view = self.store.view();
+        let foreign = machine
+            .find(&view)
+            .is_some_and(|m| speaks_by_provider(&view, &m));
+        let issued = match &self.providers {
+            Some(providers) if foreign => providers.command(machine, command, by).await?,
+            Some(_) | None => self.mesh()?.command(machine, command, by).await?,
+        };
+        Ok(issued?)
     }
 
     /// The same, with the bytes of images.

@@ -40,6 +40,14 @@ fn known(text: &mut String, view: &View) {
         "state",
         states,
     );
+    let states = view.provider_members().map(|m| m.state.word());
+    gauge(
+        text,
+        "enforcer_provider_members",
+        "Members of providers.",
+        "state",
+        states,
+    );
     let waiting = view.pending().count() as u64;
     let disputed = view.machines().filter(|m| m.disputed.is_some()).count() as u64;
     let deciding = [("pending", waiting), ("disputed", disputed)];

@@ -25,6 +25,7 @@ pub mod overlay;
 pub mod policy;
 pub mod power;
 pub mod preset;
+pub mod provider;
 pub mod record;
 pub mod rollout;
 pub mod setup;

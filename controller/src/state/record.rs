@@ -17,6 +17,7 @@ use super::{
     member::Member,
     notify::{Delivery, DeliveryId, HookName, Webhook},
     power::PowerSettings,
+    provider::{NodeName, ProviderMember, ProviderName},
     rollout::{Rollout, RolloutId},
     setup::{Setup, SetupName},
     trust::{
@@ -79,6 +80,8 @@ pub enum Record {
     Setup(Arc<Setup>),
     /// A person, by name.
     User(Arc<User>),
+    /// A member of a provider, by its name there.
+    ProviderMember(Arc<ProviderMember>),
 }
 
 /// The key of a stored value.
@@ -130,6 +133,8 @@ pub enum Key {
     Setup(SetupName),
     /// See [`Record::User`].
     User(UserName),
+    /// See [`Record::ProviderMember`].
+    ProviderMember(ProviderName, NodeName),
 }
 
 /// One write of a transaction.
@@ -169,6 +174,7 @@ impl Record {
             Self::Rollout(r) => Key::Rollout(r.id),
             Self::Setup(s) => Key::Setup(s.name.clone()),
             Self::User(u) => Key::User(u.name.clone()),
+            Self::ProviderMember(m) => Key::ProviderMember(m.provider.clone(), m.node.clone()),
         }
     }
 }
@@ -218,4 +224,5 @@ put!(
     Rollout => Rollout,
     Setup => Setup,
     User => User,
+    ProviderMember => ProviderMember,
 );

@@ -7,6 +7,7 @@ mod addresses;
 mod jobs;
 mod mesh;
 mod notify;
+mod providers;
 
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ pub struct View {
     power: OrdMap<MachineId, Arc<PowerSettings>>,
     jobs: jobs::JobsView,
     users: OrdMap<UserName, Arc<User>>,
+    providers: providers::ProvidersView,
 }
 
 impl View {
@@ -247,6 +249,7 @@ impl View {
             Record::User(u) => {
                 self.users.insert(u.name.clone(), u);
             }
+            Record::ProviderMember(m) => self.providers.insert(m),
         }
     }
 
@@ -283,6 +286,7 @@ impl View {
             Key::User(name) => {
                 self.users.remove(name);
             }
+            Key::ProviderMember(provider, node) => self.providers.forget(provider, node),
         }
     }
 

@@ -23,6 +23,7 @@ use crate::state::{
     member::{Member, MemberState},
     notify::{Delivery, DeliveryId, DeliveryStage, Target, Webhook},
     power::PowerSettings,
+    provider::{ProviderKind, ProviderMember, Tags},
     rollout::{Rollout, RolloutId},
     setup::{Setup, SetupItem},
     trust::{
@@ -211,6 +212,21 @@ fn user(now: Timestamp) -> User {
     }
 }
 
+fn provider_member(machine: &MachineId, now: Timestamp) -> ProviderMember {
+    ProviderMember {
+        provider: "lab".parse().unwrap(),
+        kind: ProviderKind::Serf,
+        node: format!("n {machine}").parse().unwrap(),
+        address: Some([10, 0, 0, 9].into()),
+        tags: Tags::of([("role".to_owned(), "web".to_owned())]),
+        machine: Some(machine.clone()),
+        state: MemberState::Down,
+        since: now,
+        why: "serf says: failed".to_owned(),
+        joined: now,
+    }
+}
+
 /// One of each, about this machine.
 pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
     let mut all = mesh(machine, now);
@@ -220,6 +236,7 @@ pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
         Record::Rollout(rollout(now).into()),
         Record::Setup(setup(now).into()),
         Record::User(user(now).into()),
+        Record::ProviderMember(provider_member(machine, now).into()),
     ]);
     all
 }

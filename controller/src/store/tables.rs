@@ -38,11 +38,12 @@ pub enum Table {
     Rollouts,
     Setups,
     Users,
+    ProviderMembers,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Machines,
         Self::Configs,
         Self::Activations,
@@ -66,6 +67,7 @@ impl Table {
         Self::Rollouts,
         Self::Setups,
         Self::Users,
+        Self::ProviderMembers,
     ];
 
     /// Its name in the database.
@@ -95,6 +97,7 @@ impl Table {
             Self::Rollouts => "rollouts",
             Self::Setups => "setups",
             Self::Users => "users",
+            Self::ProviderMembers => "provider-members",
         }
     }
 }
@@ -129,6 +132,11 @@ pub(crate) fn place_of(key: &Key) -> (Table, Vec<u8>) {
         Key::Rollout(id) => (Table::Rollouts, id.0.to_be_bytes().into()),
         Key::Setup(name) => (Table::Setups, name.as_str().into()),
         Key::User(name) => (Table::Users, name.as_str().into()),
+        Key::ProviderMember(provider, node) => {
+            // Neither name has a zero byte, which sorts before all others.
+            let key = format!("{provider}\0{node}");
+            (Table::ProviderMembers, key.into())
+        }
     }
 }
 
@@ -170,6 +178,7 @@ fn to_json(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
         Record::Rollout(r) => json(r),
         Record::Setup(s) => json(s),
         Record::User(u) => json(u),
+        Record::ProviderMember(m) => json(m),
     }
 }
 
@@ -205,6 +214,7 @@ pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, S
         Table::Rollouts => json(value).map(Record::Rollout),
         Table::Setups => json(value).map(Record::Setup),
         Table::Users => json(value).map(Record::User),
+        Table::ProviderMembers => json(value).map(Record::ProviderMember),
     }
     .map_err(|e| format!("a row of table {}: {e}", table.name()))?;
     if place_of(&record.key()) == (table, key.to_vec()) {

@@ -11,6 +11,7 @@ mod http;
 mod images;
 mod link;
 mod seal;
+mod serf;
 mod templates;
 mod tftp;
 
@@ -21,6 +22,7 @@ pub use http::fuzz_http;
 pub use images::fuzz_images;
 pub use link::fuzz_link;
 pub use seal::fuzz_seal;
+pub use serf::fuzz_serf;
 pub use templates::fuzz_templates;
 pub use tftp::fuzz_tftp;
 
@@ -36,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     ("images", fuzz_images),
     ("link", fuzz_link),
     ("seal", fuzz_seal),
+    ("serf", fuzz_serf),
     ("templates", fuzz_templates),
     ("tftp", fuzz_tftp),
 ];

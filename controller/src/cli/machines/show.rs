@@ -2,7 +2,7 @@
 
 use crate::{
     cli::output::{Line, ago, dash, when},
-    http::api::machines::{ActiveDoc, MachineDoc, MemberWord, PendingDoc},
+    http::api::machines::{ActiveDoc, MachineDoc, MemberWord, PendingDoc, ProviderWord},
     state::Timestamp,
 };
 
@@ -14,7 +14,7 @@ pub(super) fn row(machine: &MachineDoc, now: Timestamp) -> [String; 8] {
     [
         machine.name.clone(),
         standing(machine),
-        dash(machine.member.as_ref().map(|m| m.state.word())),
+        dash(in_short(machine)),
         dash(machine.level.map(|l| l.word())),
         macs(machine),
         dash(machine.firmware.as_ref()),
@@ -44,6 +44,30 @@ fn member(member: &MemberWord, now: Timestamp) -> String {
         "{state} in {habitat} since {}: {}",
         when(member.since, now),
         member.why
+    )
+}
+
+/// `alive`, or `alive (serf lab)` where only a provider knows it.
+fn in_short(machine: &MachineDoc) -> Option<String> {
+    let ours = machine.member.as_ref().map(|m| m.state.word().to_owned());
+    let theirs = machine.providers.first();
+    ours.or_else(|| theirs.map(|p| format!("{} ({})", p.state.word(), p.source)))
+}
+
+fn provided(provider: &ProviderWord, now: Timestamp) -> String {
+    let tags: Vec<String> = provider
+        .tags
+        .iter()
+        .map(|(n, v)| format!("{n}={v}"))
+        .collect();
+    format!(
+        "{} in {}, {} since {}: {}; tags: {}",
+        provider.node,
+        provider.source,
+        provider.state.word(),
+        when(provider.since, now),
+        provider.why,
+        tags.join(" ")
     )
 }
 
@@ -83,6 +107,8 @@ pub(super) fn details(machine: &MachineDoc, now: Timestamp) -> Vec<Line> {
         ("first seen", moment(machine.first_seen)),
         ("last seen", moment(machine.last_seen)),
     ];
+    let providers = machine.providers.iter();
+    lines.extend(providers.map(|p| ("also", provided(p, now))));
     lines.extend(machine.reserved.iter().map(|h| {
         let text = format!("for {} until {}, by {}", h.holder, moment(h.until), h.by);
         ("reserved", text)

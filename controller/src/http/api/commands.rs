@@ -122,9 +122,9 @@ pub(crate) async fn issue(
     Segment(machine): Segment,
     JsonBody(body): JsonBody<CommandBody>,
 ) -> Result<(StatusCode, Json<CommandDoc>), Problem> {
-    let (mesh, command) = (api.mesh()?, body.command()?);
+    let command = body.command()?;
     let by = Giver::Person(caller.name);
-    let issued = mesh.command(MachineRef(machine), command, by).await??;
+    let issued = api.command(MachineRef(machine), command, by).await?;
     let document = CommandDoc::of(&issued, &api.store.view());
     Ok((StatusCode::ACCEPTED, Json(document)))
 }

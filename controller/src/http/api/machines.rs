@@ -7,7 +7,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-pub use self::document::{ActiveDoc, MachineDoc, MemberWord, PendingDoc};
+pub use self::document::{ActiveDoc, MachineDoc, MemberWord, PendingDoc, ProviderWord};
 use super::{Page, PageQuery, words::Standing};
 use crate::{
     http::{

@@ -1,4 +1,6 @@
-//! Members: the machines whose agents have, or had, a link to this controller, and the verdict on each.
+//! Members: the machines whose agents have, or had, a link to this controller, the members of providers, and the verdict on each.
+
+use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
@@ -14,17 +16,29 @@ use crate::{
         error::{Code, Problem},
         extract::{Params, Segment},
     },
-    state::{Timestamp, View, member::Member},
+    state::{Timestamp, View, member::Member, provider::ProviderMember},
 };
 
-/// A machine's agent in the mesh.
+/// The source of members that have an agent of ours.
+const MESH: &str = "mesh";
+
+/// A machine's agent in the mesh, or a member of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Member)]
 pub struct MemberDoc {
-    /// The machine's name.
+    /// The machine's name; the member's at its provider, when it describes no machine.
     pub name: String,
-    /// The machine's id; also the node's.
-    pub machine: String,
+    /// Who knows it: `mesh`, or a provider such as `serf lab`.
+    #[serde(default)]
+    pub source: String,
+    /// The machine's id; also the node's. Absent: its tags describe no machine.
+    pub machine: Option<String>,
+    /// Its name at its provider; absent in the mesh.
+    #[serde(default)]
+    pub node: Option<String>,
+    /// Its tags at its provider.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
     /// The controller's verdict.
     pub state: MemberState,
     /// Since when.
@@ -32,26 +46,26 @@ pub struct MemberDoc {
     /// Why.
     pub why: String,
     /// What the agent runs in.
-    pub habitat: Habitat,
+    pub habitat: Option<Habitat>,
     /// What the agent says it does now.
     pub doing: Option<String>,
     /// What the agent says went wrong last.
     pub error: Option<String>,
-    /// Where its link comes from, `address:port`.
-    pub address: String,
+    /// Where its link comes from, `address:port`; its address, as a provider says.
+    pub address: Option<String>,
     /// Where it gossips; absent in leaf mode.
     pub gossip: Option<String>,
-    /// How well its key was proved.
-    pub level: Level,
+    /// How well its key was proved; a provider's member has none.
+    pub level: Option<Level>,
     /// Which kind of key.
-    pub key: KeyKind,
+    pub key: Option<KeyKind>,
     /// The agent's version.
-    pub agent: String,
+    pub agent: Option<String>,
     /// The boot it runs in.
-    pub boot_id: String,
+    pub boot_id: Option<String>,
     /// Counts its hellos.
-    pub generation: u32,
-    /// When its last hello came.
+    pub generation: Option<u32>,
+    /// When its last hello came; when a provider told of it first.
     pub joined: Timestamp,
 }
 
@@ -63,20 +77,49 @@ impl MemberDoc {
             .and_then(|mesh| mesh.status(&member.machine));
         Self {
             name: view.machine_name(&member.machine),
-            machine: member.machine.to_string(),
+            source: MESH.to_owned(),
+            machine: Some(member.machine.to_string()),
+            node: None,
+            tags: BTreeMap::new(),
             state: member.state.into(),
             since: member.since,
             why: member.why.clone(),
-            habitat: member.habitat.into(),
+            habitat: Some(member.habitat.into()),
             doing: status.as_ref().map(|s| s.stage.clone()),
             error: status.and_then(|s| s.error),
-            address: member.address.to_string(),
+            address: Some(member.address.to_string()),
             gossip: member.gossips_at().map(|at| at.to_string()),
-            level: member.level.into(),
-            key: member.kind.into(),
-            agent: member.agent.clone(),
-            boot_id: member.boot_id.clone(),
-            generation: member.generation,
+            level: Some(member.level.into()),
+            key: Some(member.kind.into()),
+            agent: Some(member.agent.clone()),
+            boot_id: Some(member.boot_id.clone()),
+            generation: Some(member.generation),
+            joined: member.joined,
+        }
+    }
+
+    fn provided(member: &ProviderMember, view: &View) -> Self {
+        let machine = member.machine.as_ref().and_then(|id| view.machine(id));
+        let tags = member.tags.iter();
+        Self {
+            name: machine.map_or_else(|| member.node.to_string(), |m| m.name.to_string()),
+            source: member.source(),
+            machine: machine.map(|m| m.id.to_string()),
+            node: Some(member.node.to_string()),
+            tags: tags.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+            state: member.state.into(),
+            since: member.since,
+            why: member.why.clone(),
+            habitat: None,
+            doing: None,
+            error: None,
+            address: member.address.map(|a| a.to_string()),
+            gossip: None,
+            level: None,
+            key: None,
+            agent: None,
+            boot_id: None,
+            generation: None,
             joined: member.joined,
         }
     }
@@ -98,7 +141,30 @@ pub(crate) struct ListQuery {
     cursor: Option<String>,
 }
 
-/// Lists members, by machine.
+/// One of either kind.
+enum One<'v> {
+    Ours(&'v Member),
+    Theirs(&'v ProviderMember),
+}
+
+impl One<'_> {
+    fn state(&self) -> MemberState {
+        match self {
+            Self::Ours(m) => m.state.into(),
+            Self::Theirs(m) => m.state.into(),
+        }
+    }
+
+    /// Ours first: machines' ids are of hex digits.
+    fn key(&self) -> String {
+        match self {
+            Self::Ours(m) => m.machine.to_string(),
+            Self::Theirs(m) => format!("provider {} {}", m.provider, m.node),
+        }
+    }
+}
+
+/// Lists members: those of the mesh by machine, then those of each provider.
 #[utoipa::path(get, path = "/members", tag = "members", operation_id = "members_list", params(ListQuery),
     responses((status = 200, body = Page<MemberDoc>)))]
 pub(crate) async fn list(
@@ -110,11 +176,15 @@ pub(crate) async fn list(
         limit: query.limit,
         cursor: query.cursor,
     };
+    let theirs = view.provider_members().map(|m| One::Theirs(m));
+    let all = view.members().map(|m| One::Ours(m)).chain(theirs);
     page.cut(
-        view.members()
-            .filter(|m| query.state.is_none_or(|s| s == MemberState::from(m.state))),
-        |m| m.machine.to_string(),
-        |m| MemberDoc::of(m, &view, &api),
+        all.filter(|m| query.state.is_none_or(|s| s == m.state())),
+        One::key,
+        |m| match m {
+            One::Ours(m) => MemberDoc::of(m, &view, &api),
+            One::Theirs(m) => MemberDoc::provided(m, &view),
+        },
     )
 }
 
@@ -135,6 +205,10 @@ pub(crate) async fn show(
         );
         Problem::new(Code::MemberNotFound, text)
     };
-    let member = view.member(&machine.id).ok_or_else(none)?;
-    Ok(Json(MemberDoc::of(member, &view, &api)))
+    if let Some(member) = view.member(&machine.id) {
+        return Ok(Json(MemberDoc::of(member, &view, &api)));
+    }
+    let theirs = view.provider_members_of(&machine.id).next();
+    let member = theirs.ok_or_else(none)?;
+    Ok(Json(MemberDoc::provided(member, &view)))
 }

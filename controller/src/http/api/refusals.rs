@@ -125,6 +125,9 @@ impl From<CommandError> for Problem {
             CommandError::NotAccepted(_) => Code::MachineNotAccepted,
             CommandError::Disputed(_) => Code::MachineDisputed,
             CommandError::LevelTooLow(..) => Code::LevelTooLow,
+            CommandError::NotRegistered(_) => Code::MachineNotRegistered,
+            CommandError::OnlyReboot(..) | CommandError::CannotBeAsked(_) => Code::ProviderCannot,
+            CommandError::TwoMembers(..) => Code::MachineDisputed,
             CommandError::TooMany(_) => Code::TooManyCommands,
         };
         Self::new(code, error.to_string())

@@ -103,6 +103,21 @@ impl Identity {
         identity
     }
 
+    /// Of what somebody else says of a machine: its network cards, SMBIOS uuid and serial number.
+    #[must_use]
+    pub fn of_words(
+        macs: impl IntoIterator<Item = MacAddr>,
+        uuid_text: Option<&str>,
+        serial_text: Option<&str>,
+    ) -> Self {
+        Self {
+            macs: macs.into_iter().collect(),
+            uuid: uuid_text.and_then(uuid),
+            serial: serial_text.and_then(serial),
+            ..Self::default()
+        }
+    }
+
     /// Each mark.
     pub fn marks(&self) -> impl Iterator<Item = Mark> + '_ {
         let macs = self.macs.iter().copied().map(Mark::Mac);

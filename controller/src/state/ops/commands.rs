@@ -55,6 +55,22 @@ pub enum CommandError {
         "{0}'s key was not proved well enough for {1}; compare its pairing code: `enforcer machines accept {0} --code ...`"
     )]
     LevelTooLow(String, &'static str),
+    /// Nobody said that it is ours, and only a provider knows it.
+    #[error("{0} is only seen; say that it is yours: `enforcer machines register MAC`")]
+    NotRegistered(String),
+    /// Other people's agents do one thing.
+    #[error(
+        "{0} has no agent of ours: through a provider it can be asked to reboot, and not to {1}"
+    )]
+    OnlyReboot(String, &'static str),
+    /// Its provider has no means to ask.
+    #[error(
+        "{0} is known to Consul only, which has no way to ask it and hear an answer; give it a power address, or our agent"
+    )]
+    CannotBeAsked(String),
+    /// Two agents claim the machine.
+    #[error("{0} is claimed by two members, {1} and {2}; correct their tags first")]
+    TwoMembers(String, String, String),
     /// Too much at once.
     #[error("{0} has {MAX_OPEN} commands open; wait until one is settled")]
     TooMany(String),
@@ -70,13 +86,18 @@ pub enum Giver {
 }
 
 impl Giver {
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         match self {
             Self::Person(name) | Self::Controller(name) => name,
         }
     }
 
-    fn may_ask(&self, machine: &Machine, command: &Command, now: Timestamp) -> Result<(), Held> {
+    pub(super) fn may_ask(
+        &self,
+        machine: &Machine,
+        command: &Command,
+        now: Timestamp,
+    ) -> Result<(), Held> {
         match self {
             Self::Person(name) if disturbs(command) => may_use(machine, name, now),
             Self::Person(_) | Self::Controller(_) => Ok(()),
@@ -114,29 +135,42 @@ impl Transition for IssueCommand {
             Ok(both) => both,
             Err(error) => return (changes, Err(error)),
         };
-        let record = CommandRecord {
-            id: view.next_command(),
-            machine: machine.id.clone(),
-            boot_id: member.boot_id.clone(),
-            command: self.command.clone(),
-            ttl_ms: self.ttl_ms,
-            by: self.by.name().to_owned(),
-            issued: now,
-            stage: CommandStage::Issued,
-            text: None,
-            settled: None,
-        };
-        forget_oldest(view, &machine, &mut changes);
-        let text = format!(
-            "{} asked {} to {}",
-            self.by.name(),
-            machine.name,
-            self.command.name()
-        );
-        changes.event(about("command.issued", &record, text));
-        changes.write(record.clone());
-        (changes, Ok(record))
+        let asked = (&self.command, self.ttl_ms, self.by.name());
+        let issued = issue(view, &machine, &member.boot_id, asked, now, &mut changes);
+        (changes, issued)
     }
+}
+
+/// Writes a command down that nothing speaks against, unless too many are open: what, good for how long, by whom.
+pub(super) fn issue(
+    view: &View,
+    machine: &Machine,
+    boot_id: &str,
+    (command, ttl_ms, by): (&Command, u32, &str),
+    now: Timestamp,
+    changes: &mut Changes,
+) -> Result<CommandRecord, CommandError> {
+    let open = view.commands_of(&machine.id).filter(|c| c.stage.is_open());
+    if open.count() >= MAX_OPEN {
+        return Err(CommandError::TooMany(machine.name.to_string()));
+    }
+    let record = CommandRecord {
+        id: view.next_command(),
+        machine: machine.id.clone(),
+        boot_id: boot_id.to_owned(),
+        command: command.clone(),
+        ttl_ms,
+        by: by.to_owned(),
+        issued: now,
+        stage: CommandStage::Issued,
+        text: None,
+        settled: None,
+    };
+    forget_oldest(view, machine, changes);
+    let text = format!("{by} asked {} to {}", machine.name, command.name());
+    changes.event(about("command.issued", &record, text));
+    changes.write(record.clone());
+    Ok(record)
 }
 
 impl IssueCommand {
@@ -164,10 +198,6 @@ impl IssueCommand {
         let level = view.key(&member.serial).map_or(Level::T1, |k| k.level);
         if level < needs.level {
             return Err(CommandError::LevelTooLow(name(), self.command.name()));
-        }
-        let open = view.commands_of(&machine.id).filter(|c| c.stage.is_open());
-        if open.count() >= MAX_OPEN {
-            return Err(CommandError::TooMany(name()));
         }
         let member = Member::clone(member);
         Ok((machine, member))

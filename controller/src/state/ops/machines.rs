@@ -18,7 +18,7 @@ use crate::state::{
 };
 
 /// Seen machines kept; the one silent for longest makes room. A stranger can invent MACs.
-const MAX_SEEN: usize = 4096;
+pub(super) const MAX_SEEN: usize = 4096;
 /// A machine's `last_seen` is written again after this long.
 const SEEN_AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 /// Longest SMBIOS text taken from a boot request, bytes (DMTF DSP0134 strings are 64 at most in practice).
@@ -317,7 +317,7 @@ impl Transition for Saw {
 }
 
 /// A stranger's text, cut and cleaned for people's eyes.
-fn bounded(text: &str) -> String {
+pub(super) fn bounded(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control())
         .take(MAX_SMBIOS_TEXT)

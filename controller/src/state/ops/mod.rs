@@ -21,6 +21,8 @@ mod online;
 mod orders;
 mod pending;
 mod power;
+mod providers;
+mod queries;
 mod reservations;
 mod ring;
 mod rollouts;
@@ -62,6 +64,10 @@ pub use online::{
 pub use orders::{ONLINE_WITHIN_S, OrderError, OrderSpec};
 pub use pending::Withdraw;
 pub use power::{AskPower, SetPower, TellPower};
+pub use providers::{
+    ForgetProviders, HearProvider, KeepListed, ProviderBack, ProviderSilent, Taken,
+};
+pub use queries::{IssueQuery, speaks_by_provider};
 pub use reservations::{DeleteReservation, ReservationError, SetReservation};
 pub use ring::{DropRetired, RotateRing, UseRing};
 pub use rollouts::{

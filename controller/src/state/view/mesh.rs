@@ -249,7 +249,8 @@ impl View {
             | Record::Deployment(_)
             | Record::Rollout(_)
             | Record::Setup(_)
-            | Record::User(_) => {}
+            | Record::User(_)
+            | Record::ProviderMember(_) => {}
         }
     }
 
@@ -298,7 +299,8 @@ impl View {
             | Key::Deployment(_)
             | Key::Rollout(_)
             | Key::Setup(_)
-            | Key::User(_) => {}
+            | Key::User(_)
+            | Key::ProviderMember(..) => {}
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     },
     state::{
         Timestamp, View, boot::first, label::Labels, machine::Machine, member::Member,
-        power::means_of_restart, trust::pending::Pending,
+        power::means_of_restart, provider::ProviderMember, trust::pending::Pending,
     },
 };
 
@@ -33,6 +33,9 @@ pub struct MachineDoc {
     pub level: Option<Level>,
     /// The controller's verdict on its agent; absent: it never had a link.
     pub member: Option<MemberWord>,
+    /// What providers (Serf, Consul) say of it; a hint.
+    #[serde(default)]
+    pub providers: Vec<ProviderWord>,
     /// Keys that wait for a person.
     pub pending: Vec<PendingDoc>,
     /// The pairing code of its enrolled key, to be compared with its screen; only when one machine is shown.
@@ -99,6 +102,40 @@ pub struct MemberWord {
     pub why: String,
     /// What the agent runs in.
     pub habitat: Habitat,
+}
+
+/// What a provider says of a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProviderWord {
+    /// The provider: its type and name, such as `serf lab`.
+    pub source: String,
+    /// The member's name there.
+    pub node: String,
+    /// Whether it lives.
+    pub state: MemberState,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub why: String,
+    /// Its address there.
+    pub address: Option<String>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl ProviderWord {
+    fn of(member: &ProviderMember) -> Self {
+        let tags = member.tags.iter();
+        Self {
+            source: member.source(),
+            node: member.node.to_string(),
+            state: member.state.into(),
+            since: member.since,
+            why: member.why.clone(),
+            address: member.address.map(|a| a.to_string()),
+            tags: tags.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        }
+    }
 }
 
 /// A key that waits for a person.
@@ -170,6 +207,10 @@ impl MachineDoc {
             standing: machine.standing.into(),
             level: key.map(|k| k.level.into()),
             member: view.member(&machine.id).map(|m| MemberWord::of(m)),
+            providers: view
+                .provider_members_of(&machine.id)
+                .map(|m| ProviderWord::of(m))
+                .collect(),
             pending: view
                 .pending_of(&machine.id)
                 .map(|p| PendingDoc::of(p))

@@ -7,6 +7,7 @@ mod holds;
 mod jobs;
 mod members;
 mod persons;
+mod providers;
 mod rings;
 mod standing;
 mod tokens;
