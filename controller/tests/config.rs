@@ -7,6 +7,7 @@ use std::{fs, path::PathBuf};
 use enforcer::{
     config::{Config, DhcpRole, Flags},
     providers::ProviderAddress,
+    state::policy::Discovery,
 };
 
 fn load(toml: &str, flags: Flags) -> Result<Config, String> {
@@ -121,6 +122,34 @@ fn providers_are_read_and_their_mistakes_told_together() {
         "providers[2].adress: there is no such setting; did you mean 'address'?",
         "providers[4].name: another provider is called 'lab', too",
     ] {
+        assert!(told.contains(part), "missing {part:?} in\n{told}");
+    }
+}
+
+#[test]
+fn discovery_is_a_word_or_a_table_with_the_config_that_it_starts() {
+    let table = "[discovery]\nmachines = \"all\"\nboot = \"serf-agent\"\n";
+    let read = load(table, Flags::default()).unwrap();
+    assert_eq!(read.discovery, Discovery::All);
+    let boot = read.discovery_boot.map(|name| name.to_string());
+    assert_eq!(boot.as_deref(), Some("serf-agent"));
+    for (toml, part) in [
+        ("discovery = 7", "discovery: invalid type"),
+        ("discovery = \"some\"", "discovery: 'some' is none of"),
+        (
+            "[discovery]\nmachine = \"all\"",
+            "discovery.machine: there is no such setting; did you mean 'machines'?",
+        ),
+        (
+            "[discovery]\nboot = \"a b\"",
+            "discovery.boot: 'a b' cannot be a name",
+        ),
+        (
+            "[discovery]\nmachines = \"off\"\nboot = \"a\"",
+            "discovery.boot: nothing is discovered while discovery is off",
+        ),
+    ] {
+        let told = load(toml, Flags::default()).unwrap_err();
         assert!(told.contains(part), "missing {part:?} in\n{told}");
     }
 }

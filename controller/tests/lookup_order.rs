@@ -276,6 +276,7 @@ fn armed(machine: &Machine, now: Timestamp) -> Activation {
         config: kernel_config("live", ""),
         kind: Kind::OneShot,
         selected: None,
+        discovery: false,
         stage: Stage::Armed,
         sessions: Vec::new(),
         addresses: Vec::new(),

@@ -12,6 +12,7 @@ use crate::{
     config::Rechain,
     metrics::Counter,
     state::{
+        activation::Nonce,
         boot::{BootRequest, Decision},
         ops::{ClaimBoot, Saw},
         trust::secret::BootSecret,
@@ -85,6 +86,7 @@ impl BootAuthority for Desk {
                     request,
                     fresh_id: fresh_machine_id(),
                     fresh_secret: BootSecret::fresh(rand::random()),
+                    fresh_nonce: Nonce::from_random(rand::random()),
                 })
                 .await
             {

@@ -144,6 +144,8 @@ impl Desk {
                 view.activation(id)
                     .is_some_and(|a| a.config.level.is_some())
             }
+            // What is only looked at names files that are not there.
+            Some(Claim::DiscoveryConfig) => true,
             _ => false,
         }
     }

@@ -25,6 +25,7 @@ use crate::{
     providers::ProviderSettings,
     state::{
         lease::Subnet,
+        name::ConfigName,
         policy::{Accept, Discovery},
     },
 };
@@ -78,6 +79,8 @@ pub struct Config {
     pub tftp: bool,
     /// Which machines boot the management OS unasked (`discovery`). Default `registered`.
     pub discovery: Discovery,
+    /// The boot config that discovery starts in place of the management OS (`discovery.boot`). Default none.
+    pub discovery_boot: Option<ConfigName>,
     /// How machines without a method of their own are sent to their disk (`local_boot`). Default `auto`.
     pub local_boot: LocalBoot,
     /// `dhcp.mode`. Default `proxy`.
@@ -117,6 +120,7 @@ impl Default for Config {
             gossip_port: 4849,
             tftp: true,
             discovery: Discovery::default(),
+            discovery_boot: None,
             local_boot: LocalBoot::default(),
             dhcp: DhcpRole::default(),
             router_advertisements: true,

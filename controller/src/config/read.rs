@@ -3,10 +3,10 @@
 use std::net::Ipv4Addr;
 
 use ipxe::check_text;
-use toml::Table;
+use toml::{Table, Value};
 
 use super::{Config, DhcpRole, Mistake, section::Section, values};
-use crate::state::lease::Subnet;
+use crate::state::{lease::Subnet, policy::Discovery};
 
 /// Shortest lease that does not drown a server in renewals, seconds.
 const MIN_LEASE_S: u32 = 60;
@@ -27,10 +27,7 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
     set(&mut c.mesh_port, top.take("mesh_port"));
     set(&mut c.gossip_port, top.take("gossip_port"));
     set(&mut c.tftp, top.take("tftp"));
-    set(
-        &mut c.discovery,
-        top.take_text("discovery", values::discovery),
-    );
+    let discovery: Option<Value> = top.take("discovery");
     set(
         &mut c.local_boot,
         top.take_text("local_boot", values::local_boot),
@@ -44,6 +41,7 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
     );
     let providers: Vec<Table> = top.take("providers").unwrap_or_default();
     top.finish();
+    read_discovery(&mut c, discovery, &mut mistakes);
     read_dhcp(&mut c, dhcp, &mut mistakes);
     let mut images = Section::new("images", images, &mut mistakes);
     let quota = images.take_text("quota", values::quota);
@@ -66,6 +64,25 @@ fn set<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *field = value;
     }
+}
+
+/// A word, or a table of the word and the boot config that discovery starts.
+fn read_discovery(c: &mut Config, value: Option<Value>, mistakes: &mut Vec<Mistake>) {
+    let (path, key, table) = match value {
+        None => return,
+        Some(Value::Table(table)) => ("discovery", "machines", table),
+        Some(word) => (
+            "",
+            "discovery",
+            Table::from_iter([("discovery".to_owned(), word)]),
+        ),
+    };
+    let mut section = Section::new(path, table, mistakes);
+    set(&mut c.discovery, section.take_text(key, values::discovery));
+    if !path.is_empty() {
+        c.discovery_boot = section.take_text("boot", |t| t.parse().map_err(|e| format!("{e}")));
+    }
+    section.finish();
 }
 
 fn read_dhcp(c: &mut Config, table: Table, mistakes: &mut Vec<Mistake>) {
@@ -136,6 +153,12 @@ pub(super) fn check(c: &Config, mistakes: &mut Vec<Mistake>) {
         wrong(
             "dhcp.subnet",
             "subnets are only served with dhcp.mode = \"server\"".to_owned(),
+        );
+    }
+    if c.discovery == Discovery::Off && c.discovery_boot.is_some() {
+        wrong(
+            "discovery.boot",
+            "nothing is discovered while discovery is off; set machines = \"registered\" or \"all\"".to_owned(),
         );
     }
     if c.http_port == 0 {

@@ -29,6 +29,7 @@ pub(super) fn of(config: &Config, mesh: Option<MeshPolicy>) -> Policy {
     management.sort_by_key(|os| os.flavour != config.flavour);
     Policy {
         discovery: config.discovery,
+        discovery_boot: config.discovery_boot.clone(),
         accept: config.accept,
         mesh,
         management,

@@ -110,6 +110,9 @@ pub struct Activation {
     /// The selector that chose the machine; `None`: a person named it.
     #[serde(default)]
     pub selected: Option<Selected>,
+    /// Discovery armed it, so it waits behind what a person armed.
+    #[serde(default)]
+    pub discovery: bool,
     /// Where it stands.
     pub stage: Stage,
     /// The boots it served; bounded by [`MAX_BOOTS`] and [`MAX_SCRIPTS`], for standing ones only the newest.

@@ -3,6 +3,7 @@
 //! DHCP, HTTP, a peer's question, a helper and `explain` all call it. It only looks; what must be written down before a
 //! script leaves is named in [`Decision::claim`] and done by [`ops::ClaimBoot`](super::ops::ClaimBoot).
 
+mod discovered;
 mod due;
 mod job;
 mod management;
@@ -15,6 +16,7 @@ use ipxe::{Arch, BootPlan, ConfigBoot, FileRef, KernelBoot, LocalBoot, MacAddr, 
 use mesh_proto::{facts::HardwareFacts, message::Secret};
 use serde::Serialize;
 
+pub(in crate::state) use discovered::armed as armed_by_discovery;
 pub use due::{due, first};
 use management::management;
 pub use next::next_boot_wanted;
@@ -69,6 +71,8 @@ pub enum Claim {
     Activation(ActivationId),
     /// The day's discovery boot.
     Discovery,
+    /// The same, of the config that discovery starts: an activation of it.
+    DiscoveryConfig,
     /// The management OS for this deployment.
     Serve(DeploymentId),
     /// The disk that this deployment wrote.

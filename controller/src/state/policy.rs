@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipxe::{Arch, LocalBoot};
 use serde::{Deserialize, Serialize};
 
-use super::{lease::Subnet, trust::Digest};
+use super::{lease::Subnet, name::ConfigName, trust::Digest};
 
 /// Which machines boot the management OS without being told to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -60,6 +60,8 @@ pub struct ManagementOs {
 pub struct Policy {
     /// Who boots the management OS.
     pub discovery: Discovery,
+    /// The boot config that discovery starts in its place: it brings an agent that is not ours.
+    pub discovery_boot: Option<ConfigName>,
     /// What makes a registered machine an accepted one.
     pub accept: Accept,
     /// The mesh; `None`: there is none, and the management OS is told of none.

@@ -35,6 +35,8 @@ impl<'s> Room<'s> {
             space,
             agents: BTreeMap::new(),
         };
+        // The key can only be given in a file; once, since agents that start read it.
+        room.secret("serf.json", &format!("{{\"rpc_auth\": \"{KEY}\"}}"))?;
         for n in 1..=count {
             room.start_agent(n)?;
         }
@@ -71,7 +73,7 @@ impl<'s> Room<'s> {
             format!("#!/bin/sh\necho restarting\n: > {}\n", mark.display()),
         )?;
         fs::set_permissions(&handler, fs::Permissions::from_mode(0o755))?;
-        let auth = self.secret("serf.json", &format!("{{\"rpc_auth\": \"{KEY}\"}}"))?;
+        let auth = self.folder().file("serf.json");
         let mut command = self.space.command("serf");
         command
             .args([

@@ -121,6 +121,7 @@ impl World {
                     request,
                     fresh_id,
                     fresh_secret: BootSecret::fresh(1),
+                    fresh_nonce: Nonce::from_random(3),
                 });
                 matches!(decision.plan, BootPlan::Config(_))
             }

@@ -27,6 +27,7 @@ pub fn first<'a>(
 fn rank(activation: &Activation) -> (u8, Reverse<i32>, u64) {
     let id = activation.id.0;
     match (activation.kind, &activation.selected) {
+        (Kind::OneShot, _) if activation.discovery => (3, Reverse(0), id),
         (Kind::OneShot, _) => (0, Reverse(0), id),
         (Kind::Standing, None) => (1, Reverse(0), id),
         (Kind::Standing, Some(by)) => (2, Reverse(by.priority), id),

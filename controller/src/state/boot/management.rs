@@ -2,7 +2,7 @@
 
 use ipxe::{Arch, BootPlan, FileRef, KernelBoot};
 
-use super::{Case, Claim, Found, Why, decided, passed};
+use super::{Case, Claim, Found, Why, decided, discovered, passed};
 use crate::state::{
     machine::{MachineName, Standing},
     policy::{Discovery, ManagementOs, MeshPolicy},
@@ -28,7 +28,10 @@ pub(super) fn management(case: &Case<'_>, why: &mut Vec<Why>) -> Found {
     let wanted = match &case.waits {
         Some(missing) => Ok(format!("it comes first: {missing}")),
         None if inspected(case) => Ok("a person asked for it".to_owned()),
-        None => discovery(case),
+        None => match (discovery(case), &case.view.policy.discovery_boot) {
+            (Ok(reason), Some(config)) => return discovered::config(case, config, &reason, why),
+            (wanted, _) => wanted,
+        },
     };
     let reason = match wanted {
         Ok(reason) => reason,

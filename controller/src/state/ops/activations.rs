@@ -231,6 +231,7 @@ impl Wish<'_> {
             config: config.clone(),
             kind: self.kind,
             selected: self.selected.clone(),
+            discovery: false,
             stage: Stage::Armed,
             sessions: Vec::new(),
             addresses: Vec::new(),
@@ -250,6 +251,7 @@ impl Wish<'_> {
     /// each selector.
     fn competes(&self, other: &Activation) -> bool {
         match (self.kind, other.kind) {
+            (Kind::OneShot, Kind::OneShot) if other.discovery => false,
             (Kind::OneShot, Kind::OneShot) => true,
             (Kind::Standing, Kind::Standing) => {
                 let (own, its) = (self.selected.as_ref(), other.selected.as_ref());
@@ -261,7 +263,7 @@ impl Wish<'_> {
 }
 
 /// Forgets a machine's oldest closed activations.
-fn prune(view: &View, newest: &Activation, changes: &mut Changes) {
+pub(super) fn prune(view: &View, newest: &Activation, changes: &mut Changes) {
     let closed: Vec<_> = view
         .activations_of(&newest.machine)
         .filter(|a| !a.is_open())

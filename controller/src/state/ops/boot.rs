@@ -7,10 +7,14 @@ use mesh_proto::message::Secret;
 use crate::state::{
     Changes, Timestamp, Transition, View, Write,
     activation::{Activation, Nonce, Stage, Step},
-    boot::{BootRequest, Claim, Decision, decide, not_its_address, unproved},
+    boot::{BootRequest, Claim, Decision, armed_by_discovery, decide, not_its_address, unproved},
     config::{Asset, LOADED},
     machine::{DiscoveryBoot, Machine, MachineId},
-    ops::{activations::about, job_ends::served, online::hand_over},
+    ops::{
+        activations::{about, prune},
+        job_ends::served,
+        online::hand_over,
+    },
     overlay::Overlay,
     trust::secret::BootSecret,
 };
@@ -27,6 +31,8 @@ pub struct ClaimBoot {
     pub fresh_id: MachineId,
     /// Fresh random: the boot's secret, should it get one.
     pub fresh_secret: Secret,
+    /// Fresh random: the name of an activation that discovery arms.
+    pub fresh_nonce: Nonce,
 }
 
 impl Transition for ClaimBoot {
@@ -40,6 +46,7 @@ impl Transition for ClaimBoot {
                 let (changes, secret) = self.claim_discovery(view, now);
                 (changes, Decision { secret, ..decision })
             }
+            Some(Claim::DiscoveryConfig) => self.claim_discovery_config(view, decision, now),
             Some(Claim::Serve(id)) => {
                 let (mut changes, secret) = self.claim_discovery(view, now);
                 match served(view, id, self.session(), now, &mut changes) {
@@ -86,6 +93,41 @@ impl ClaimBoot {
         let mut after = view.clone();
         changes.writes.iter().for_each(|w| after.absorb(w));
         decide(&self.request, &after, now)
+    }
+
+    /// Discovery starts a config: it is armed for the machine, which may be new, and then claimed as any other.
+    fn claim_discovery_config(
+        &self,
+        view: &View,
+        decision: Decision,
+        now: Timestamp,
+    ) -> (Changes, Decision) {
+        let mut changes = Changes::none();
+        let name = view.policy.discovery_boot.as_ref();
+        let Some(config) = name.and_then(|name| view.config(name)) else {
+            return (changes, decision);
+        };
+        let known = view.machine_by_mac(self.request.mac);
+        let known = known.map(|m| Machine::clone(m));
+        let mut machine =
+            known.unwrap_or_else(|| Machine::seen(self.fresh_id.clone(), self.request.mac, now));
+        machine.discovery = Some(DiscoveryBoot {
+            at: now,
+            session: self.session().to_owned(),
+            secret: None,
+        });
+        let id = view.next_activation();
+        let armed = armed_by_discovery(id, self.fresh_nonce.clone(), &machine.id, config, now);
+        prune(view, &armed, &mut changes);
+        let text = format!("discovery armed {} for {}", config.name, machine.name);
+        changes.event(about("activation.armed", &armed, text));
+        changes.write(machine);
+        changes.write(armed.clone());
+        let mut after = view.clone();
+        changes.writes.iter().for_each(|w| after.absorb(w));
+        record(armed.claim(self.session(), now), &after, &mut changes);
+        let decision = self.decide_after(view, &changes, now);
+        (changes, decision)
     }
 
     /// The management OS goes out. With a mesh it gets a secret, if the asker's address is known to be this station's;

@@ -103,6 +103,7 @@ fn activation(config: &BootConfig, machine: &Machine, view: &View) -> Activation
             config: config.clone(),
             kind: Kind::OneShot,
             selected: None,
+            discovery: false,
             stage: Stage::Armed,
             sessions: Vec::new(),
             addresses: Vec::new(),

@@ -2,6 +2,7 @@
 
 mod boots;
 mod commands;
+mod discovered;
 mod enrolment;
 mod holds;
 mod jobs;
@@ -31,6 +32,7 @@ use mesh_proto::{
 use super::*;
 use crate::state::{
     Changes, Record, Timestamp, Transition, View,
+    activation::Nonce,
     boot::{BootRequest, Decision},
     event::Event,
     machine::{Machine, MachineId, MachineName, Standing},
@@ -158,6 +160,7 @@ impl World {
             request,
             fresh_id: MachineId::from_random(self.fresh() + 5000),
             fresh_secret: BootSecret::fresh(self.fresh().into()),
+            fresh_nonce: Nonce::from_random(self.fresh().into()),
         };
         self.does(&claim)
     }
