@@ -203,6 +203,29 @@ fn a_selector_makes_one_activation_for_each_machine_it_means_and_tells_who_canno
 }
 
 #[test]
+fn what_a_selector_made_due_stays_due_where_somebody_else_has_the_machine() {
+    let mut world = world();
+    world.registered(2);
+    label(&mut world, "web2", &[("pool", "web")]);
+    selected(&mut world, ("pool=web", 0), "web", Kind::Standing).unwrap();
+    world.reserves("local:root", "carl", 2).unwrap();
+    let end = DeactivateSelected {
+        selector: "pool=web".parse().unwrap(),
+        by: "ann".to_owned(),
+    };
+    let closed = world.does(&end).unwrap();
+    let of: Vec<_> = closed.iter().map(|a| a.machine.clone()).collect();
+    assert_eq!(of, [world.machine(2).id]);
+    assert_eq!(boots(&mut world), "web", "carl has web1");
+    assert!(matches!(world.does(&end), Err(ActivateError::Held(_))));
+    let carls = DeactivateSelected {
+        by: "carl".to_owned(),
+        ..end
+    };
+    assert_eq!(world.does(&carls).unwrap().len(), 1);
+}
+
+#[test]
 fn what_writes_to_a_disk_is_never_standing() {
     let mut world = world();
     let installs = BootConfig {

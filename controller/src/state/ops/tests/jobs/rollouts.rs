@@ -40,6 +40,22 @@ fn rollout(world: &mut World, limit: u32, max_failures: Option<u32>) -> CreateRo
 }
 
 #[test]
+fn a_machine_that_is_only_seen_is_never_meant_also_when_it_has_the_label() {
+    let mut world = World::new();
+    labelled(&mut world, 1);
+    let seen = Machine {
+        name: "web2".parse().unwrap(),
+        ..Machine::seen(MachineId::from_random(2), card(2), world.now)
+    };
+    world.puts(Record::Machine(seen.into()));
+    label(&mut world, 2);
+    world.upload("debian");
+    let ask = rollout(&mut world, 2, None);
+    let made = world.does(&ask).unwrap();
+    assert_eq!((made.rollout.deployments.len(), made.refused.len()), (1, 0));
+}
+
+#[test]
 fn no_more_machines_are_at_work_than_were_asked_for() {
     let mut world = World::new();
     let keys: Vec<_> = (1..=4).map(|n| labelled(&mut world, n)).collect();
