@@ -21,7 +21,7 @@ const NETWORK: &str = "e1000 e1000e igb igc ixgbe i40e ice r8169 tg3 bnxt_en mlx
 const STORAGE: &str = "ahci ahci_platform ata_piix ata_generic pata_acpi sata_nv sata_sil sata_sil24 sata_via sata_mv sata_sis sata_uli \
     megaraid_sas mpt3sas mptsas mptspi hpsa aacraid smartpqi arcmsr 3w_9xxx 3w_sas sym53c8xx vmd xhci_pci xhci_hcd ehci_pci \
     uhci_hcd ohci_pci usb_storage uas mmc_block sdhci_pci sdhci_acpi sdhci_iproc rtsx_pci_sdmmc pcie_brcmstb usbhid hid_generic \
-    sp5100_tco bcm2835_wdt";
+    lpc_ich i2c_i801 sp5100_tco hpwdt bcm2835_wdt";
 
 /// The names wanted for a flavour.
 pub(super) fn wanted(flavour: Flavour) -> Vec<&'static str> {
