@@ -3,5 +3,6 @@
 mod acts;
 mod deployed;
 mod ext4;
+mod kexec;
 mod killers;
 mod refused;
