@@ -19,9 +19,10 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// the mesh; and a machine that was paused for 8 s finds its link alive.
 pub const IDLE: Duration = Duration::from_millis(8250);
 
-/// Unread bytes of one stream. What bounds memory is the connection's window; this is what one transfer may have on its
-/// way when that is [`WIDE`]: 1.3 Gbit/s over a round trip of 12 ms.
-const STREAM_WINDOW: u32 = 2 << 20;
+/// Unread bytes of one stream. What bounds memory is the connection's window. An agent that saves its disk has four streams,
+/// and two of them wait until they are read: together these must not fill [`WIDE`], or nothing comes any more for the two
+/// that are read. Two at work have 1.3 Gbit/s on their way over a round trip of 12 ms.
+const STREAM_WINDOW: u32 = WIDE / 4;
 /// Unread bytes of one connection on which no image travels.
 pub(crate) const WINDOW: u32 = 256 << 10;
 /// Unacknowledged bytes of such a connection: what a megabyte of facts may hold in memory twice.

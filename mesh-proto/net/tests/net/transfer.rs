@@ -210,6 +210,34 @@ async fn two_transfers_of_a_link_run_at_once_and_the_third_waits() {
 }
 
 #[tokio::test]
+async fn uploads_that_wait_for_a_lane_leave_room_for_those_that_have_one() {
+    let mut room = Room::new(SOON);
+    let link = room.link(7).await;
+    let mut puts = Vec::new();
+    // As many as an agent that saves its disk has lanes.
+    for _ in 0..4 {
+        let agent = link.link.clone();
+        puts.push(tokio::spawn(async move {
+            let mut upload = agent.upload(&PUT, SOON).await?;
+            upload.write(bytes(LONG)).await?;
+            upload.finish(SOON).await
+        }));
+    }
+    for _ in 0..2 {
+        let (_, mut one, first) = room.transfer().await;
+        let (_, mut other, second) = room.transfer().await;
+        let (one, other) = tokio::join!(all(&mut one), all(&mut other));
+        assert_eq!((one.unwrap().len(), other.unwrap().len()), (LONG, LONG));
+        for decide in [first, second] {
+            decide.send(ControllerReply::Ok.into()).unwrap();
+        }
+    }
+    for put in puts {
+        assert_eq!(put.await.unwrap(), Ok(ControllerReply::Ok));
+    }
+}
+
+#[tokio::test]
 async fn sixteen_transfers_run_at_once_over_all_links_and_an_ended_link_frees_its_own() {
     let mut room = Room::new(SOON);
     let mut links = Vec::new();
