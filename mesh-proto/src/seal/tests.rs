@@ -1,3 +1,5 @@
+//! Sealed datagrams: what opens, what is refused, and that nothing is taken twice.
+
 use std::time::{Duration, Instant};
 
 use super::*;
