@@ -11,6 +11,7 @@ mod section;
 mod values;
 
 use std::{
+    io::{ErrorKind, Read as _},
     net::Ipv4Addr,
     path::{Path, PathBuf},
 };
@@ -29,6 +30,9 @@ use crate::{
         policy::{Accept, Discovery},
     },
 };
+
+/// Largest config file: some hundred subnets take a tenth of it, and a device named by mistake does not end.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// How DHCP is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -177,10 +181,27 @@ impl Config {
     /// # Errors
     /// With every mistake found.
     pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
-        let table = match &flags.config {
-            Some(path) => parse(path)?,
-            None => toml::Table::new(),
-        };
+        match &flags.config {
+            Some(path) => Self::from_text(&read_file(path)?, path, flags),
+            None => Self::from_table(toml::Table::new(), flags),
+        }
+    }
+
+    /// The same from what the file at `path` holds.
+    ///
+    /// # Errors
+    /// With every mistake found.
+    pub fn from_text(text: &str, path: &Path, flags: &Flags) -> Result<Self, ConfigError> {
+        let table = text
+            .parse()
+            .map_err(|e: toml::de::Error| ConfigError::Syntax {
+                path: path.to_owned(),
+                message: syntax_mistake(text, &e),
+            })?;
+        Self::from_table(table, flags)
+    }
+
+    fn from_table(table: toml::Table, flags: &Flags) -> Result<Self, ConfigError> {
         let (mut config, mut mistakes) = read::config(table);
         flags.apply(&mut config, &mut mistakes);
         read::check(&config, &mut mistakes);
@@ -192,16 +213,23 @@ impl Config {
     }
 }
 
-fn parse(path: &Path) -> Result<toml::Table, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+/// At most [`MAX_FILE_BYTES`] of it.
+fn read_file(path: &Path) -> Result<String, ConfigError> {
+    let read = || {
+        let mut text = String::new();
+        std::fs::File::open(path)?
+            .take(MAX_FILE_BYTES + 1)
+            .read_to_string(&mut text)?;
+        if text.len() as u64 > MAX_FILE_BYTES {
+            let problem = format!("it is larger than {MAX_FILE_BYTES} bytes");
+            return Err(std::io::Error::new(ErrorKind::FileTooLarge, problem));
+        }
+        Ok(text)
+    };
+    read().map_err(|source| ConfigError::Unreadable {
         path: path.to_owned(),
         source,
-    })?;
-    text.parse()
-        .map_err(|e: toml::de::Error| ConfigError::Syntax {
-            path: path.to_owned(),
-            message: syntax_mistake(&text, &e),
-        })
+    })
 }
 
 /// Where and what, on one line; TOML's own report is a drawing of four.

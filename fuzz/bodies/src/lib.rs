@@ -6,6 +6,7 @@
 
 mod certificates;
 mod codec;
+mod config;
 mod dhcp;
 mod http;
 mod images;
@@ -17,6 +18,7 @@ mod tftp;
 
 pub use certificates::fuzz_certificates;
 pub use codec::fuzz_codec;
+pub use config::fuzz_config;
 pub use dhcp::fuzz_dhcp;
 pub use http::fuzz_http;
 pub use images::fuzz_images;
@@ -33,6 +35,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("certificates", fuzz_certificates),
     ("codec", fuzz_codec),
+    ("config", fuzz_config),
     ("dhcp", fuzz_dhcp),
     ("http", fuzz_http),
     ("images", fuzz_images),

@@ -1,0 +1,3 @@
+//! Fuzzes the config file; the body is in `fuzz/bodies`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_bodies::fuzz_config(data));
