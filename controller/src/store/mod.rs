@@ -13,6 +13,7 @@ mod drive;
 pub mod fault;
 mod handle;
 mod job;
+mod load;
 #[cfg(any(test, feature = "test-backends"))]
 pub mod memory;
 mod notes;

@@ -14,6 +14,7 @@ use super::{
     Backend, BackendError, Clock, RawWrite, StoreError,
     handle::{Counts, Shared},
     job::Job,
+    load::load,
     notes::{Batch, Notes},
     tables,
 };
@@ -246,16 +247,4 @@ fn raw(rows: &BTreeMap<Key, Option<Record>>) -> Result<Vec<RawWrite>, BackendErr
         .map(|(key, record)| tables::encode(key, record.as_ref()))
         .collect::<Result<_, _>>()
         .map_err(|e| BackendError::corrupt("a new row", e))
-}
-
-fn load(backend: &mut dyn Backend, policy: Arc<Policy>) -> Result<View, BackendError> {
-    let mut view = View::default();
-    view.policy = policy;
-    backend.load(&mut |table, key, value| {
-        let record = tables::decode(table, key, value)
-            .map_err(|what| BackendError::corrupt("the state folder", what))?;
-        view.absorb(&Write::Put(record));
-        Ok(())
-    })?;
-    Ok(view)
 }
