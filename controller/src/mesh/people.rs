@@ -91,7 +91,13 @@ impl Mesh {
             .store
             .apply(ResolveDispute { machine, keep, by })
             .await?;
-        Ok(resolved.map(|revoked| self.0.cut_off(found.as_ref(), &revoked)))
+        Ok(resolved.map(|revoked| {
+            self.0.cut_off(found.as_ref(), &revoked);
+            // What waited for this word may begin.
+            if let Some(machine) = found {
+                self.0.nudge(&machine);
+            }
+        }))
     }
 
     /// Revokes all keys of a machine.

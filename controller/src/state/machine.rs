@@ -186,6 +186,9 @@ pub enum AcceptedBy {
     },
 }
 
+/// Keys of one machine that are remembered as turned down: each boot of an impostor has a new one.
+const TURNED_DOWN_MAX: usize = 8;
+
 /// Two claims for one machine: nothing destructive is done to it until a person decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dispute {
@@ -229,6 +232,9 @@ pub struct Machine {
     /// Two claims to be it.
     #[serde(default)]
     pub disputed: Option<Dispute>,
+    /// Keys that a person decided against, the last few: as long as they come again, that was decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turned_down: Vec<Digest>,
     /// Addresses of its NICs that booted or were registered.
     pub macs: BTreeSet<MacAddr>,
     /// SMBIOS uuid as its firmware told; may repeat among machines, may be zero.
@@ -274,6 +280,7 @@ impl Machine {
             standing: Standing::Seen,
             accepted: None,
             disputed: None,
+            turned_down: Vec::new(),
             macs: BTreeSet::from([mac]),
             uuid: None,
             serial: None,
@@ -287,6 +294,14 @@ impl Machine {
             first_seen: now,
             last_seen: now,
         }
+    }
+
+    /// Remembers that a person decided against this key.
+    pub fn turn_down(&mut self, key: Digest) {
+        self.turned_down.retain(|known| *known != key);
+        self.turned_down.push(key);
+        let surplus = self.turned_down.len().saturating_sub(TURNED_DOWN_MAX);
+        self.turned_down.drain(..surplus);
     }
 
     /// The address it is named by where a MAC is wanted: the lowest.

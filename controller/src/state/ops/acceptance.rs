@@ -301,7 +301,10 @@ impl Transition for ResolveDispute {
         };
         let mut revoked = Vec::new();
         let kept = match self.keep {
-            Keep::Enrolled => "the one that was there stays",
+            Keep::Enrolled => {
+                machine.turn_down(dispute.newcomer);
+                "the one that was there stays"
+            }
             Keep::Newcomer => {
                 let reason = format!("{} gave {} to a newcomer", self.by, machine.name);
                 for key in view.live_keys_of(&machine.id) {

@@ -247,7 +247,8 @@ impl Enrol {
         EnrolOutcome::Pending(Box::new(pending))
     }
 
-    /// Only the newcomer is refused: the key that is enrolled keeps its link.
+    /// Only the newcomer is refused: the key that is enrolled keeps its link. One that a person turned down asks again every
+    /// half a minute as long as it runs; that opens no dispute anew, or it could keep a machine from its work for ever.
     fn dispute(
         &self,
         machine: &Machine,
@@ -256,6 +257,10 @@ impl Enrol {
         now: Timestamp,
         changes: &mut Changes,
     ) -> EnrolOutcome {
+        if machine.turned_down.contains(&self.key) {
+            let text = format!("a person decided that another agent is {}", machine.name);
+            return EnrolOutcome::Refused(Refusal::new(RefusalCode::Disputed, text));
+        }
         let text = format!(
             "{} already has a living agent with another key; a person decides with `enforcer machines resolve {} --keep enrolled|newcomer`",
             machine.name, machine.name

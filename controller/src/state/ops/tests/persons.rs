@@ -139,7 +139,7 @@ fn disputed() -> (World, EnrolledKey, Enrol) {
 
 #[test]
 fn a_disputed_machine_is_not_accepted_before_a_person_decided() {
-    let (mut world, key, copy) = disputed();
+    let (mut world, key, _) = disputed();
     assert!(matches!(
         world.accepts("web1", key.code.as_deref()),
         Err(AcceptError::Disputed(_))
@@ -164,7 +164,29 @@ fn a_disputed_machine_is_not_accepted_before_a_person_decided() {
         world.does(&resolve(Keep::Enrolled)),
         Err(AcceptError::NotDisputed(_))
     ));
+}
+
+#[test]
+fn what_a_person_decided_is_not_asked_again_for_the_same_key() {
+    let (mut world, _, copy) = disputed();
+    let keep = ResolveDispute {
+        machine: MachineRef("web1".into()),
+        keep: Keep::Enrolled,
+        by: "ann".into(),
+    };
+    world.does(&keep).unwrap();
+    // It asks again as long as it runs.
     refused(world.does(&copy), RefusalCode::Disputed);
+    assert!(world.machine(1).disputed.is_none());
+    // Booted once more it has another key: who knows what it is now.
+    for n in 3..20 {
+        let mut again = world.request(n, Claim::None);
+        again.facts.nics = examples::facts(1).nics;
+        refused(world.does(&again), RefusalCode::Disputed);
+        assert!(world.machine(1).disputed.is_some());
+        world.does(&keep).unwrap();
+    }
+    assert!(world.machine(1).turned_down.len() < 10, "bounded");
 }
 
 #[test]
