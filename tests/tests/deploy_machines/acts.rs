@@ -1,10 +1,14 @@
 //! What people do in these stories, and what they look at.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use enforcer_tests::{
-    lab::{Machine, re, wait_until},
+    lab::{Machine, Space, marker, re, wait_until},
     site::{READY_LIMIT, Site},
 };
 use serde_json::Value;
@@ -13,6 +17,17 @@ use serde_json::Value;
 pub(crate) const LIMIT: Duration = Duration::from_secs(240);
 /// Where the partition table lies in a disk's first sector: an edit changes it.
 const TABLE: std::ops::Range<usize> = 446..510;
+
+/// A disk with a system of its own, large enough for the images of these stories.
+pub(crate) fn own_disk(space: &Space) -> Result<PathBuf> {
+    let own = space.folder().file("own.img");
+    marker::write(&own, "own")?;
+    fs::File::options()
+        .write(true)
+        .open(&own)?
+        .set_len(64 << 20)?;
+    Ok(own)
+}
 
 /// `enforcer images push`, as a new version of `name`.
 pub(crate) fn push(site: &Site, image: &Path, name: &str) -> Result<()> {

@@ -6,3 +6,4 @@ mod ext4;
 mod kexec;
 mod killers;
 mod refused;
+mod waits;

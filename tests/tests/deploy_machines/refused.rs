@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use enforcer_tests::{
     fixture::Flavour,
     lab::{
-        Disk, Firmware, Machine, marker,
+        Disk, Firmware, Machine,
         peers::ForeignDhcp,
         re, same_bytes, story,
         tenant::{self, Tenant, Then},
@@ -14,7 +14,7 @@ use enforcer_tests::{
     site::{DISCOVER, READY_LIMIT, Site},
 };
 
-use crate::acts::{deploy, over, push};
+use crate::acts::{deploy, over, own_disk, push};
 
 /// An idle agent asks for a job every half a minute.
 const ASKED: Duration = Duration::from_secs(90);
@@ -36,9 +36,7 @@ fn no_disk_is_written_before_its_machine_is_accepted_and_a_panic_is_not_online()
         let site = Site::open(space, DISCOVER, Flavour::Virtio)?;
         let sick = Tenant::new("sick").then(Then::Panic).image()?;
         push(&site, &sick, "sick")?;
-        let own = space.folder().file("own.img");
-        marker::write(&own, "own")?;
-        let own = grown(&own)?;
+        let own = &own_disk(space)?;
         let plan = space.machine(1).firmware(Firmware::Bios);
         let mut machine = plan.disk(Disk::copy_of(own)).power_on()?;
         let mac = machine.mac();
@@ -72,11 +70,4 @@ fn no_disk_is_written_before_its_machine_is_accepted_and_a_panic_is_not_online()
         ensure!(!states.any(|state| state == "online"), "{end:#}");
         Ok(())
     })
-}
-
-/// Large enough for the image that waits.
-fn grown(marker: &Path) -> Result<&Path> {
-    let file = std::fs::File::options().write(true).open(marker)?;
-    file.set_len(64 << 20)?;
-    Ok(marker)
 }

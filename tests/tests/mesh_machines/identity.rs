@@ -1,10 +1,15 @@
 //! Who is who on real firmware: a person compares the code on the screen, one machine is one record however often it boots, and another
-//! machine with its card's address gets nothing while it lives.
+//! machine with its card's address gets nothing while it lives; nor does the first one's disk, until a person has decided.
+
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use enforcer_tests::{
     fixture::Flavour,
-    lab::{Firmware, Machine, MachinePlan, Segment, peers::Relay, re, story},
+    lab::{
+        Disk, Firmware, Machine, MachinePlan, Segment, Space, marker, peers::Relay, re, same_bytes,
+        story,
+    },
 };
 
 use enforcer_tests::site::{DISCOVER, PATIENCE, READY_LIMIT, Site};
@@ -65,13 +70,27 @@ fn boots_again(site: &Site, machine: &mut Machine) -> Result<()> {
 }
 
 /// Another machine (other board, other disk) with this one's card's address boots in its stead, behind a router.
-fn forger(site: &Site, far: &Segment, mac: &str) -> Result<Machine> {
+fn forger(site: &Site, far: &Segment, mac: &str, own: &Path) -> Result<Machine> {
     site.enforcer(&["machines", "inspect", mac])?;
     let plan = MachinePlan::new(far.clone(), 66).firmware(Firmware::Bios);
-    let mut forger = plan.mac(mac).power_on()?;
+    let mut forger = plan.mac(mac).disk(Disk::copy_of(own)).power_on()?;
     forger.serial()?.forbid(re("ENFORCER MEMBER"));
     forger.serial()?.expect(re("ENFORCER READY"), READY_LIMIT)?;
     Ok(forger)
+}
+
+/// An image for it waits, its agent asks and is told why; its disk is as it was.
+fn is_not_written(space: &Space, site: &Site, machine: &mut Machine, own: &Path) -> Result<()> {
+    let image = space.folder().file("other.img");
+    marker::write(&image, "other")?;
+    let image = image.to_str().context("a path")?;
+    site.enforcer(&["images", "push", image, "other"])?;
+    site.enforcer(&["deploy", &machine.mac(), "other", "--after", "stay"])?;
+    machine
+        .serial()?
+        .expect("the machine is disputed", PATIENCE)?;
+    ensure!(same_bytes(machine.disk(0), own), "disputed, and written");
+    Ok(())
 }
 
 #[test]
@@ -80,7 +99,10 @@ fn three_boots_are_one_machine_and_another_with_its_address_is_refused() -> Resu
         let far = space.far_segment()?;
         let site = Site::open(space, &format!("{DISCOVER}{TWO_WIRES}"), Flavour::Virtio)?;
         let _relay = Relay::start(&far)?;
-        let mut first = space.machine(1).firmware(Firmware::Bios).power_on()?;
+        let own = space.folder().file("own.img");
+        marker::write(&own, "own")?;
+        let plan = space.machine(1).firmware(Firmware::Bios);
+        let mut first = plan.disk(Disk::copy_of(&own)).power_on()?;
         let mac = first.mac();
         first.serial()?.expect(re("ENFORCER READY"), READY_LIMIT)?;
         let shown = first.expect(re(r"ENFORCER CODE (\d{4}-\d{4})"))?;
@@ -91,7 +113,7 @@ fn three_boots_are_one_machine_and_another_with_its_address_is_refused() -> Resu
         accept_by_code(&site, &mac, &code)?;
         boots_again(&site, &mut first)?;
 
-        let mut forger = forger(&site, &far, &mac)?;
+        let mut forger = forger(&site, &far, &mac, &own)?;
         site.wait_event(&mac, "machine.disputed")?;
         forger.serial()?.expect(re("refused"), PATIENCE)?;
         let known = site.machine(&mac)?;
@@ -104,11 +126,19 @@ fn three_boots_are_one_machine_and_another_with_its_address_is_refused() -> Resu
         );
         // Its link still carries orders.
         site.enforcer(&["machines", "inventory", &mac])?;
+        is_not_written(space, &site, &mut first, &own)?;
+        ensure!(
+            same_bytes(forger.disk(0), &own),
+            "the forger's disk differs"
+        );
         site.enforcer(&["machines", "resolve", &mac, "--keep", "enrolled"])?;
         ensure!(
             site.machine(&mac)?["disputed"].is_null(),
             "a person has decided"
         );
+        // What was ordered meanwhile had only waited for that word.
+        first.serial()?.expect("ENFORCER JOB 1 WRITTEN", PATIENCE)?;
+        ensure!(!same_bytes(first.disk(0), &own), "it was written");
         Ok(())
     })
 }

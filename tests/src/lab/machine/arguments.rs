@@ -115,6 +115,10 @@ impl Machine {
             } else {
                 String::new()
             };
+            let sectors = match disk.sector_bytes {
+                512 => String::new(),
+                n => format!(",logical_block_size={n},physical_block_size={n}"),
+            };
             let file = comma_safe(file);
             args.extend([
                 "-drive".to_owned(),
@@ -122,7 +126,7 @@ impl Machine {
             ]);
             args.extend([
                 "-device".to_owned(),
-                format!("{device},drive=d{number},serial={serial}{index}"),
+                format!("{device},drive=d{number},serial={serial}{sectors}{index}"),
             ]);
         }
         args

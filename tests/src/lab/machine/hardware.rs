@@ -88,6 +88,7 @@ pub struct Disk {
     content: Content,
     pub(super) bus: Bus,
     pub(super) serial: Option<String>,
+    pub(super) sector_bytes: u32,
 }
 
 impl Disk {
@@ -96,6 +97,7 @@ impl Disk {
             content,
             bus: Bus::Virtio,
             serial: None,
+            sector_bytes: 512,
         }
     }
 
@@ -123,6 +125,12 @@ impl Disk {
     /// The disk's serial number (≤ 20 characters). Default: `DISK-<machine>-<index>`.
     pub fn serial(mut self, serial: &str) -> Self {
         self.serial = Some(serial.to_owned());
+        self
+    }
+
+    /// Bytes of its sectors, to programs and on the medium. Default: 512; SeaBIOS boots from no other.
+    pub fn sectors(mut self, bytes: u32) -> Self {
+        self.sector_bytes = bytes;
         self
     }
 

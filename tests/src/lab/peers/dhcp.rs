@@ -1,4 +1,4 @@
-//! A DHCP server that is not ours and knows nothing of booting: dnsmasq, addresses only, on a host of its own.
+//! A DHCP server that is not ours: dnsmasq on a host of its own. It knows nothing of booting, unless it is told of one file.
 
 use super::START_LIMIT;
 use crate::lab::{Namespace, Service, Space, machine_ip, machine_mac, need};
@@ -19,6 +19,15 @@ pub struct ForeignDhcp {
 impl ForeignDhcp {
     /// Starts it and waits until it serves.
     pub fn start(space: &Space) -> Result<Self> {
+        Self::start_with(space, "")
+    }
+
+    /// The same, but it names a boot file: what every machine shall boot, whatever it is. iPXE takes an URL.
+    pub fn naming(space: &Space, boot_file: &str) -> Result<Self> {
+        Self::start_with(space, &format!("dhcp-boot={boot_file}\n"))
+    }
+
+    fn start_with(space: &Space, more: &str) -> Result<Self> {
         need::programs(&["dnsmasq"])?;
         let host = space.home().host("foreign", Space::FOREIGN)?;
         let config = space.folder().file("foreign-dhcp.conf");
@@ -26,7 +35,7 @@ impl ForeignDhcp {
         fs::write(
             &config,
             format!(
-                "interface=eth0\n{}",
+                "interface=eth0\n{}{more}",
                 addresses(&leases.display().to_string())
             ),
         )?;
