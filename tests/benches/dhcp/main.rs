@@ -13,7 +13,7 @@ use enforcer_tests::{
     lab::{Controller, ControllerPlan},
 };
 use peers::Peer;
-use std::{fs, os::unix::fs::symlink, time::Duration};
+use std::{fs, os::unix::fs::symlink};
 
 /// A room full of machines, and the time in which they come (DESIGN §9).
 const MACHINES: usize = 1000;
