@@ -130,6 +130,13 @@ impl AssetFolder {
         Ok(folder)
     }
 
+    /// The folder that was opened before.
+    #[must_use]
+    pub fn at(state: &Path) -> Self {
+        let root = state.join("assets").join("files");
+        Self { root }
+    }
+
     /// Where a file is, or would be.
     #[must_use]
     pub fn path(&self, sha256: &Sha256Hex) -> PathBuf {

@@ -156,14 +156,10 @@ impl Controller {
             (threads.hold(start), threads)
         });
         let (mesh, mesh_threads) = mesh.unzip();
-        let courier = Courier::new(config.mail.clone());
-        let notifier = Notifier::new(
-            store.clone(),
-            courier,
-            Arc::clone(&metrics),
-            Retry::default(),
-        );
-        tasks.spawn(notifier.run(stop.clone()));
+        if let Some(mesh) = &mesh {
+            desk.federate(mesh.federation().clone());
+        }
+        tasks.spawn(notifier(config, &store, &metrics).run(stop.clone()));
         tasks.spawn(images.clone().keep_clean(stop.clone()));
         let fetcher = downloads(&store, &assets, &mut tasks, &stop);
         let power = Power::new(store.clone(), mesh.clone());
@@ -217,6 +213,17 @@ impl Controller {
         }
         self.store.close().await;
     }
+}
+
+/// Tells people and programs what happens.
+fn notifier(config: &Config, store: &Store, metrics: &Arc<Metrics>) -> Notifier {
+    let courier = Courier::new(config.mail.clone());
+    Notifier::new(
+        store.clone(),
+        courier,
+        Arc::clone(metrics),
+        Retry::default(),
+    )
 }
 
 /// Downloads what boot configs want from elsewhere, also what was wanted before the last stop.

@@ -11,6 +11,7 @@ use mesh_proto::{
         enrol::{FromEnroller, Proof, ToEnroller},
         job::Outcome,
         link::{AgentReply, ControllerReply, FromAgent, SwapAnswer, ToAgent, Want},
+        peer::{FromInviter, PeerAsk, PeerReply, ToInviter},
     },
     pairing::{Transcript, boot_proof, code, commitment},
 };
@@ -191,6 +192,34 @@ fn what_controllers_ask_is_as_documented() {
         AgentReply::Facts(_) => "facts",
         AgentReply::Ok => "ok",
         AgentReply::Refused(_) => "refused",
+    });
+}
+
+#[test]
+fn what_sites_say_to_each_other_is_as_documented() {
+    let all = ["peek", "claim", "evidence", "macs", "file"];
+    check::<PeerAsk>("peer-ask", &all, |message| match message {
+        PeerAsk::Peek(_) => "peek",
+        PeerAsk::Claim(_) => "claim",
+        PeerAsk::Evidence(_) => "evidence",
+        PeerAsk::Macs { .. } => "macs",
+        PeerAsk::File { .. } => "file",
+    });
+    let all = ["offer", "nothing", "grant", "noted", "follows", "refused"];
+    check::<PeerReply>("peer-reply", &all, |message| match message {
+        PeerReply::Offer { .. } => "offer",
+        PeerReply::Nothing { .. } => "nothing",
+        PeerReply::Grant(_) => "grant",
+        PeerReply::Noted => "noted",
+        PeerReply::Follows { .. } => "follows",
+        PeerReply::Refused(_) => "refused",
+    });
+    check::<ToInviter>("to-inviter", &["join"], |message| match message {
+        ToInviter::Join { .. } => "join",
+    });
+    check::<FromInviter>("from-inviter", &["joined", "refused"], |m| match m {
+        FromInviter::Joined { .. } => "joined",
+        FromInviter::Refused(_) => "refused",
     });
 }
 

@@ -15,6 +15,7 @@ use crate::{
         activation::Nonce,
         boot::{BootRequest, Decision},
         ops::{ClaimBoot, Saw},
+        peer::Peers,
         trust::secret::BootSecret,
     },
 };
@@ -28,6 +29,7 @@ impl BootAuthority for Desk {
             after_management: false,
             base: String::new(),
             known_address: None,
+            peers: Default::default(),
         };
         if self.peek(&request).plan == BootPlan::Silent {
             return BootOffer::Silent;
@@ -74,9 +76,10 @@ impl BootAuthority for Desk {
             after_management: ask.after_management,
             base: base.clone(),
             known_address: self.known_address(ask.mac, ask.from.ip()),
+            peers: Default::default(),
         };
         self.saw(&ask);
-        let peeked = self.peek(&request);
+        let (request, peeked) = self.peers_asked(request).await;
         let decision = match peeked.claim {
             None => peeked,
             // Nothing leaves before the claim is durable; when it cannot be, the machine boots its disk.
@@ -128,6 +131,21 @@ impl BootAuthority for Desk {
 }
 
 impl Desk {
+    /// The question, with what peers say where they are to be asked: what one granted is due when this returns.
+    async fn peers_asked(&self, mut request: BootRequest) -> (BootRequest, Decision) {
+        let peeked = self.peek(&request);
+        if peeked.plan != BootPlan::AskPeers {
+            return (request, peeked);
+        }
+        let answers = match self.federation.get() {
+            Some(federation) => federation.look_up(&request, true).await.into_answers(),
+            None => Vec::new(),
+        };
+        request.peers = Peers::Asked(answers);
+        let peeked = self.peek(&request);
+        (request, peeked)
+    }
+
     /// The address, if it is the one that DHCP knows for this station.
     pub(super) fn known_address(&self, mac: MacAddr, ip: IpAddr) -> Option<IpAddr> {
         let (ip, now) = (ip.to_canonical(), self.store.now());

@@ -12,6 +12,7 @@ use crate::{
     state::{
         activation::{Activation, Nonce},
         boot::{BootRequest, Claim, Decision},
+        config::Asset,
         ops::{BeginFetch, Callback, CallbackAnswer, FetchAnswer, FileSent},
         template::{Scope, TemplateError},
     },
@@ -31,6 +32,7 @@ impl HttpAuthority for Desk {
             return NonceReply::Unknown;
         };
         let asker = ask.from.ip().to_canonical();
+        let asked = nonce.clone();
         let begin = BeginFetch {
             is_its_address: self.is_address_of(&nonce, asker),
             nonce,
@@ -50,6 +52,11 @@ impl HttpAuthority for Desk {
                 }
             }
         };
+        if let FetchAnswer::Asset(asset, _) = &answer
+            && !ask.peek
+        {
+            self.bring(&asked, asset).await;
+        }
         self.reply(answer, ask.at)
     }
 
@@ -91,6 +98,7 @@ impl HttpAuthority for Desk {
             after_management: false,
             base: base.clone(),
             known_address: None,
+            peers: Default::default(),
         };
         let decision = self.peek(&request);
         if self.is_guarded(&decision) {
@@ -150,6 +158,20 @@ impl Desk {
         }
     }
 
+    /// Brings a peer's file here, if it is one and is not here yet.
+    async fn bring(&self, nonce: &Nonce, asset: &Asset) {
+        let view = self.store.view();
+        let taken = view
+            .activation_by_nonce(nonce)
+            .filter(|a| a.taken.is_some());
+        let (Some(activation), Some(federation)) = (taken, self.federation.get()) else {
+            return;
+        };
+        if let Err(error) = federation.fetch(activation, asset).await {
+            tracing::warn!(file = %asset.name, %error, "a peer's file could not be brought here");
+        }
+    }
+
     fn reply(&self, answer: FetchAnswer, at: SocketAddr) -> NonceReply {
         match answer {
             FetchAnswer::Asset(asset, session) => match self.asset(&asset) {
@@ -160,13 +182,14 @@ impl Desk {
                 }
             },
             FetchAnswer::Answer(activation, template) => {
-                let text = self.filled_in(&activation, at, |scope| scope.render(&template));
+                let text =
+                    self.filled_in(&activation, at, |scope| activation.fill(&template, scope));
                 text.map_or(NonceReply::Unknown, NonceReply::Text)
             }
             FetchAnswer::Overlay(activation, overlay) => {
                 let answers = &activation.config.answers;
                 let data = self.filled_in(&activation, at, |scope| {
-                    overlay.pack(|name| scope.render(answers.get(name).map_or("", |a| a)))
+                    overlay.pack(|name| activation.fill(answers.get(name).map_or("", |a| a), scope))
                 });
                 data.map_or(NonceReply::Unknown, |d| NonceReply::Data(d.into()))
             }

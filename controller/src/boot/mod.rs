@@ -15,7 +15,7 @@ mod timeline;
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use addresses::Addresses;
@@ -28,6 +28,7 @@ use timeline::Timeline;
 
 use crate::{
     config::Rechain,
+    federation::Federation,
     firmware::FirmwareSet,
     leases::LeaseDesk,
     metrics::Metrics,
@@ -51,6 +52,8 @@ pub struct Desk {
     stages: Mutex<Stages>,
     received: Mutex<Received>,
     timeline: Timeline,
+    /// Other sites, once there is a mesh.
+    federation: OnceLock<Federation>,
 }
 
 impl Desk {
@@ -74,7 +77,13 @@ impl Desk {
             addresses: Mutex::default(),
             stages: Mutex::default(),
             received: Mutex::default(),
+            federation: OnceLock::new(),
         }
+    }
+
+    /// Asks other sites from now on. Only the first counts.
+    pub fn federate(&self, federation: Federation) {
+        let _first_stays = self.federation.set(federation);
     }
 
     /// Serves another set of firmware from now on.

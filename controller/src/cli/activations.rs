@@ -95,6 +95,8 @@ fn details(activation: &ActivationDoc, now: Timestamp) -> Vec<Line> {
         ("stage", activation.stage.word().to_owned()),
         ("evidence", activation.evidence.word().to_owned()),
         ("boots", boots),
+        ("owner", dash(activation.owner_site.as_ref())),
+        ("granted to", dash(activation.granted_to.as_ref())),
         ("armed", when(activation.armed)),
         ("until", dash(activation.until.map(when))),
         ("closed", dash(activation.closed.map(when))),

@@ -22,6 +22,7 @@ mod logs;
 mod machines;
 mod members;
 mod output;
+mod peers;
 mod power;
 mod reservations;
 mod rollouts;
@@ -82,6 +83,8 @@ pub enum Command {
     Leases(Noun<leases::Verb>),
     /// People: who may what on this controller
     Users(Noun<users::Verb>),
+    /// Other sites: invite, join, what they may, revoke
+    Peers(Noun<peers::Verb>),
     /// Who is told what happens: webhooks and mail
     Webhooks(Noun<webhooks::Verb>),
     /// The controller's clock, by which certificates are issued
@@ -154,6 +157,7 @@ async fn perform(
         Command::Reservations(noun) => reservations::run(noun.verb, &mut session).await,
         Command::Leases(noun) => leases::run(noun.verb, &mut session).await,
         Command::Users(noun) => users::run(noun.verb, &mut session).await,
+        Command::Peers(noun) => peers::run(noun.verb, &mut session).await,
         Command::Webhooks(noun) => webhooks::run(noun.verb, &mut session).await,
         Command::Clock(noun) => clock::run(noun.verb, &mut session).await,
     }

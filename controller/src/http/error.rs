@@ -118,6 +118,12 @@ codes! {
     UserNotFound = "user-not-found", NOT_FOUND, "No such user";
     /// Too many users.
     UsersFull = "users-full", CONFLICT, "Too many users";
+    /// No other site of this name.
+    PeerNotFound = "peer-not-found", NOT_FOUND, "No such peer";
+    /// Its name, its CA or its standing is in the way.
+    PeerConflict = "peer-conflict", CONFLICT, "The other site cannot be a peer so";
+    /// The other site was not reached, or said no.
+    PeerRefused = "peer-refused", BAD_GATEWAY, "The other site did not agree";
     /// There is nothing to decide.
     NotDisputed = "not-disputed", CONFLICT, "Nobody else claims to be the machine";
     /// The key was proved too weakly for this.

@@ -3,8 +3,8 @@
 use super::{
     api::{
         activations, boot_configs, clock, commands, deployments, events, explain, facts, files,
-        holds, images, join_tokens, leases, logs, machines, members, meta, power, reservations,
-        rollouts, setups, trust, users, webhooks,
+        holds, images, join_tokens, leases, logs, machines, members, meta, peers, power,
+        reservations, rollouts, setups, trust, users, webhooks,
     },
     auth::{
         Access::{Anyone, Least},
@@ -22,7 +22,7 @@ pub(super) fn all() -> Routes {
 }
 
 fn v1() -> Routes {
-    disks(Routes::new())
+    sites(disks(Routes::new()))
         .at(Least(Viewer), routes!(meta::openapi))
         .at(Least(Viewer), routes!(machines::list))
         .at(Least(Operator), routes!(machines::register))
@@ -95,6 +95,18 @@ fn v1() -> Routes {
         .at(Least(Admin), routes!(users::update, users::delete))
         // A wrong clock that is confirmed makes certificates that no host takes.
         .at(Least(Admin), routes!(clock::confirm))
+}
+
+/// Other sites.
+fn sites(routes: Routes) -> Routes {
+    routes
+        .at(Least(Viewer), routes!(peers::list))
+        .at(Least(Viewer), routes!(peers::show))
+        // What a site may decides what machines run, here and there.
+        .at(Least(Admin), routes!(peers::invite))
+        .at(Least(Admin), routes!(peers::join))
+        .at(Least(Admin), routes!(peers::allow))
+        .at(Least(Admin), routes!(peers::revoke))
 }
 
 /// What is written to machines' disks.

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use mesh_net::{
     Answer, Body, CloseCode, Csr, EnrolAnswer, EnrolAsk, LinkEnd, LinkHandle, MeshAuthority,
-    MeshNote, PeerCert,
+    MeshNote, PeerCert, PeerLink,
 };
 use mesh_proto::message::{
     Refusal, RefusalCode,
@@ -13,6 +13,7 @@ use mesh_proto::message::{
         ControllerReply, FactsReport, FromAgent, Hello, LogChunk, Report, Swap, SwapAnswer,
         VerdictState, Welcome,
     },
+    peer::{FromInviter, ToInviter},
 };
 use tracing::{info, warn};
 
@@ -73,6 +74,14 @@ impl MeshAuthority for Authority {
         let newest = lock(&self.0.links).remove(link);
         let (node, newest) = (link.peer().node, newest.is_some());
         tracing::debug!(%node, newest, "a link ended: {end}");
+    }
+
+    async fn peer(&self, link: PeerLink) {
+        self.0.federation.attend(link).await;
+    }
+
+    async fn peer_join(&self, join: ToInviter, from: SocketAddr) -> FromInviter {
+        self.0.federation.admit(join, from).await
     }
 
     fn note(&self, note: MeshNote) {

@@ -39,7 +39,10 @@ pub use self::{
     start::{Bound, MeshConfig, MeshStartError},
     steps::{Progress, Steps},
 };
-use crate::{ca::Ca, images::Images, metrics::Metrics, state::machine::MachineId, store::Store};
+use crate::{
+    ca::Ca, federation::Federation, images::Images, metrics::Metrics, state::machine::MachineId,
+    store::Store,
+};
 
 /// Which station DHCP knows at an address.
 pub type KnownAs = Arc<dyn Fn(IpAddr) -> Option<MacAddr> + Send + Sync>;
@@ -69,6 +72,7 @@ struct Inner {
     /// Members that are being asked for their facts: each once at a time, whatever gossip says.
     pulling: Mutex<HashSet<NodeId>>,
     gossip: Gossip,
+    federation: Federation,
     /// Wakes the task that rotates the group key.
     ring: Notify,
     /// Work that follows from requests; waited for when we stop.
@@ -86,6 +90,12 @@ impl Mesh {
     #[must_use]
     pub fn ca(&self) -> &Ca {
         &self.0.ca
+    }
+
+    /// Other sites.
+    #[must_use]
+    pub fn federation(&self) -> &Federation {
+        &self.0.federation
     }
 
     /// Where agents reach this controller.

@@ -19,7 +19,9 @@ use super::{
     steps::Steps,
 };
 use crate::{
+    assets::AssetFolder,
     ca::{CONTROLLER_LIVES_S, Ca, CaError},
+    federation::{self, Federation},
     images::Images,
     metrics::Metrics,
     state::{member::MemberState, ops::SettleAfterStart},
@@ -73,6 +75,7 @@ pub struct Bound {
     gossip: GossipSocket,
     ca: Ca,
     logs: Logs,
+    assets: AssetFolder,
     images: Option<Images>,
     boot_base: Arc<str>,
     at: SocketAddr,
@@ -91,6 +94,7 @@ impl Bound {
         let (links, gossip) = (at(config.port), at(config.gossip_port));
         let mut server = ServerConfig::new(links, ca.identity(clock())?, clock);
         server.reset_key = Some(ca.reset_key());
+        server.peers = federation::cas(store.clone());
         let server = MeshServer::bind(server).map_err(|error| match error {
             ServeError::Bind { addr, source } => port(LINKS, addr)(source),
             ServeError::Tls(error) => MeshStartError::Tls(error),
@@ -103,6 +107,7 @@ impl Bound {
             server,
             ca,
             logs: Logs::open(&config.state),
+            assets: AssetFolder::at(&config.state),
             images: None,
             boot_base: "".into(),
         })
@@ -157,6 +162,15 @@ impl Bound {
             tasks,
             stop,
         );
+        let federation = Federation::new(
+            store.clone(),
+            self.assets,
+            self.server.handle(),
+            &self.ca,
+            reachable.clone(),
+            stop.clone(),
+        );
+        tasks.spawn(federation.clone().run());
         let inner = Arc::new(Inner {
             store: store.clone(),
             metrics,
@@ -168,6 +182,7 @@ impl Bound {
             known_as,
             controllers: reachable,
             gossip,
+            federation,
             links: Mutex::default(),
             waiting: Mutex::default(),
             life: Mutex::new(life),

@@ -7,6 +7,7 @@ mod nonce;
 
 use std::{collections::BTreeSet, net::IpAddr};
 
+use mesh_proto::message::peer::BASE;
 use serde::{Deserialize, Serialize};
 
 pub use self::nonce::{BadNonce, Nonce};
@@ -16,6 +17,8 @@ use super::{
     config::{BootConfig, Evidence},
     label::Selector,
     machine::MachineId,
+    peer::{Given, Taken},
+    template::{Scope, TemplateError},
 };
 
 /// Boots that fetched a boot file without evidence before a one-shot activation fails: never a boot loop.
@@ -122,6 +125,12 @@ pub struct Activation {
     /// key, and the newest [`MAX_ADDRESSES`].
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
+    /// It is a peer's, and ours to serve: texts in it are filled in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Taken>,
+    /// A peer serves it at its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Given>,
     /// Why it was closed, for a person.
     #[serde(default)]
     pub reason: Option<String>,
@@ -182,6 +191,17 @@ impl Activation {
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.is_open() && self.until.is_none_or(|until| now < until)
+    }
+
+    /// A text of its config, filled in. What a peer sent is filled in already, but for the address of who serves it.
+    ///
+    /// # Errors
+    /// When the template fails.
+    pub fn fill(&self, template: &str, scope: &Scope<'_>) -> Result<String, TemplateError> {
+        match &self.taken {
+            None => scope.render(template),
+            Some(_) => Ok(template.replace(BASE, scope.base)),
+        }
     }
 
     /// How many boots fetched files, and how many only the script.

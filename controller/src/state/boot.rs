@@ -8,6 +8,7 @@ mod due;
 mod job;
 mod management;
 mod next;
+mod peers;
 mod proof;
 
 use std::net::IpAddr;
@@ -20,6 +21,8 @@ pub(in crate::state) use discovered::armed as armed_by_discovery;
 pub use due::{due, first};
 use management::management;
 pub use next::next_boot_wanted;
+pub use peers::askable;
+use peers::{no_more_ours, peers};
 use proof::disputed;
 pub use proof::{not_its_address, unproved};
 
@@ -29,6 +32,7 @@ use super::{
     config::{BootConfig, Evidence, LOADED, Program},
     deployment::DeploymentId,
     machine::{Machine, MachineId, Standing},
+    peer::Peers,
     policy::{Accept, Discovery},
     template::{Scope, TemplateError},
 };
@@ -51,6 +55,8 @@ pub struct BootRequest {
     pub base: String,
     /// The asker's address, when it is the one that DHCP knows for this station: leased, or seen requested lately.
     pub known_address: Option<IpAddr>,
+    /// Whether peers were asked.
+    pub peers: Peers,
 }
 
 /// One rule that was looked at.
@@ -216,7 +222,7 @@ fn needs_facts(due: &Activation, machine: &Machine, base: &str) -> bool {
     templates
         // Most say nothing of facts, and need not be filled in to see it.
         .filter(|t| t.contains("facts"))
-        .any(|t| matches!(scope.render(t), Err(TemplateError::Facts(_))))
+        .any(|t| matches!(due.fill(t, &scope), Err(TemplateError::Facts(_))))
 }
 
 type Found = Option<(BootPlan, Option<Claim>)>;
@@ -260,7 +266,8 @@ fn config_due(case: &Case<'_>, why: &mut Vec<Why>) -> Found {
     let Some(machine) = case.machine else {
         return passed(why, RULE, "no machine has this MAC");
     };
-    if machine.standing == Standing::Seen {
+    let taken = case.due.is_some_and(|due| due.taken.is_some());
+    if machine.standing == Standing::Seen && !taken {
         return passed(
             why,
             RULE,
@@ -273,6 +280,9 @@ fn config_due(case: &Case<'_>, why: &mut Vec<Why>) -> Found {
     let Some(due) = case.due else {
         return passed(why, RULE, last_activation(case, machine));
     };
+    if let Some(over) = no_more_ours(case.view, machine, due) {
+        return passed(why, RULE, format!("{} is due, but {over}", due.config.name));
+    }
     if let Some(missing) = &case.waits {
         return passed(
             why,
@@ -319,8 +329,12 @@ fn describe_due(due: &Activation) -> String {
             )
         }
     };
+    let owner = match &due.taken {
+        None => String::new(),
+        Some(taken) => format!(", granted by {}", taken.site),
+    };
     format!(
-        "activation {} of {} is due{standing} (served to {boots} boots, {scripts} more fetched only the script)",
+        "activation {} of {} is due{standing}{owner} (served to {boots} boots, {scripts} more fetched only the script)",
         due.id.0, due.config.name
     )
 }
@@ -356,7 +370,10 @@ pub fn config_boot(
         base,
         nonce: &activation.nonce,
     };
-    let render = |template: &str| scope.render(template).map_err(|e| e.to_string());
+    let render = |template: &str| {
+        let filled = activation.fill(template, &scope);
+        filled.map_err(|e| e.to_string())
+    };
     match &activation.config.program {
         Program::Kernel {
             kernel,
@@ -382,11 +399,6 @@ pub fn config_boot(
         }
         Program::Ipxe { script, .. } => Ok(ConfigBoot::Script(render(script)?)),
     }
-}
-
-/// Step 3: remote Enforcers; none is known until sites federate.
-fn peers(_: &Case<'_>, why: &mut Vec<Why>) -> Found {
-    passed(why, "peers", "no remote Enforcer is configured")
 }
 
 /// Step 4: the local disk, or silence towards machines that are not ours.

@@ -22,6 +22,7 @@ pub mod notify;
 pub mod number;
 pub mod ops;
 pub mod overlay;
+pub mod peer;
 pub mod policy;
 pub mod power;
 pub mod preset;

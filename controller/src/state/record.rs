@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, sync::Arc};
 use ipxe::MacAddr;
 
 use super::{
-    activation::{Activation, ActivationId},
+    activation::{Activation, ActivationId, Nonce},
     command::{CommandId, CommandRecord},
     config::{BootConfig, ConfigName},
     deployment::{Deployment, DeploymentId},
@@ -16,6 +16,7 @@ use super::{
     machine::{Machine, MachineId},
     member::Member,
     notify::{Delivery, DeliveryId, HookName, Webhook},
+    peer::{Invitation, NamedMacs, Outgoing, Peer, SiteName},
     power::PowerSettings,
     provider::{NodeName, ProviderMember, ProviderName},
     rollout::{Rollout, RolloutId},
@@ -82,6 +83,14 @@ pub enum Record {
     User(Arc<User>),
     /// A member of a provider, by its name there.
     ProviderMember(Arc<ProviderMember>),
+    /// Another site, by name.
+    Peer(Arc<Peer>),
+    /// An invitation to another site, by name.
+    Invitation(Arc<Invitation>),
+    /// The MACs that a peer has named.
+    NamedMacs(Arc<NamedMacs>),
+    /// What a peer has still to be told, by its grant.
+    Outgoing(Arc<Outgoing>),
 }
 
 /// The key of a stored value.
@@ -135,6 +144,14 @@ pub enum Key {
     User(UserName),
     /// See [`Record::ProviderMember`].
     ProviderMember(ProviderName, NodeName),
+    /// See [`Record::Peer`].
+    Peer(SiteName),
+    /// See [`Record::Invitation`].
+    Invitation(TokenId),
+    /// See [`Record::NamedMacs`].
+    NamedMacs(SiteName),
+    /// See [`Record::Outgoing`].
+    Outgoing(Nonce),
 }
 
 /// One write of a transaction.
@@ -175,6 +192,10 @@ impl Record {
             Self::Setup(s) => Key::Setup(s.name.clone()),
             Self::User(u) => Key::User(u.name.clone()),
             Self::ProviderMember(m) => Key::ProviderMember(m.provider.clone(), m.node.clone()),
+            Self::Peer(p) => Key::Peer(p.site.clone()),
+            Self::Invitation(i) => Key::Invitation(i.id.clone()),
+            Self::NamedMacs(n) => Key::NamedMacs(n.site.clone()),
+            Self::Outgoing(o) => Key::Outgoing(o.nonce.clone()),
         }
     }
 }
@@ -225,4 +246,8 @@ put!(
     Setup => Setup,
     User => User,
     ProviderMember => ProviderMember,
+    Peer => Peer,
+    Invitation => Invitation,
+    NamedMacs => NamedMacs,
+    Outgoing => Outgoing,
 );

@@ -7,6 +7,7 @@ mod addresses;
 mod jobs;
 mod mesh;
 mod notify;
+mod peers;
 mod providers;
 
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub struct View {
     jobs: jobs::JobsView,
     users: OrdMap<UserName, Arc<User>>,
     providers: providers::ProvidersView,
+    peers: peers::PeersView,
 }
 
 impl View {
@@ -250,6 +252,10 @@ impl View {
                 self.users.insert(u.name.clone(), u);
             }
             Record::ProviderMember(m) => self.providers.insert(m),
+            Record::Peer(p) => self.peers.insert(p),
+            Record::Invitation(i) => self.peers.insert_invitation(i),
+            Record::NamedMacs(n) => self.peers.insert_named(n),
+            Record::Outgoing(o) => self.peers.insert_outgoing(o),
         }
     }
 
@@ -287,6 +293,10 @@ impl View {
                 self.users.remove(name);
             }
             Key::ProviderMember(provider, node) => self.providers.forget(provider, node),
+            Key::Peer(site) => self.peers.forget(site),
+            Key::Invitation(id) => self.peers.forget_invitation(id),
+            Key::NamedMacs(site) => self.peers.forget_named(site),
+            Key::Outgoing(nonce) => self.peers.forget_outgoing(nonce),
         }
     }
 

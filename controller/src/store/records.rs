@@ -1,5 +1,6 @@
 //! One record of each of the tables of mesh, notifications and jobs, for the store's own tests.
 
+use ipxe::MacAddr;
 use mesh_proto::{
     facts::{Cpu, FACTS_VERSION, FirmwareMode, HardwareFacts, Memory, Smbios},
     message::{
@@ -8,6 +9,7 @@ use mesh_proto::{
         enrol::{KeyKind, Level},
         job::{Ability, PartitionRule},
         link::Habitat,
+        peer::Outcome,
     },
 };
 
@@ -22,6 +24,7 @@ use crate::state::{
     machine::MachineId,
     member::{Member, MemberState},
     notify::{Delivery, DeliveryId, DeliveryStage, Target, Webhook},
+    peer::{Invitation, NamedMacs, Outgoing, Peer, PeerState, SiteName},
     power::PowerSettings,
     provider::{ProviderKind, ProviderMember, Tags},
     rollout::{Rollout, RolloutId},
@@ -227,6 +230,48 @@ fn provider_member(machine: &MachineId, now: Timestamp) -> ProviderMember {
     }
 }
 
+fn peers(now: Timestamp) -> [Record; 4] {
+    let site: SiteName = "site-b".parse().unwrap();
+    let ca_sha256 = Digest::of(b"ca");
+    let peer = Peer {
+        site: site.clone(),
+        ca: "PEM".to_owned(),
+        ca_sha256,
+        addresses: vec![([10, 0, 0, 9], 4848).into()],
+        may_ask: vec!["pool=web".parse().unwrap()],
+        may_boot: vec!["rack=r1,!spare".parse().unwrap()],
+        may_boot_unknown: true,
+        state: PeerState::Joined,
+        by: "ann".to_owned(),
+        since: now,
+    };
+    let invitation = Invitation {
+        id: TokenId::from_random(8),
+        secret_sha256: Digest::of(b"secret"),
+        by: "ann".to_owned(),
+        created: now,
+        expires: now,
+        used_by: Some((site.clone(), ca_sha256)),
+    };
+    let named = NamedMacs {
+        site: site.clone(),
+        macs: [MacAddr([2, 0, 0, 0, 0, 9])].into(),
+    };
+    let outgoing = Outgoing {
+        nonce: Nonce::from_random(9),
+        site,
+        outcome: Outcome::Confirmed,
+        reason: "all its files were fetched".to_owned(),
+        since: now,
+    };
+    [
+        Record::Peer(peer.into()),
+        Record::Invitation(invitation.into()),
+        Record::NamedMacs(named.into()),
+        Record::Outgoing(outgoing.into()),
+    ]
+}
+
 /// One of each, about this machine.
 pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
     let mut all = mesh(machine, now);
@@ -238,6 +283,7 @@ pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
         Record::User(user(now).into()),
         Record::ProviderMember(provider_member(machine, now).into()),
     ]);
+    all.extend(peers(now));
     all
 }
 

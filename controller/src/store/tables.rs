@@ -39,11 +39,15 @@ pub enum Table {
     Setups,
     Users,
     ProviderMembers,
+    Peers,
+    Invitations,
+    NamedMacs,
+    Outgoing,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::Machines,
         Self::Configs,
         Self::Activations,
@@ -68,6 +72,10 @@ impl Table {
         Self::Setups,
         Self::Users,
         Self::ProviderMembers,
+        Self::Peers,
+        Self::Invitations,
+        Self::NamedMacs,
+        Self::Outgoing,
     ];
 
     /// Its name in the database.
@@ -98,6 +106,10 @@ impl Table {
             Self::Setups => "setups",
             Self::Users => "users",
             Self::ProviderMembers => "provider-members",
+            Self::Peers => "peers",
+            Self::Invitations => "invitations",
+            Self::NamedMacs => "named-macs",
+            Self::Outgoing => "outgoing",
         }
     }
 }
@@ -137,6 +149,10 @@ pub(crate) fn place_of(key: &Key) -> (Table, Vec<u8>) {
             let key = format!("{provider}\0{node}");
             (Table::ProviderMembers, key.into())
         }
+        Key::Peer(site) => (Table::Peers, site.as_str().into()),
+        Key::Invitation(id) => (Table::Invitations, id.as_str().into()),
+        Key::NamedMacs(site) => (Table::NamedMacs, site.as_str().into()),
+        Key::Outgoing(nonce) => (Table::Outgoing, String::from(nonce.clone()).into()),
     }
 }
 
@@ -179,6 +195,10 @@ fn to_json(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
         Record::Setup(s) => json(s),
         Record::User(u) => json(u),
         Record::ProviderMember(m) => json(m),
+        Record::Peer(p) => json(p),
+        Record::Invitation(i) => json(i),
+        Record::NamedMacs(n) => json(n),
+        Record::Outgoing(o) => json(o),
     }
 }
 
@@ -215,6 +235,10 @@ pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, S
         Table::Setups => json(value).map(Record::Setup),
         Table::Users => json(value).map(Record::User),
         Table::ProviderMembers => json(value).map(Record::ProviderMember),
+        Table::Peers => json(value).map(Record::Peer),
+        Table::Invitations => json(value).map(Record::Invitation),
+        Table::NamedMacs => json(value).map(Record::NamedMacs),
+        Table::Outgoing => json(value).map(Record::Outgoing),
     }
     .map_err(|e| format!("a row of table {}: {e}", table.name()))?;
     if place_of(&record.key()) == (table, key.to_vec()) {

@@ -179,13 +179,32 @@ impl Site {
             after_management,
             base: format!("http://{}", self.http),
             known_address: None,
+            peers: Default::default(),
         })
+    }
+
+    /// The same, whose API knows the mesh.
+    pub(crate) fn with_mesh(mut self, mesh: &enforcer::mesh::Mesh) -> Self {
+        self.api = self.api.clone().with_mesh(Some(mesh.clone()));
+        self
     }
 
     /// What the API answers an operator.
     pub(crate) async fn api(&self, path: &str) -> (u16, Value) {
-        let mut request = axum::http::Request::get(format!("/api/v1{path}"))
-            .body(Body::empty())
+        self.asks("GET", path, Body::empty()).await
+    }
+
+    /// The same, for a change.
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.asks("PATCH", path, Body::from(body.to_string())).await
+    }
+
+    async fn asks(&self, method: &str, path: &str, body: Body) -> (u16, Value) {
+        let mut request = axum::http::Request::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"))
+            .header("content-type", "application/json")
+            .body(body)
             .unwrap();
         request.extensions_mut().insert(Caller {
             name: "test".to_owned(),

@@ -4,9 +4,10 @@ use std::{fmt, future::Future, net::SocketAddr};
 
 use mesh_proto::{
     message::{
-        Refusal,
+        Refusal, RefusalCode,
         enrol::{Enrol, Issued},
         link::{FromAgent, Hello, Welcome},
+        peer::{FromInviter, ToInviter},
     },
     pairing::{self, PairingCode},
 };
@@ -15,8 +16,9 @@ use tokio::sync::oneshot;
 use crate::{
     body::{Answer, Body},
     cert::PeerCert,
-    close::LinkEnd,
+    close::{CloseCode, LinkEnd},
     keys::Csr,
+    peer::PeerLink,
     server::LinkHandle,
 };
 
@@ -77,6 +79,22 @@ pub trait MeshAuthority: Send + Sync + 'static {
 
     /// A link that [`hello`](Self::hello) took has ended. `link` only serves to say which. Must not block.
     fn closed(&self, link: &LinkHandle, end: LinkEnd);
+
+    /// A controller of another site, one that [`ServerConfig::peers`](crate::ServerConfig) knows, has a link with us. Runs for
+    /// as long as the link stands; what is never accepted is never read.
+    fn peer(&self, link: PeerLink) -> impl Future<Output = ()> + Send {
+        async move { link.close(CloseCode::Refused, "this site has no peers") }
+    }
+
+    /// A site shows an invitation. What it is answered with `Joined` is durable.
+    fn peer_join(
+        &self,
+        _join: ToInviter,
+        _from: SocketAddr,
+    ) -> impl Future<Output = FromInviter> + Send {
+        let text = "this site invites nobody";
+        async move { FromInviter::Refused(Refusal::new(RefusalCode::NotAllowed, text)) }
+    }
 
     /// Something was refused or dropped before it came to the authority; to be counted. Never blocks.
     fn note(&self, note: MeshNote);

@@ -12,6 +12,7 @@ pub mod cert;
 mod close;
 mod gossip;
 pub mod keys;
+mod peer;
 mod server;
 mod stream;
 pub mod tls;
@@ -30,8 +31,9 @@ pub use gossip::{
     GossipTask, SwapDesk, SwapError, Swapped, swap,
 };
 pub use keys::{Csr, KeyError, NodeKey};
+pub use peer::{PeerIncoming, PeerLink, PeerResponder};
 pub use server::{
     LinkHandle, MeshServer, Replies, ServeError, ServerConfig, ServerHandle, ServerLimits,
 };
-pub use tls::{Clock, LinkIdentity, SiteIdentity, TlsError};
+pub use tls::{Clock, LinkIdentity, PeerCas, SiteIdentity, TlsError};
 pub use transport::{IDLE, KEEP_ALIVE};

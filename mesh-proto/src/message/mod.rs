@@ -8,6 +8,7 @@ pub mod command;
 pub mod enrol;
 pub mod job;
 pub mod link;
+pub mod peer;
 pub mod ring;
 mod secret;
 

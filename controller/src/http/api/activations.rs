@@ -50,6 +50,10 @@ pub struct ActivationDoc {
     pub boots: usize,
     /// Boots that fetched only the script.
     pub scripts: usize,
+    /// The site whose it is; absent: ours.
+    pub owner_site: Option<String>,
+    /// The site that may serve it, as its machine boots there.
+    pub granted_to: Option<String>,
     /// Why it was closed.
     pub reason: Option<String>,
     /// Not served after this.
@@ -76,6 +80,8 @@ impl ActivationDoc {
             evidence: activation.config.evidence.into(),
             boots,
             scripts,
+            owner_site: activation.taken.as_ref().map(|t| t.site.to_string()),
+            granted_to: activation.given.as_ref().map(|g| g.site.to_string()),
             reason: activation.reason.clone(),
             until: activation.until,
             armed: activation.armed,

@@ -1,16 +1,18 @@
 //! Explain: what a machine would boot now, and why. Looks only; nothing is claimed.
 
 use axum::{Json, extract::State};
-use ipxe::{Arch, MacAddr};
+use ipxe::{Arch, BootPlan, MacAddr};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::machines;
 use crate::{
+    federation::LookedUp,
     http::{Api, error::Problem, extract::Params},
     state::{
         View,
         boot::{BootRequest, Decision, decide},
+        peer::{PeerAnswer, Peers},
     },
 };
 
@@ -109,9 +111,30 @@ pub(crate) async fn explain(
     Params(query): Params<ExplainQuery>,
 ) -> Result<Json<ExplainDoc>, Problem> {
     let view = api.store.view();
-    let request = request(&query, &view, &api)?;
-    let decision = decide(&request, &view, api.store.now());
+    let mut request = request(&query, &view, &api)?;
+    let mut decision = decide(&request, &view, api.store.now());
+    if decision.plan == BootPlan::AskPeers
+        && let Ok(mesh) = api.mesh()
+    {
+        let found = mesh.federation().look_up(&request, false).await;
+        let offered = matches!(found, LookedUp::Offered(..));
+        let answers = found.into_answers();
+        if offered {
+            tell_offer(&mut decision, &answers);
+        } else {
+            request.peers = Peers::Asked(answers);
+            decision = decide(&request, &view, api.store.now());
+        }
+    }
     Ok(Json(ExplainDoc::of(request.mac, &decision, &view)))
+}
+
+/// The machine would boot what a peer offers: the rule says so.
+fn tell_offer(decision: &mut Decision, answers: &[PeerAnswer]) {
+    let said: Vec<String> = answers.iter().map(ToString::to_string).collect();
+    if let Some(rule) = decision.why.last_mut() {
+        rule.found = said.join("; ");
+    }
 }
 
 fn request(query: &ExplainQuery, view: &View, api: &Api) -> Result<BootRequest, Problem> {
@@ -127,6 +150,7 @@ fn request(query: &ExplainQuery, view: &View, api: &Api) -> Result<BootRequest, 
         after_management: query.after_management,
         base: api.boot_base.to_string(),
         known_address: None,
+        peers: Default::default(),
     })
 }
 

@@ -19,6 +19,7 @@ pub mod machines;
 pub mod members;
 pub(super) mod meta;
 mod page;
+pub mod peers;
 pub mod power;
 pub(super) mod refusals;
 pub mod reservations;

@@ -2,13 +2,14 @@
 
 use crate::{
     assets::AssetError,
+    federation::JoinError,
     http::error::{Code, Problem},
     images::ImagesError,
     power::PowerError,
     state::ops::{
         AcceptError, ActivateError, CommandError, ConfigError, DeployError, Held, HoldError,
-        ImageError, MachineError, NotYours, OrderError, ReservationError, RolloutError, SetupError,
-        TokenError, UserError, WebhookError,
+        ImageError, MachineError, NotYours, OrderError, PeerError, ReservationError, RolloutError,
+        SetupError, TokenError, UserError, WebhookError,
     },
     store::StoreError,
 };
@@ -63,6 +64,37 @@ impl From<UserError> for Problem {
             UserError::Full => Code::UsersFull,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<PeerError> for Problem {
+    fn from(error: PeerError) -> Self {
+        let code = match error {
+            PeerError::NotFound(_) => Code::PeerNotFound,
+            PeerError::Revoked(_)
+            | PeerError::OurName(_)
+            | PeerError::OtherCa(_)
+            | PeerError::Full
+            | PeerError::TooManyInvitations => Code::PeerConflict,
+            PeerError::BadInvitation
+            | PeerError::Expired
+            | PeerError::Used
+            | PeerError::TooManySelectors
+            | PeerError::Addresses => Code::BadValue,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<JoinError> for Problem {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::Peer(error) => error.into(),
+            JoinError::Store(error) => error.into(),
+            JoinError::Link { .. } | JoinError::Refused { .. } | JoinError::OtherSite => {
+                Self::new(Code::PeerRefused, error.to_string())
+            }
+        }
     }
 }
 

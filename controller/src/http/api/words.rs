@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 use mesh_proto::message::{enrol, job, link};
 
 use crate::state::{
-    activation, command, config, deployment, image, machine, member, preset, rollout, trust::token,
-    user,
+    activation, command, config, deployment, image, machine, member, peer, preset, rollout,
+    trust::token, user,
 };
 
 macro_rules! words {
@@ -112,6 +112,13 @@ words! {
         /// It is too old.
         Expired = "expired",
         /// A person took it back.
+        Revoked = "revoked",
+    }
+    /// Whether another site counts.
+    PeerState mirrors peer::PeerState {
+        /// Both sides hold each other's CA.
+        Joined = "joined",
+        /// A person ended it.
         Revoked = "revoked",
     }
     /// How a machine is sent to its own disk.
@@ -321,6 +328,7 @@ mod tests {
         check(MemberState::word);
         check(CommandStage::word);
         check(TokenState::word);
+        check(PeerState::word);
         check(Visibility::word);
         check(DeploymentState::word);
         check(RolloutStage::word);

@@ -105,6 +105,8 @@ pub(in crate::state) fn armed(
         stage: Stage::Armed,
         sessions: Vec::new(),
         addresses: Vec::new(),
+        taken: None,
+        given: None,
         reason: None,
         until: Some(now + GOOD_FOR),
         armed: now,

@@ -14,6 +14,7 @@ use crate::state::{
         MachineRef,
         commands::expire_overdue as expire_commands,
         holds::{Held, expire_holds, may_use},
+        taken::tell_owner,
     },
 };
 
@@ -235,6 +236,8 @@ impl Wish<'_> {
             stage: Stage::Armed,
             sessions: Vec::new(),
             addresses: Vec::new(),
+            taken: None,
+            given: None,
             reason: None,
             until: self.until,
             armed: now,
@@ -357,6 +360,7 @@ fn deactivated(
     let name = view.machine_name(&closed.machine);
     let text = format!("{} was deactivated for {name}", closed.config.name);
     changes.event(about("activation.expired", &closed, text));
+    tell_owner(&closed, view, changes);
     changes.write(closed.clone());
     closed
 }

@@ -14,6 +14,7 @@ use crate::state::{
         activations::{about, prune},
         job_ends::served,
         online::hand_over,
+        taken::tell_owner,
     },
     overlay::Overlay,
     trust::secret::BootSecret,
@@ -223,6 +224,7 @@ pub(super) fn record(step: Step, view: &View, changes: &mut Changes) {
     if let Some((kind, text)) = told {
         changes.event(about(kind, &activation, text));
     }
+    tell_owner(&activation, view, changes);
     changes.write(Write::from(activation));
 }
 

@@ -86,22 +86,7 @@ fn check(config: &BootConfig) -> Result<(), String> {
         .chain(config.answers.keys().map(String::as_str))
         .chain(config.overlays.keys().map(String::as_str))
         .collect();
-    if names.len() > MAX_FILES {
-        return Err(format!(
-            "it has {} files; {MAX_FILES} is the limit",
-            names.len()
-        ));
-    }
-    for (at, name) in names.iter().enumerate() {
-        if !is_plain_name(name) || RESERVED.contains(name) {
-            return Err(format!(
-                "'{name}' cannot be a file name here; use letters, digits, '.', '_' and '-', not 'done', 'failed' or 'loaded'"
-            ));
-        }
-        if names[..at].contains(name) {
-            return Err(format!("two of its files are called '{name}'"));
-        }
-    }
+    check_names(&names)?;
     let machine = Machine::seen(
         MachineId::from_random(0),
         ipxe::MacAddr([2, 0, 0, 0, 0, 1]),
@@ -123,6 +108,27 @@ fn check(config: &BootConfig) -> Result<(), String> {
     }
     for (name, template) in &config.answers {
         render(&scope, &format!("answer '{name}'"), template)?;
+    }
+    Ok(())
+}
+
+/// Checks the names of all files that a config serves under its nonce.
+pub(super) fn check_names(names: &[&str]) -> Result<(), String> {
+    if names.len() > MAX_FILES {
+        return Err(format!(
+            "it has {} files; {MAX_FILES} is the limit",
+            names.len()
+        ));
+    }
+    for (at, name) in names.iter().enumerate() {
+        if !is_plain_name(name) || RESERVED.contains(name) {
+            return Err(format!(
+                "'{name}' cannot be a file name here; use letters, digits, '.', '_' and '-', not 'done', 'failed' or 'loaded'"
+            ));
+        }
+        if names[..at].contains(name) {
+            return Err(format!("two of its files are called '{name}'"));
+        }
     }
     Ok(())
 }
@@ -243,7 +249,8 @@ impl Transition for DeleteConfig {
         }
         let user = view
             .activations()
-            .find(|a| a.is_open() && a.config.name == self.0);
+            // A peer's config may have the same name.
+            .find(|a| a.is_open() && a.taken.is_none() && a.config.name == self.0);
         if let Some(user) = user {
             let machine = view.machine_name(&user.machine);
             return (

@@ -104,7 +104,7 @@ impl Transition for ReportBoot {
     }
 }
 
-fn bounded(words: &str) -> String {
+pub(super) fn bounded(words: &str) -> String {
     words
         .chars()
         .filter(|c| !c.is_control())

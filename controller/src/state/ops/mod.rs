@@ -9,6 +9,7 @@ mod deployments;
 mod enrol;
 mod evidence;
 mod facts;
+mod given;
 mod holds;
 mod images;
 mod job_ends;
@@ -19,6 +20,7 @@ mod machines;
 mod members;
 mod online;
 mod orders;
+mod peers;
 mod pending;
 mod power;
 mod providers;
@@ -28,6 +30,7 @@ mod ring;
 mod rollouts;
 mod setups;
 mod switching;
+mod taken;
 mod tokens;
 mod users;
 mod webhooks;
@@ -46,6 +49,7 @@ pub use deployments::{CancelDeployment, CreateDeployment, Created, DeployError, 
 pub use enrol::{Claim, Enrol, EnrolOutcome, Grant};
 pub use evidence::{Callback, CallbackAnswer, ReportBoot};
 pub use facts::RecordFacts;
+pub use given::{GrantBoot, TakeEvidence, granted_file, macs_for, offered};
 pub use holds::{Held, HoldError, MAX_HOLD, OnMachine, ReleaseMachine, ReserveMachine, may_use};
 pub use images::{
     DeleteImage, DeleteVersion, ImageError, SaveCapture, SaveVersion, SetImage, used_by,
@@ -62,6 +66,9 @@ pub use online::{
     Evidence as OnlineEvidence, PassDeadlines, PhoneHome, ProbeAnswered, deadline_passed,
 };
 pub use orders::{ONLINE_WITHIN_S, OrderError, OrderSpec};
+pub use peers::{
+    AdmitPeer, AllowPeer, Invite, JoinPeer, PeerError, RevokePeer, SiteCard, TakeMacs,
+};
 pub use pending::Withdraw;
 pub use power::{AskPower, SetPower, TellPower};
 pub use providers::{
@@ -75,6 +82,7 @@ pub use rollouts::{
 };
 pub use setups::{DeleteSetup, DeploySetup, OnSetup, SetSetup, SetupError};
 pub use switching::{SwitchOn, SwitchRefused};
+pub use taken::{TakeGrant, Told};
 pub use tokens::{CreateToken, MAX_TOKEN_LIFE, RevokeToken, TokenError};
 pub use users::{CreateUser, DeleteUser, NotYours, OnImage, SetUser, UserError, may_change_image};
 pub use webhooks::{

@@ -250,7 +250,11 @@ impl View {
             | Record::Rollout(_)
             | Record::Setup(_)
             | Record::User(_)
-            | Record::ProviderMember(_) => {}
+            | Record::ProviderMember(_)
+            | Record::Peer(_)
+            | Record::Invitation(_)
+            | Record::NamedMacs(_)
+            | Record::Outgoing(_) => {}
         }
     }
 
@@ -300,7 +304,11 @@ impl View {
             | Key::Rollout(_)
             | Key::Setup(_)
             | Key::User(_)
-            | Key::ProviderMember(..) => {}
+            | Key::ProviderMember(..)
+            | Key::Peer(_)
+            | Key::Invitation(_)
+            | Key::NamedMacs(_)
+            | Key::Outgoing(_) => {}
         }
     }
 

@@ -278,7 +278,7 @@ async fn first_of_two<T, E, H: Future<Output = Result<T, E>>>(
 
 /// Waits until the controller says that the handshake is over (HANDSHAKE_DONE, RFC 9001 §4.1.2). Before, it may still lack our
 /// last packets, and nothing that is sent reaches it. QUIC's library counts these frames and tells nobody when one comes.
-async fn stands(begun: Connecting) -> Result<Connection, LinkError> {
+pub(crate) async fn stands(begun: Connecting) -> Result<Connection, LinkError> {
     let connection = begun.await.map_err(LinkEnd::from)?;
     let mut look = interval(CONFIRMED_EVERY);
     while connection.stats().frame_rx.handshake_done == 0 {

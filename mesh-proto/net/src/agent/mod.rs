@@ -9,6 +9,7 @@ mod trust;
 mod upload;
 
 pub use backoff::Backoff;
+pub(crate) use dial::stands;
 pub use dial::{AgentEndpoint, LinkError};
 pub use dialer::Dialer;
 pub use enrol::{EnrolAs, EnrolError, EnrolEvent, EnrolProof, Enrolled, enrol};

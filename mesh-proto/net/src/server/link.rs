@@ -32,7 +32,7 @@ const TRANSFER: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The certificate a client showed.
-fn peer_of(connection: &Connection, now: i64) -> Option<PeerCert> {
+pub(super) fn peer_of(connection: &Connection, now: i64) -> Option<PeerCert> {
     let chain = connection
         .peer_identity()?
         .downcast::<Vec<CertificateDer<'static>>>()
@@ -54,7 +54,8 @@ pub(super) async fn serve<A: MeshAuthority>(
             text,
         );
     };
-    if peer.role != Role::Agent {
+    // A peer's controller passes TLS on this port, but its site's agents are none of ours.
+    if peer.role != Role::Agent || peer.site != desk.identity().site() {
         let text = "links are for agents";
         return desk.dismiss(&connection, Refused::Role, CloseCode::NoCertificate, text);
     }

@@ -7,7 +7,9 @@ mod crowd;
 mod enrol;
 mod handle;
 mod lanes;
+mod levers;
 mod link;
+mod peer;
 mod pending;
 mod pulse;
 mod quota;
@@ -32,13 +34,17 @@ use crate::{
     authority::{MeshAuthority, MeshNote, Refused},
     body::BODY_IDLE,
     close::CloseCode,
-    tls::{ALPN_ENROL, ALPN_LINK, Clock, SiteIdentity, TlsError, server_config},
+    tls::{
+        ALPN_ENROL, ALPN_LINK, ALPN_PEER, ALPN_PEER_JOIN, Clock, PeerCas, SiteIdentity, TlsError,
+        no_peers, server_config,
+    },
     transport::transport,
 };
 use crowd::{Crowd, Place};
 use handle::Links;
 pub use handle::{LinkHandle, Replies};
 use lanes::Road;
+pub use levers::ServerHandle;
 use pending::Pending;
 use pulse::Epoch;
 use quota::Quota;
@@ -92,6 +98,8 @@ pub struct ServerConfig {
     pub identity: SiteIdentity,
     /// The time certificates are judged by: the site's newest stamp when that is later than the system's clock.
     pub clock: Clock,
+    /// Whose controllers are believed on links between sites.
+    pub peers: PeerCas,
     /// Quotas.
     pub limits: ServerLimits,
     /// A secret that outlives this process: with it, agents whose links a killed one left behind are told by the next.
@@ -106,6 +114,7 @@ impl ServerConfig {
             listen,
             identity,
             clock,
+            peers: no_peers(),
             limits: ServerLimits::default(),
             reset_key: None,
         }
@@ -133,6 +142,7 @@ pub struct MeshServer {
     endpoint: Endpoint,
     identity: Arc<SharedIdentity>,
     clock: Clock,
+    peers: PeerCas,
     limits: ServerLimits,
 }
 
@@ -149,10 +159,11 @@ impl MeshServer {
             listen,
             identity,
             clock,
+            peers,
             limits,
             reset_key,
         } = config;
-        let quic = quic(&identity, &clock)?;
+        let quic = quic(&identity, &clock, &peers)?;
         let bind = |source| ServeError::Bind {
             addr: listen,
             source,
@@ -170,6 +181,7 @@ impl MeshServer {
             endpoint,
             identity: Arc::new(Mutex::new(Arc::new(identity))),
             clock,
+            peers,
             limits,
         })
     }
@@ -189,6 +201,7 @@ impl MeshServer {
             endpoint: self.endpoint.clone(),
             identity: Arc::clone(&self.identity),
             clock: Arc::clone(&self.clock),
+            peers: Arc::clone(&self.peers),
         }
     }
 
@@ -199,6 +212,7 @@ impl MeshServer {
             endpoint,
             identity,
             clock,
+            peers: _,
             limits,
         } = self;
         let free = Arc::new(Semaphore::new(limits.handshakes));
@@ -255,34 +269,17 @@ async fn next(
     Some((endpoint.accept().await?, slot))
 }
 
-fn quic(identity: &SiteIdentity, clock: &Clock) -> Result<quinn::ServerConfig, TlsError> {
-    let tls = server_config(identity, Arc::clone(clock))?;
+fn quic(
+    identity: &SiteIdentity,
+    clock: &Clock,
+    peers: &PeerCas,
+) -> Result<quinn::ServerConfig, TlsError> {
+    let tls = server_config(identity, Arc::clone(clock), Arc::clone(peers))?;
     let mut quic = quinn::ServerConfig::with_crypto(Arc::new(tls));
     quic.transport_config(transport())
         .max_incoming(WAITING)
         .migration(true);
     Ok(quic)
-}
-
-/// A running server's levers.
-#[derive(Clone)]
-pub struct ServerHandle {
-    endpoint: Endpoint,
-    identity: Arc<SharedIdentity>,
-    clock: Clock,
-}
-
-impl ServerHandle {
-    /// Shows another certificate from now on; links that stand are not touched.
-    ///
-    /// # Errors
-    /// When it cannot be used; the old one then stays.
-    pub fn set_identity(&self, identity: SiteIdentity) -> Result<(), TlsError> {
-        self.endpoint
-            .set_server_config(Some(quic(&identity, &self.clock)?));
-        *lock(&self.identity) = Arc::new(identity);
-        Ok(())
-    }
 }
 
 /// What the tasks of one server share.
@@ -339,6 +336,8 @@ impl<A: MeshAuthority> Desk<A> {
         match protocol(&connection).as_deref() {
             Some(ALPN_LINK) => link::serve(&self, connection, slot).await,
             Some(ALPN_ENROL) => enrol::serve(&self, connection, slot).await,
+            Some(ALPN_PEER) => peer::serve(&self, connection, slot).await,
+            Some(ALPN_PEER_JOIN) => peer::join(&self, connection, slot).await,
             _ => self.dismiss(
                 &connection,
                 Refused::Protocol,

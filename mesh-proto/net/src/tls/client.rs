@@ -16,7 +16,10 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-use super::{ALPN_ENROL, ALPN_LINK, Clock, LinkIdentity, TlsError, provider, refuse, time_within};
+use super::{
+    ALPN_ENROL, ALPN_LINK, ALPN_PEER, ALPN_PEER_JOIN, Clock, LinkIdentity, SiteIdentity, TlsError,
+    provider, refuse, time_within,
+};
 use crate::{
     agent::CaTrust,
     cert::{CertError, PeerCert, ca_sha256, controller_name},
@@ -54,6 +57,39 @@ pub(crate) fn enrol_config(trust: &CaTrust, clock: &Clock) -> Result<QuicClientC
         provider: provider(),
     };
     finish(builder(verifier)?.with_no_client_auth(), ALPN_ENROL)
+}
+
+/// For links to another site: only controllers of that site, by the CA that was exchanged with it.
+pub(crate) fn peer_config(
+    identity: &SiteIdentity,
+    (site, ca): (&str, CertificateDer<'static>),
+    clock: &Clock,
+) -> Result<QuicClientConfig, TlsError> {
+    let verifier = ControllerVerifier {
+        trust: Trust::Site {
+            ca,
+            site: site.to_owned(),
+        },
+        clock: Arc::clone(clock),
+        provider: provider(),
+    };
+    let own = &identity.0;
+    let config =
+        builder(verifier)?.with_client_auth_cert(vec![own.leaf.clone()], own.key.clone_key())?;
+    finish(config, ALPN_PEER)
+}
+
+/// For the first contact with a site that invited us: nothing is sent before its CA is the one that the invitation names.
+pub(crate) fn peer_join_config(
+    ca_sha256: [u8; 32],
+    clock: &Clock,
+) -> Result<QuicClientConfig, TlsError> {
+    let verifier = ControllerVerifier {
+        trust: Trust::Told(CaTrust::Sha256(ca_sha256)),
+        clock: Arc::clone(clock),
+        provider: provider(),
+    };
+    finish(builder(verifier)?.with_no_client_auth(), ALPN_PEER_JOIN)
 }
 
 type Builder = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;

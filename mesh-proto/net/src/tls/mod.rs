@@ -26,13 +26,27 @@ use crate::{
     cert::{self, CertError, PeerCert},
     keys::{KeyError, NodeKey, certificate_der},
 };
-pub(crate) use client::{enrol_config, link_config};
+pub(crate) use client::{enrol_config, link_config, peer_config, peer_join_config};
 pub(crate) use server::server_config;
 
 /// The protocol of links: client certificate demanded.
 pub const ALPN_LINK: &[u8] = b"enforcer/1";
 /// The protocol of enrolment: nothing but that is dispatched.
 pub const ALPN_ENROL: &[u8] = b"enforcer-enrol/1";
+
+/// The protocol of links between sites: the certificate of a controller of a site that is known is demanded.
+pub const ALPN_PEER: &[u8] = b"enforcer-peer/1";
+/// The protocol by which two sites get to know each other: nothing but that is dispatched.
+pub const ALPN_PEER_JOIN: &[u8] = b"enforcer-peer-join/1";
+
+/// The CA of a site that is known and not revoked, by the site's name. Asked in each handshake.
+pub type PeerCas = Arc<dyn Fn(&str) -> Option<CertificateDer<'static>> + Send + Sync>;
+
+/// Nobody is known.
+#[must_use]
+pub fn no_peers() -> PeerCas {
+    Arc::new(|_| None)
+}
 
 /// What a boot proof is bound to a TLS session by (RFC 8446 §7.5): this label, an empty context, 32 bytes.
 pub(crate) const EXPORTER: &[u8] = b"EXPORTER-enforcer-enrol";

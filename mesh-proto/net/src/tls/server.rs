@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mesh_proto::identity::Role;
 use quinn::crypto::rustls::QuicServerConfig;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
@@ -13,22 +14,28 @@ use rustls::{
     },
 };
 
-use super::{ALPN_ENROL, ALPN_LINK, Clock, SiteIdentity, TlsError, provider, refuse, time_within};
+use super::{
+    ALPN_ENROL, ALPN_LINK, ALPN_PEER, ALPN_PEER_JOIN, Clock, PeerCas, SiteIdentity, TlsError,
+    provider, refuse, time_within,
+};
 use crate::cert::{CertError, PeerCert};
 
-/// One configuration for both protocols.
+/// One configuration for all protocols.
 pub(crate) fn server_config(
     identity: &SiteIdentity,
     clock: Clock,
+    peers: PeerCas,
 ) -> Result<QuicServerConfig, TlsError> {
-    let verifier = AgentVerifier::new(identity, clock)?;
+    let verifier = AgentVerifier::new(identity, clock, peers)?;
     // The CA goes along: who enrols has nothing yet but the CA's fingerprint, or not even that.
     let chain = vec![identity.0.leaf.clone(), identity.0.ca.clone()];
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(Arc::new(verifier))
         .with_single_cert(chain, identity.0.key.clone_key())?;
-    config.alpn_protocols = vec![ALPN_LINK.to_vec(), ALPN_ENROL.to_vec()];
+    config.alpn_protocols = [ALPN_LINK, ALPN_ENROL, ALPN_PEER, ALPN_PEER_JOIN]
+        .map(<[u8]>::to_vec)
+        .to_vec();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
@@ -36,10 +43,12 @@ pub(crate) fn server_config(
         .map_err(|_| TlsError::Rustls(Error::General("no initial cipher suite".into())))
 }
 
-/// Believes clients the site's CA has signed for clientAuth; lets those without a certificate through, to enrol.
+/// Believes clients the site's CA has signed for clientAuth, and controllers of other sites by those sites' own CAs; lets those
+/// without a certificate through, to enrol. A certificate that names a site is only ever held against that site's CA.
 struct AgentVerifier {
     site: String,
     clock: Clock,
+    peers: PeerCas,
     inner: Arc<dyn ClientCertVerifier>,
 }
 
@@ -50,25 +59,36 @@ impl std::fmt::Debug for AgentVerifier {
 }
 
 impl AgentVerifier {
-    fn new(identity: &SiteIdentity, clock: Clock) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        roots.add(identity.0.ca.clone())?;
-        let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-            .build()
-            .map_err(|error| Error::General(error.to_string()))?;
+    fn new(identity: &SiteIdentity, clock: Clock, peers: PeerCas) -> Result<Self, TlsError> {
         Ok(Self {
             site: identity.site().to_owned(),
             clock,
-            inner,
+            peers,
+            inner: signed_by(identity.0.ca.clone())?,
         })
     }
 
-    fn node(&self, leaf: &CertificateDer<'_>) -> Result<(), CertError> {
-        let peer = PeerCert::parse(leaf, (self.clock)())?;
+    /// Whose signature the certificate has to bear.
+    fn signer(&self, leaf: &CertificateDer<'_>) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+        let peer = PeerCert::parse(leaf, (self.clock)()).map_err(|e| refuse(&e))?;
         // webpki lets a certificate without any extended key usage pass for every use.
-        let good = peer.asks && peer.site == self.site;
-        good.then_some(()).ok_or(CertError::Usage)
+        if !peer.asks {
+            return Err(refuse(&CertError::Usage));
+        }
+        if peer.site == self.site {
+            return Ok(Arc::clone(&self.inner));
+        }
+        let known = (self.peers)(&peer.site).filter(|_| peer.role == Role::Controller);
+        signed_by(known.ok_or_else(|| refuse(&CertError::Usage))?)
     }
+}
+
+fn signed_by(ca: CertificateDer<'static>) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add(ca)?;
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+        .build()
+        .map_err(|error| Error::General(error.to_string()))
 }
 
 impl ClientCertVerifier for AgentVerifier {
@@ -88,9 +108,7 @@ impl ClientCertVerifier for AgentVerifier {
     ) -> Result<ClientCertVerified, Error> {
         let at = time_within(leaf, (self.clock)()).map_err(|e| refuse(&e))?;
         // The CA signs leafs itself; what else a client sends cannot help it.
-        let verified = self.inner.verify_client_cert(leaf, &[], at)?;
-        self.node(leaf).map_err(|e| refuse(&e))?;
-        Ok(verified)
+        self.signer(leaf)?.verify_client_cert(leaf, &[], at)
     }
 
     fn verify_tls12_signature(

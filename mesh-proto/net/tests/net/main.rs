@@ -9,5 +9,6 @@ mod enrol;
 mod gossip;
 mod life;
 mod link;
+mod peers;
 mod strangers;
 mod transfer;

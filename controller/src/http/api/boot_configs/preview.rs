@@ -107,6 +107,8 @@ fn activation(config: &BootConfig, machine: &Machine, view: &View) -> Activation
             stage: Stage::Armed,
             sessions: Vec::new(),
             addresses: Vec::new(),
+            taken: None,
+            given: None,
             reason: None,
             until: None,
             armed: Timestamp::UNIX_EPOCH,

@@ -7,6 +7,7 @@ mod enrolment;
 mod holds;
 mod jobs;
 mod members;
+mod peers;
 mod persons;
 mod providers;
 mod rings;
@@ -155,6 +156,7 @@ impl World {
             after_management: false,
             base: "http://10.0.0.1:4880".to_owned(),
             known_address: known,
+            peers: Default::default(),
         };
         let claim = ClaimBoot {
             request,

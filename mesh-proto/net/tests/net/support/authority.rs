@@ -7,7 +7,7 @@ use std::{
 
 use mesh_net::{
     Answer, Body, Csr, EnrolAnswer, EnrolAsk, EnrolOutcome, LinkEnd, LinkHandle, MeshAuthority,
-    MeshNote, PeerCert, Refused, SwapDesk,
+    MeshNote, PeerCert, PeerLink, Refused, SwapDesk,
 };
 use mesh_proto::{
     identity::NodeId,
@@ -15,6 +15,7 @@ use mesh_proto::{
         Refusal, RefusalCode,
         enrol::{Issued, Level, Proof},
         link::{ControllerReply, FromAgent, Hello, Welcome},
+        peer::{FromInviter, ToInviter},
     },
 };
 use tokio::sync::{
@@ -38,6 +39,8 @@ pub(crate) enum Seen {
     Renew(PeerCert),
     Closed(u64, LinkEnd),
     Note(Refused),
+    Peer(PeerLink),
+    PeerJoin(ToInviter),
 }
 
 pub(crate) struct Court {
@@ -163,6 +166,16 @@ impl MeshAuthority for Court {
 
     fn closed(&self, link: &LinkHandle, end: LinkEnd) {
         self.tell(Seen::Closed(link.id(), end));
+    }
+
+    async fn peer(&self, link: PeerLink) {
+        self.tell(Seen::Peer(link));
+    }
+
+    async fn peer_join(&self, join: ToInviter, _from: SocketAddr) -> FromInviter {
+        self.tell(Seen::PeerJoin(join));
+        let text = "nobody is admitted";
+        FromInviter::Refused(Refusal::new(RefusalCode::NotAllowed, text))
     }
 
     fn note(&self, note: MeshNote) {

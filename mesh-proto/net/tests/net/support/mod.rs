@@ -27,6 +27,7 @@ use rcgen::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::peers::Believed;
 use authority::Court;
 
 /// Noon of a summer day, by every clock of a test that does not say otherwise.
@@ -147,6 +148,8 @@ impl Ca {
 pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
     pub(crate) handle: ServerHandle,
+    /// The CAs of other sites that it believes.
+    pub(crate) peers: Believed,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -171,8 +174,15 @@ impl Running {
         limits: ServerLimits,
     ) -> Self {
         let identity = ca.controller(&Leaf::controller());
+        let peers = Believed::default();
+        let believed = Arc::clone(&peers);
         let config = ServerConfig {
             limits,
+            peers: Arc::new(move |site| {
+                let believed = believed.lock().unwrap();
+                let known = believed.iter().find(|(name, _)| name == site);
+                known.map(|(_, ca)| ca.clone())
+            }),
             ..ServerConfig::new(listen.parse().unwrap(), identity, at(NOW))
         };
         let server = MeshServer::bind(config).unwrap();
@@ -185,6 +195,7 @@ impl Running {
         Self {
             addr,
             handle,
+            peers,
             stop,
             task,
         }
@@ -202,6 +213,7 @@ impl Running {
         Self {
             addr,
             handle,
+            peers: Believed::default(),
             stop,
             task,
         }

@@ -1,0 +1,105 @@
+//! Other sites: their links, their questions, our questions to them.
+//!
+//! machine → look-up → grant: [`Federation::look_up`] asks all peers that have named a MAC, claims from the first that offers, and
+//! writes the grant down as an activation of ours. question → grant → evidence: the same, seen from the owner. What is decided is
+//! in `state` (`boot::peers`, `ops::given`, `ops::taken`) and in [`lookup`]; here are the links and the waiting.
+
+mod answer;
+mod cache;
+mod files;
+mod join;
+mod links;
+pub mod lookup;
+mod question;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use mesh_net::{PeerCas, ServerHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{cache::Cache, files::InFlight, links::Links};
+pub use self::{files::FileError, join::JoinError, question::LookedUp};
+use crate::{assets::AssetFolder, ca::Ca, state::peer::SiteName, store::Store};
+
+/// The federation; clones are the same.
+#[derive(Clone)]
+pub struct Federation(Arc<Inner>);
+
+/// What its tasks share.
+struct Inner {
+    store: Store,
+    assets: AssetFolder,
+    server: ServerHandle,
+    /// Our own site, as peers are told of it.
+    site: SiteName,
+    ca: String,
+    ca_sha256: [u8; 32],
+    addresses: Vec<SocketAddr>,
+    links: Mutex<Links>,
+    cache: Mutex<Cache>,
+    in_flight: InFlight,
+    stop: CancellationToken,
+    /// What goes on after its question was answered; waited for when we stop.
+    work: TaskTracker,
+}
+
+impl Federation {
+    /// A federation of this site; peers dial `addresses`.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        assets: AssetFolder,
+        server: ServerHandle,
+        ca: &Ca,
+        addresses: Vec<SocketAddr>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            assets,
+            server,
+            site: ca
+                .site()
+                .parse()
+                .expect("the configuration takes no other name for a site"),
+            ca: ca.pem().to_owned(),
+            ca_sha256: ca.sha256(),
+            addresses,
+            links: Mutex::default(),
+            cache: Mutex::default(),
+            in_flight: InFlight::default(),
+            stop,
+            work: TaskTracker::new(),
+        }))
+    }
+
+    /// How many links with this site stand.
+    #[must_use]
+    pub fn links_with(&self, site: &SiteName) -> usize {
+        lock(&self.0.links).with(site).count()
+    }
+}
+
+/// The CAs of joined peers, for handshakes: a revoked one is refused from the next on.
+#[must_use]
+pub fn cas(store: Store) -> PeerCas {
+    Arc::new(move |site| {
+        let view = store.view();
+        let peer = view.peer(&site.parse().ok()?).filter(|p| p.is_joined())?;
+        mesh_net::keys::certificate_der(&peer.ca).ok()
+    })
+}
+
+impl std::fmt::Debug for Federation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Federation({})", self.0.site)
+    }
+}
+
+/// A mutex's content; what a panicking thread left is still whole, since every change is one insertion or removal.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
