@@ -42,7 +42,7 @@ pub trait MeshAuthority: Send + Sync + 'static {
 
     /// An agent opens its link. With `Ok` the link stands, and `link` is good until [`closed`](Self::closed), which
     /// follows exactly once for each `Ok`. An older link of the same node is for the authority to close
-    /// ([`CloseCode::Superseded`](crate::CloseCode::Superseded)).
+    /// ([`CloseCode::Superseded`]).
     ///
     /// # Errors
     /// The refusal is sent, then the connection is closed; `closed` is not called.
