@@ -55,6 +55,7 @@ fn is_word(text: &str) -> bool {
         && text.chars().all(good)
 }
 
+/// A folder of a user, `/~name`, is common; behind another character a shell may take the `~` for a home (POSIX 2.6.1).
 fn is_url(text: &str) -> bool {
     let rest = text
         .strip_prefix("http://")
@@ -64,6 +65,7 @@ fn is_url(text: &str) -> bool {
         && text.len() <= 1024
         && text.chars().all(good)
         && !text.contains("[[")
+        && !text.replace("/~", "/").contains('~')
 }
 
 fn is_key(text: &str) -> bool {

@@ -264,7 +264,7 @@ type Spoil<'a> = &'a dyn Fn(&mut Preset);
 fn what_could_break_out_of_an_answer_file_is_refused() {
     let text = str::to_owned;
     let some = |t: &str| Some(t.to_owned());
-    let cases: [(&str, Spoil<'_>); 16] = [
+    let cases: [(&str, Spoil<'_>); 17] = [
         ("release", &|p| p.release = some("bookworm\nd-i x")),
         ("release", &|p| p.release = some("../../x y")),
         ("locale", &|p| p.locale = some("C\n")),
@@ -272,6 +272,7 @@ fn what_could_break_out_of_an_answer_file_is_refused() {
         ("time zone", &|p| p.timezone = some("UTC $(x)")),
         ("location", &|p| p.location = some("file:///etc")),
         ("location", &|p| p.location = some("http://a/'; x")),
+        ("location", &|p| p.location = some("http://a/x:~root")),
         ("location", &|p| p.location = some("http://a/{{ 7 }}")),
         ("disk", &|p| p.disk = some("/dev/sda; reboot")),
         ("disk", &|p| p.disk = some("/dev/../etc/passwd")),
@@ -293,6 +294,12 @@ fn what_could_break_out_of_an_answer_file_is_refused() {
         let refused = refused.unwrap_err().to_string();
         assert!(refused.contains(what), "{what}: {refused}");
     }
+}
+
+#[test]
+fn a_mirror_may_be_in_a_users_folder() {
+    let mirror = preset(Os::Debian, "https://example.org/~ann/debian", "bookworm");
+    assert!(build("x".parse().unwrap(), mirror).is_ok());
 }
 
 #[test]
