@@ -11,6 +11,7 @@ use mesh_proto::message::{
     peer::{FromInviter, PeerAsk, PeerReply, ToInviter},
 };
 use rustls::pki_types::CertificateDer;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
@@ -44,21 +45,42 @@ fn other_server(ca: &Ca) -> ServerHandle {
     handle
 }
 
+/// The site `home`, which believes the site `elsewhere`, and a link that was dialled from there.
+struct Joined {
+    ca: Arc<Ca>,
+    other: Arc<Ca>,
+    server: Running,
+    record: UnboundedReceiver<Seen>,
+    handle: ServerHandle,
+    link: PeerLink,
+}
+
+async fn joined() -> Joined {
+    let (ca, other) = (Ca::new(), Ca::new());
+    let (court, record) = Court::new(&ca);
+    let server = Running::start(&ca, &court);
+    let believed = (OTHER.to_owned(), der(&other));
+    server.peers.lock().unwrap().push(believed);
+    let handle = other_server(&other);
+    let dialled = handle.dial_peer("home", der(&ca), server.addr).await;
+    Joined {
+        link: dialled.unwrap(),
+        ca,
+        other,
+        server,
+        record,
+        handle,
+    }
+}
+
 #[tokio::test]
 async fn two_sites_that_hold_each_others_ca_ask_each_other_over_one_link() {
-    let (ca, other) = (Ca::new(), Ca::new());
-    let (court, mut record) = Court::new(&ca);
-    let server = Running::start(&ca, &court);
-    server
-        .peers
-        .lock()
-        .unwrap()
-        .push((OTHER.to_owned(), der(&other)));
-    let handle = other_server(&other);
-    let link = handle
-        .dial_peer("home", der(&ca), server.addr)
-        .await
-        .unwrap();
+    let Joined {
+        link,
+        mut record,
+        server: _server,
+        ..
+    } = joined().await;
     let there: PeerLink = seen!(record, Seen::Peer(link) => link);
     assert_eq!((there.site(), link.site()), (OTHER, "home"));
     for (asks, answers) in [(&link, &there), (&there, &link)] {
@@ -148,19 +170,14 @@ async fn no_certificate_opens_a_door_of_another_kind() {
 
 #[tokio::test]
 async fn a_revoked_sites_next_dial_is_refused_and_another_site_is_never_taken_for_it() {
-    let (ca, other) = (Ca::new(), Ca::new());
-    let (court, mut record) = Court::new(&ca);
-    let server = Running::start(&ca, &court);
-    server
-        .peers
-        .lock()
-        .unwrap()
-        .push((OTHER.to_owned(), der(&other)));
-    let handle = other_server(&other);
-    let _link = handle
-        .dial_peer("home", der(&ca), server.addr)
-        .await
-        .unwrap();
+    let Joined {
+        ca,
+        other,
+        server,
+        mut record,
+        handle,
+        link: _link,
+    } = joined().await;
     seen!(record, Seen::Peer(_) => ());
     server.peers.lock().unwrap().clear();
     let refused = handle
