@@ -40,16 +40,27 @@ impl PageQuery {
         key: impl Fn(&I) -> String,
         show: impl Fn(I) -> T,
     ) -> Result<Json<Page<T>>, Problem> {
+        let mut entries: Vec<Option<I>> = all.into_iter().map(Some).collect();
+        let keys = entries.iter().flatten().map(&key).collect();
+        let (places, next) = self.places(keys)?;
+        let taken = places.into_iter().filter_map(|place| entries[place].take());
+        let items = taken.map(show).collect();
+        Ok(Json(Page { items, next }))
+    }
+
+    /// Where the entries of the page stand among `keys`, in the order of the keys, and the cursor of the next page. Not generic:
+    /// it is in the program once, not once per list.
+    fn places(&self, keys: Vec<String>) -> Result<(Vec<usize>, Option<String>), Problem> {
         let limit = page_limit(self.limit)?;
-        let mut keyed: Vec<(String, I)> = all.into_iter().map(|i| (key(&i), i)).collect();
-        keyed.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut keyed: Vec<(String, usize)> = keys.into_iter().zip(0..).collect();
+        keyed.sort();
         let cursor = self.cursor.as_deref();
         let start = cursor.map_or(0, |c| keyed.partition_point(|(k, _)| k.as_str() <= c));
         let more = keyed.len() > start.saturating_add(limit);
-        let taken: Vec<_> = keyed.into_iter().skip(start).take(limit).collect();
-        let next = taken.last().filter(|_| more).map(|(k, _)| k.clone());
-        let items = taken.into_iter().map(|(_, i)| show(i)).collect();
-        Ok(Json(Page { items, next }))
+        keyed.drain(..start);
+        keyed.truncate(limit);
+        let next = keyed.last().filter(|_| more).map(|(k, _)| k.clone());
+        Ok((keyed.into_iter().map(|(_, place)| place).collect(), next))
     }
 }
 
