@@ -1,6 +1,9 @@
-//! Packs docs/openapi.json for the program: without the blanks by which people read it, it is half as large.
+//! Packs docs/openapi.json for the program: without the blanks by which people read it it is half as large, and gzip makes it a
+//! twentieth.
 
-use std::{env, fs, path::Path};
+use std::{env, fs, io::Write, path::Path};
+
+use flate2::{Compression, write::GzEncoder};
 
 const DOCUMENT: &str = "../docs/openapi.json";
 
@@ -8,8 +11,14 @@ fn main() {
     println!("cargo::rerun-if-changed={DOCUMENT}");
     let text = fs::read_to_string(DOCUMENT).expect("docs/openapi.json is checked in");
     let folder = env::var_os("OUT_DIR").expect("cargo sets it for build scripts");
-    let packed = Path::new(&folder).join("openapi.json");
-    fs::write(packed, tight(&text)).expect("cargo's own folder can be written");
+    let packed = Path::new(&folder).join("openapi.json.gz");
+    fs::write(packed, gzip(&tight(&text))).expect("cargo's own folder can be written");
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    packer.write_all(text.as_bytes()).expect("memory takes it");
+    packer.finish().expect("memory takes it")
 }
 
 /// JSON without blanks, but for those in strings.
