@@ -15,7 +15,7 @@ use mesh_proto::{
 use quinn::{Connection, SendStream};
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Desk, Slot, link::blame, lock};
+use super::{Desk, Slot, link::blame};
 use crate::{
     authority::{EnrolAnswer, EnrolAsk, EnrolOutcome, MeshAuthority, Refused},
     cert::{hex, unhex},
@@ -32,6 +32,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 enum Fault {
     Stream(StreamError),
     Refused(Refused, Refusal),
+    TooOften,
 }
 
 impl From<StreamError> for Fault {
@@ -50,9 +51,9 @@ pub(super) async fn serve<A: MeshAuthority>(
     slot: Slot,
 ) {
     let from = connection.remote_address();
-    if !lock(&desk.quota).admit(from.ip(), StdInstant::now()) {
-        let text = "too many enrolments from this address; try again in a minute";
-        return desk.dismiss(&connection, Refused::EnrolQuota, CloseCode::Busy, text);
+    let too_often = |text| desk.dismiss(&connection, Refused::EnrolQuota, CloseCode::Busy, text);
+    if !desk.quotas.admit_address(from.ip(), StdInstant::now()) {
+        return too_often("too many enrolments from this address; try again in a minute");
     }
     let opened = timeout(desk.limits.patience, connection.accept_bi()).await;
     let Ok(Ok((mut send, recv))) = opened else {
@@ -73,6 +74,9 @@ pub(super) async fn serve<A: MeshAuthority>(
         Err(Fault::Refused(why, refusal)) => {
             desk.refuse(from, why);
             end(&connection, send, FromEnroller::Refused(refusal)).await;
+        }
+        Err(Fault::TooOften) => {
+            too_often("too many enrolments of this machine; try again in a minute");
         }
         Err(Fault::Stream(error)) => {
             let (why, code) = blame(&error);
@@ -95,6 +99,13 @@ async fn pair<A: MeshAuthority>(
             "an enrolment starts with its request",
         ));
     };
+    let from = connection.remote_address();
+    if !desk
+        .quotas
+        .admit_machine(from.ip(), &enrol, StdInstant::now())
+    {
+        return Err(Fault::TooOften);
+    }
     let csr = Csr::from_pem(&enrol.csr).map_err(|e| fault(Refused::Csr, e.to_string()))?;
     let ours: Nonce = rand::random();
     write(
@@ -122,7 +133,7 @@ async fn pair<A: MeshAuthority>(
         enrol: *enrol,
         csr,
         code,
-        from: connection.remote_address(),
+        from,
         exporter,
     })
 }

@@ -47,7 +47,7 @@ use lanes::Road;
 pub use levers::ServerHandle;
 use pending::Pending;
 use pulse::Epoch;
-use quota::Quota;
+use quota::Quotas;
 
 /// How often it is looked which links were heard: silence is known to this much.
 const SAMPLE: Duration = Duration::from_millis(250);
@@ -69,8 +69,10 @@ pub struct ServerLimits {
     pub handshakes_per_address: usize,
     /// Time for the handshake, and again for the first message.
     pub patience: Duration,
-    /// Enrolments from one address a minute.
+    /// Enrolments of one machine from one address a minute; invitations shown by one address a minute.
     pub enrols_per_minute: u32,
+    /// Enrolments from one address a minute, whatever machines they name: a full room behind one router, or one helper.
+    pub enrols_per_address: u32,
     /// Enrolments that wait for a person.
     pub pending: usize,
     /// Longest wait for the next bytes of a transfer, or until some were taken.
@@ -84,6 +86,7 @@ impl Default for ServerLimits {
             handshakes_per_address: 64,
             patience: Duration::from_secs(5),
             enrols_per_minute: 5,
+            enrols_per_address: 256,
             pending: 4096,
             body_idle: BODY_IDLE,
         }
@@ -225,7 +228,7 @@ impl MeshServer {
             road: Road::default(),
             pending: Pending::new(limits.pending),
             crowd: Arc::default(),
-            quota: Mutex::new(Quota::new(limits.enrols_per_minute)),
+            quotas: Quotas::new(&limits),
             limits,
         });
         let mut tasks = JoinSet::new();
@@ -292,7 +295,7 @@ struct Desk<A> {
     road: Road,
     pending: Pending,
     crowd: Arc<Crowd>,
-    quota: Mutex<Quota>,
+    quotas: Quotas,
     limits: ServerLimits,
 }
 

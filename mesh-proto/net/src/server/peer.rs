@@ -67,7 +67,7 @@ pub(super) async fn join<A: MeshAuthority>(
     slot: Slot,
 ) {
     let from = connection.remote_address();
-    if !lock(&desk.quota).admit(from.ip(), StdInstant::now()) {
+    if !desk.quotas.admit_invited(from.ip(), StdInstant::now()) {
         let text = "too many attempts from this address; try again in a minute";
         return desk.dismiss(&connection, Refused::EnrolQuota, CloseCode::Busy, text);
     }

@@ -171,7 +171,7 @@ async fn a_full_queue_lets_the_longest_silent_go() {
     );
     first_decide.closed().await;
     assert!(!second_decide.is_closed());
-    // Besides: three a minute from one address, and these were two.
+    // Besides: three a minute of one machine, and these were two.
     let third = wait();
     seen!(record, Seen::Pending(_, decide) => drop(decide));
     let fourth = wait().await.unwrap().unwrap_err();
@@ -186,6 +186,55 @@ async fn a_full_queue_lets_the_longest_silent_go() {
         "{fourth:?}"
     );
     drop((second, third));
+}
+
+/// A machine that shows the boot's secret, and says that it booted from card `n`.
+async fn enrols_at(addr: std::net::SocketAddr, ca: &Ca, n: u8) -> Result<Enrolled, EnrolError> {
+    let proof = EnrolProof::Boot {
+        mac: format!("52:54:00:00:01:{n:02x}"),
+        secret: Secret::new(SECRET),
+    };
+    let who = enrol_as(proof, CaTrust::Sha256(ca.sha256()));
+    attempt(addr, &who).await.0
+}
+
+fn is_busy(error: &EnrolError) -> bool {
+    let EnrolError::Link(LinkError::Closed { code, .. }) = error else {
+        return false;
+    };
+    *code == CloseCode::Busy
+}
+
+#[tokio::test]
+async fn a_room_behind_one_router_enrols_at_once_and_who_asks_too_often_waits_alone() {
+    let ca = Ca::new();
+    let (court, _record) = Court::new(&ca);
+    let server = Running::start_with(&ca, &court, "127.0.0.1:0", ServerLimits::default());
+    for n in 0..8 {
+        enrols_at(server.addr, &ca, n).await.unwrap();
+    }
+    for _ in 1..ServerLimits::default().enrols_per_minute {
+        enrols_at(server.addr, &ca, 0).await.unwrap();
+    }
+    let loud = enrols_at(server.addr, &ca, 0).await.unwrap_err();
+    assert!(is_busy(&loud), "{loud:?}");
+    enrols_at(server.addr, &ca, 8).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_invents_machines_is_held_by_its_address() {
+    let ca = Ca::new();
+    let (court, _record) = Court::new(&ca);
+    let limits = ServerLimits {
+        enrols_per_address: 2,
+        ..Default::default()
+    };
+    let server = Running::start_with(&ca, &court, "127.0.0.1:0", limits);
+    for n in 0..2 {
+        enrols_at(server.addr, &ca, n).await.unwrap();
+    }
+    let third = enrols_at(server.addr, &ca, 2).await.unwrap_err();
+    assert!(is_busy(&third), "{third:?}");
 }
 
 #[tokio::test]
