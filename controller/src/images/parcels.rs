@@ -84,21 +84,25 @@ where
     }
 }
 
-/// The next parcel; `None`: there are no more.
+/// The next parcel, its content in `into`, which grows when it has to; `None`: there are no more.
 pub(super) async fn parcel(
     source: &mut (impl Source + Send),
-) -> Result<Option<(Head, Vec<u8>)>, Broken> {
+    into: &mut Vec<u8>,
+) -> Result<Option<Head>, Broken> {
     let mut head = [0; HEAD_BYTES];
     if !source.fill(&mut head).await? {
         return Ok(None);
     }
     let head = Head::parse(&head).map_err(|e| Broken(e.to_string()))?;
     // Checked by `parse`: at most a chunk and a little.
-    let mut content = vec![0; head.len as usize];
-    if head.len > 0 && !source.fill(&mut content).await? {
+    let len = head.len as usize;
+    if into.len() < len {
+        into.resize(len, 0);
+    }
+    if len > 0 && !source.fill(&mut into[..len]).await? {
         return Err(Broken("it was cut short".to_owned()));
     }
-    Ok(Some((head, content)))
+    Ok(Some(head))
 }
 
 impl From<Broken> for io::Error {

@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::image::{ChunkId, Manifest};
-use image_store::{Ingested, Put, Session};
+use ::image::{ChunkId, Manifest, parcel::Head};
+use image_store::{Ingested, Put, Session, StoreError};
 
 use super::{
     Images, ImagesError, lock,
@@ -44,6 +44,9 @@ pub struct Incoming {
     session: Session,
     new_bytes: Arc<AtomicU64>,
 }
+
+/// A parcel that is being stored, and the buffer that comes back.
+type Storing = tokio::task::JoinHandle<Result<(Put, Vec<u8>), ImagesError>>;
 
 /// Those that are on their way.
 #[derive(Debug, Default)]
@@ -127,24 +130,23 @@ impl Incoming {
         source: &mut (impl Source + Send),
         parcels: Option<u32>,
     ) -> Result<u32, ImagesError> {
-        // One is stored while the next comes.
-        let mut storing = None;
+        // One is stored while the next comes, in two buffers in turn.
+        let mut buffer = Vec::new();
+        let mut storing: Option<Storing> = None;
         let mut count = 0;
         while parcels.is_none_or(|all| count < all) {
-            let Some((head, content)) = parcel(source).await? else {
+            let Some(head) = parcel(source, &mut buffer).await? else {
                 if parcels.is_some() {
                     return Err(Broken("parcels are missing".to_owned()).into());
                 }
                 break;
             };
-            if let Some(before) = storing.take() {
-                self.stored(before).await?;
-            }
-            let (session, images) = (self.session.clone(), self.images.clone());
-            storing = Some(tokio::spawn(async move {
-                let put = move |_: &_| session.put_parcel(head.id, head.form, content);
-                images.blocking(put).await
-            }));
+            let free = match storing.take() {
+                Some(before) => self.stored(before).await?,
+                None => Vec::new(),
+            };
+            let content = std::mem::replace(&mut buffer, free);
+            storing = Some(self.store(head, content));
             count += 1;
         }
         if let Some(last) = storing {
@@ -153,15 +155,26 @@ impl Incoming {
         Ok(count)
     }
 
-    async fn stored(
-        &self,
-        storing: tokio::task::JoinHandle<Result<Put, ImagesError>>,
-    ) -> Result<(), ImagesError> {
-        match storing.await?? {
-            Put::New { stored_bytes } => self.new_bytes.fetch_add(stored_bytes, Ordering::Relaxed),
-            Put::Known => 0,
-        };
-        Ok(())
+    /// Stores a parcel, whose content is what `buffer` begins with.
+    fn store(&self, head: Head, buffer: Vec<u8>) -> Storing {
+        let (session, images) = (self.session.clone(), self.images.clone());
+        tokio::spawn(async move {
+            let put = move |_: &_| {
+                let content = &buffer[..head.len as usize];
+                let put = session.put_parcel(head.id, head.form, content)?;
+                Ok::<_, StoreError>((put, buffer))
+            };
+            images.blocking(put).await
+        })
+    }
+
+    /// Waits until it is stored; its buffer.
+    async fn stored(&self, storing: Storing) -> Result<Vec<u8>, ImagesError> {
+        let (put, buffer) = storing.await??;
+        if let Put::New { stored_bytes } = put {
+            self.new_bytes.fetch_add(stored_bytes, Ordering::Relaxed);
+        }
+        Ok(buffer)
     }
 
     /// Everything was put: stores the manifest, when all its chunks are there. `self` keeps what it names; let it go when the

@@ -46,7 +46,7 @@ fn parcel(head: &[u8; HEAD_BYTES], content: &[u8]) {
     assert_eq!(parsed.encode(), *head);
     STORE.with(|(_, store)| {
         let session = store.session();
-        let put = |id| session.put_parcel(id, parsed.form, content.to_vec());
+        let put = |id| session.put_parcel(id, parsed.form, content);
         // A name that is a hash cannot be guessed: the parcel is named rightly after the first refusal.
         let id = match put(parsed.id) {
             Ok(_) => parsed.id,

@@ -19,6 +19,9 @@ pub(crate) struct Folder {
     /// Held open for `syncfs`.
     handle: File,
     next_tmp: AtomicU64,
+    /// Held, a sync does not end; true, it fails.
+    #[cfg(test)]
+    pub(crate) broken: std::sync::Mutex<bool>,
 }
 
 impl Folder {
@@ -33,6 +36,8 @@ impl Folder {
             root: root.to_owned(),
             handle,
             next_tmp: AtomicU64::new(0),
+            #[cfg(test)]
+            broken: std::sync::Mutex::default(),
         };
         folder.empty("tmp")?;
         folder.empty("fresh")?;
@@ -115,6 +120,10 @@ impl Folder {
 
     /// Everything written so far is on the medium. One call for thousands of chunks: an fsync of each would take minutes.
     pub(crate) fn sync(&self) -> Result<()> {
+        #[cfg(test)]
+        if *self.broken.lock().unwrap() {
+            return Err(self.refused("syncing", self.root.clone(), ErrorKind::Other.into()));
+        }
         rustix::fs::syncfs(self.handle.as_fd())
             .map_err(|errno| self.refused("syncing", self.root.clone(), errno.into()))
     }

@@ -10,7 +10,7 @@
 //! * **Give out**: [`ChunkStore::get`] (as stored, for the wire), [`ChunkStore::manifest`], [`Plain`] (the disk's bytes from
 //!   any offset), [`ZstdStream`] (the same as one zstd stream, from any offset of it, without compressing anything).
 //! * **Durable**: `save` and [`Ingest::finish`] return when the manifest and all its chunks survive a power cut. A crash
-//!   loses at most the last [`SETTLE_BYTES`] of an unfinished upload.
+//!   loses at most the last two [`SETTLE_BYTES`] of an unfinished upload: one that is being synced, one that came meanwhile.
 //!
 //! Files: `<2 hex>/<id>` chunks, `manifests/<digest>`; `fresh/` (whole, but not on the medium yet) and `tmp/` (half written)
 //! are emptied on opening.
@@ -23,6 +23,7 @@ mod pack;
 mod pins;
 mod plain;
 mod session;
+mod settle;
 mod space;
 mod store;
 mod zstd_stream;
@@ -35,6 +36,7 @@ pub use ingest::{
 pub use pack::{Packed, compressor};
 pub use plain::Plain;
 pub use session::{Put, Session};
+pub use settle::SETTLE_BYTES;
 pub use space::{Limits, Usage};
-pub use store::{ChunkStore, SETTLE_BYTES};
+pub use store::ChunkStore;
 pub use zstd_stream::ZstdStream;

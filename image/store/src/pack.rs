@@ -125,8 +125,18 @@ pub fn compressor() -> io::Result<bulk::Compressor<'static>> {
     Ok(zstd)
 }
 
-/// Packs chunks, one after the other: zstd's tables, and the memory for a frame, are made once.
+/// Memory of a packer's buffer that is kept for the next chunk: one of the usual size, and what zstd wants beside it.
+const KEPT_BYTES: usize = 2 << 20;
+
+/// Packs and unpacks chunks, one after the other: zstd's tables, and the memory for a frame and a chunk, are made once.
 pub(crate) struct Packer {
+    pub(crate) packing: Packing,
+    zstd: Option<bulk::Decompressor<'static>>,
+    plain: Vec<u8>,
+}
+
+/// The half that packs.
+pub(crate) struct Packing {
     zstd: Option<bulk::Compressor<'static>>,
     frame: Vec<u8>,
 }
@@ -139,12 +149,61 @@ impl fmt::Debug for Packer {
 
 impl Packer {
     pub(crate) fn new() -> Self {
-        Self {
+        let packing = Packing {
             zstd: compressor().ok(),
             frame: Vec::new(),
+        };
+        Self {
+            packing,
+            zstd: bulk::Decompressor::new().ok(),
+            plain: Vec::new(),
         }
     }
 
+    /// Lets go of memory that only large chunks need.
+    pub(crate) fn rest(&mut self) {
+        for buffer in [&mut self.plain, &mut self.packing.frame] {
+            if buffer.capacity() > KEPT_BYTES {
+                *buffer = Vec::new();
+            }
+        }
+    }
+
+    /// Unpacks what a stranger calls chunk `id`: at most [`ChunkSize::MAX`] bytes, whatever the content says. Besides the bytes,
+    /// what packs them.
+    pub(crate) fn unpack<'a>(
+        &'a mut self,
+        id: ChunkId,
+        form: Form,
+        content: &'a [u8],
+    ) -> Result<(&'a [u8], &'a mut Packing)> {
+        let plain = match form {
+            Form::Missing => return Err(StoreError::Unpack(id)),
+            Form::Raw => content,
+            Form::Zstd => {
+                let len = frame_plain_len(content).ok_or(StoreError::Unpack(id))?;
+                self.plain.clear();
+                self.plain.reserve_exact(len);
+                let zstd = self.zstd.as_mut().ok_or(StoreError::Unpack(id))?;
+                let unpacked = zstd.decompress_to_buffer(content, &mut self.plain);
+                unpacked.map_err(|_| StoreError::Unpack(id))?;
+                self.plain.as_slice()
+            }
+        };
+        if plain.is_empty() || plain.len() > ChunkSize::MAX as usize {
+            return Err(StoreError::Unpack(id));
+        }
+        match ChunkId::of(plain) {
+            actual if actual == id => Ok((plain, &mut self.packing)),
+            actual => Err(StoreError::WrongChunk {
+                claimed: id,
+                actual,
+            }),
+        }
+    }
+}
+
+impl Packing {
     /// `plain` is the chunk `id`, which the caller has made sure of. What does not shrink stays raw.
     pub(crate) fn pack<'a>(&'a mut self, id: ChunkId, plain: &'a [u8]) -> Packed<&'a [u8]> {
         let plain_len = u32::try_from(plain.len()).expect("callers check that it is a chunk");
@@ -167,28 +226,6 @@ impl Packer {
         let zstd = self.zstd.as_mut()?;
         let len = zstd.compress_to_buffer(plain, &mut self.frame).ok()?;
         (len < plain.len()).then_some(self.frame.as_slice())
-    }
-}
-
-/// Unpacks what a stranger calls chunk `id`: at most [`ChunkSize::MAX`] bytes, whatever the content says.
-pub(crate) fn unpack_parcel(id: ChunkId, form: Form, content: &[u8]) -> Result<Vec<u8>> {
-    let plain = match form {
-        Form::Missing => return Err(StoreError::Unpack(id)),
-        Form::Raw => content.to_vec(),
-        Form::Zstd => {
-            let len = frame_plain_len(content).ok_or(StoreError::Unpack(id))?;
-            bulk::decompress(content, len).map_err(|_| StoreError::Unpack(id))?
-        }
-    };
-    if plain.is_empty() || plain.len() > ChunkSize::MAX as usize {
-        return Err(StoreError::Unpack(id));
-    }
-    match ChunkId::of(&plain) {
-        actual if actual == id => Ok(plain),
-        actual => Err(StoreError::WrongChunk {
-            claimed: id,
-            actual,
-        }),
     }
 }
 

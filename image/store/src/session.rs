@@ -94,28 +94,38 @@ impl Session {
     ///
     /// # Errors
     /// When it does not unpack to `id`, or there is no room.
-    pub fn put_parcel(&self, id: ChunkId, form: Form, content: Vec<u8>) -> Result<Put> {
-        let plain = pack::unpack_parcel(id, form, &content)?;
-        if form != Form::Zstd || content.len() >= plain.len() {
-            return self.put_checked(id, &plain);
-        }
-        let plain_len = u32::try_from(plain.len()).expect("unpacked to at most a chunk");
-        drop(plain);
-        self.add(&Packed {
-            id,
-            form,
-            plain_len,
-            content,
+    pub fn put_parcel(&self, id: ChunkId, form: Form, content: &[u8]) -> Result<Put> {
+        let inner = &self.store.inner;
+        inner.with_packer(|packer| {
+            let (plain, packer) = packer.unpack(id, form, content)?;
+            if form != Form::Zstd || content.len() >= plain.len() {
+                return match self.known(id)? {
+                    true => Ok(Put::Known),
+                    false => self.add(&packer.pack(id, plain)),
+                };
+            }
+            let plain_len = u32::try_from(plain.len()).expect("unpacked to at most a chunk");
+            self.add(&Packed {
+                id,
+                form,
+                plain_len,
+                content,
+            })
         })
     }
 
     /// Stores a chunk whose id the caller has just computed.
     pub(crate) fn put_checked(&self, id: ChunkId, plain: &[u8]) -> Result<Put> {
-        let inner = &self.store.inner;
-        if inner.pin_if_there(&inner.books(), &self.live.pins, id)? {
+        if self.known(id)? {
             return Ok(Put::Known);
         }
-        inner.with_packer(|packer| self.add(&packer.pack(id, plain)))
+        let inner = &self.store.inner;
+        inner.with_packer(|packer| self.add(&packer.packing.pack(id, plain)))
+    }
+
+    fn known(&self, id: ChunkId) -> Result<bool> {
+        let inner = &self.store.inner;
+        inner.pin_if_there(&inner.books(), &self.live.pins, id)
     }
 
     fn add(&self, packed: &Packed<impl AsRef<[u8]>>) -> Result<Put> {
@@ -133,12 +143,11 @@ impl Session {
     /// # Errors
     /// When a chunk is missing or not as long as the manifest says, or there is no room.
     pub fn save(&self, manifest: &Manifest) -> Result<ChunkId> {
-        self.check_chunks(manifest)?;
         let inner = &self.store.inner;
         let bytes = manifest.encode();
         let digest = ChunkId::of(&bytes);
         self.live.pins.pin(digest);
-        inner.settle()?;
+        self.settle_chunks(manifest)?;
         let tmp = inner.folder.write_tmp(&[&bytes])?;
         let synced = File::open(&tmp).and_then(|file| file.sync_all());
         synced.map_err(StoreError::io("syncing", &tmp))?;
@@ -148,6 +157,20 @@ impl Session {
         }
         inner.folder.sync_manifests()?;
         Ok(digest)
+    }
+
+    /// Every chunk is there and on the medium.
+    fn settle_chunks(&self, manifest: &Manifest) -> Result<()> {
+        let inner = &self.store.inner;
+        loop {
+            let before = inner.losses();
+            self.check_chunks(manifest)?;
+            inner.settle()?;
+            // A sync beside this one may have failed, and taken along what was there a moment ago.
+            if inner.losses() == before {
+                return Ok(());
+            }
+        }
     }
 
     /// Every chunk is there, as long as it should be, and stays.

@@ -15,11 +15,9 @@ use crate::{
     folder::{Folder, len_of},
     pack::{self, Packer},
     pins::{Pins, Registry},
+    settle::Settling,
     space::Held,
 };
-
-/// After so many bytes of new chunks they are synced: what a crash can cost an upload that has to be sent again.
-pub const SETTLE_BYTES: u64 = 64 << 20;
 
 /// A folder of chunks and manifests. Clones are the same store.
 #[derive(Debug, Clone)]
@@ -33,8 +31,7 @@ pub(crate) struct Inner {
     limits: Limits,
     books: Mutex<Books>,
     pub(crate) registry: Registry,
-    /// Held by who moves fresh chunks into their place.
-    settling: Mutex<()>,
+    pub(crate) settling: Settling,
     /// Held by who collects.
     pub(crate) collecting: Mutex<()>,
     packers: Mutex<Vec<Packer>>,
@@ -44,9 +41,11 @@ pub(crate) struct Inner {
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     /// Chunks in `fresh`, with the bytes of their files.
-    fresh: HashMap<ChunkId, u64>,
+    pub(crate) fresh: HashMap<ChunkId, u64>,
     fresh_bytes: u64,
     held: Option<Held>,
+    /// How often fresh chunks had to be given up.
+    pub(crate) losses: u64,
 }
 
 impl ChunkStore {
@@ -60,7 +59,7 @@ impl ChunkStore {
             limits,
             books: Mutex::default(),
             registry: Registry::default(),
-            settling: Mutex::default(),
+            settling: Settling::default(),
             collecting: Mutex::default(),
             packers: Mutex::default(),
         };
@@ -182,6 +181,12 @@ impl Books {
         }
     }
 
+    pub(crate) fn no_longer_fresh(&mut self, id: ChunkId) -> u64 {
+        let bytes = self.fresh.remove(&id).unwrap_or(0);
+        self.fresh_bytes -= bytes;
+        bytes
+    }
+
     pub(crate) fn taken(&mut self, bytes: u64) {
         if let Some(held) = &mut self.held {
             held.take(bytes);
@@ -202,12 +207,16 @@ impl Inner {
     }
 
     /// Stores a chunk that was checked. `false`: it was there already.
-    pub(crate) fn add(&self, pins: &Pins, packed: &Packed<impl AsRef<[u8]>>) -> Result<bool> {
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        pins: &Pins,
+        packed: &Packed<impl AsRef<[u8]>>,
+    ) -> Result<bool> {
         let content = packed.content.as_ref();
         let bytes = (pack::HEAD_BYTES + content.len()) as u64;
         self.check_room(bytes)?;
         let tmp = self.folder.write_tmp(&[&packed.head(), content])?;
-        let full = {
+        let fresh_bytes = {
             let mut books = self.books();
             if self.pin_if_there(&books, pins, packed.id)? {
                 fs::remove_file(&tmp).map_err(StoreError::io("removing", &tmp))?;
@@ -223,11 +232,9 @@ impl Inner {
             if let Some(held) = &mut books.held {
                 held.add(bytes);
             }
-            books.fresh_bytes >= SETTLE_BYTES
+            books.fresh_bytes
         };
-        if full {
-            self.settle_unless_running()?;
-        }
+        self.settle_some(fresh_bytes)?;
         Ok(true)
     }
 
@@ -244,36 +251,6 @@ impl Inner {
             None => 0,
         };
         self.limits.check(bytes, used, u64::MAX)
-    }
-
-    fn settle_unless_running(&self) -> Result<()> {
-        match self.settling.try_lock() {
-            Ok(_lock) => self.settle_locked(),
-            Err(_) => Ok(()),
-        }
-    }
-
-    pub(crate) fn settle(&self) -> Result<()> {
-        let _lock = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
-        self.settle_locked()
-    }
-
-    /// First the bytes, then the names: a chunk in its place is whole, whenever the power goes. The second sync makes the
-    /// names durable; until it returns nothing that needs them is acknowledged.
-    fn settle_locked(&self) -> Result<()> {
-        let ids: Vec<_> = self.books().fresh.keys().copied().collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        self.folder.sync()?;
-        for id in ids {
-            let mut books = self.books();
-            self.folder
-                .rename(&self.folder.fresh(id), &self.folder.chunk(id))?;
-            let bytes = books.fresh.remove(&id).unwrap_or(0);
-            books.fresh_bytes -= bytes;
-        }
-        self.folder.sync()
     }
 
     /// The chunk's file, read up to its content.
@@ -314,6 +291,7 @@ impl Inner {
             .pop();
         let mut packer = lent.unwrap_or_else(Packer::new);
         let done = work(&mut packer);
+        packer.rest();
         let mut packers = self.packers.lock().unwrap_or_else(PoisonError::into_inner);
         if packers.len() < IDLE_PACKERS {
             packers.push(packer);
@@ -322,5 +300,5 @@ impl Inner {
     }
 }
 
-/// Packers kept for the next chunk; each holds about 1 MiB of tables, and a frame.
+/// Packers kept for the next chunk; each holds about 1 MiB of tables, a frame and a chunk.
 const IDLE_PACKERS: usize = 2;

@@ -68,11 +68,7 @@ fn a_chunk_under_a_wrong_name_is_refused_in_every_form() {
     let session = lab.store.session();
     let (right, wrong) = (ChunkId::of(b"right"), ChunkId::of(b"wrong"));
     let frame = zstd::bulk::compress(b"right", 3).unwrap();
-    let refused = |form, content: &[u8]| {
-        session
-            .put_parcel(wrong, form, content.to_vec())
-            .unwrap_err()
-    };
+    let refused = |form, content: &[u8]| session.put_parcel(wrong, form, content).unwrap_err();
     for error in [
         session.put(wrong, b"right").unwrap_err(),
         refused(Form::Raw, b"right"),
@@ -105,21 +101,21 @@ fn a_parcel_that_unpacks_to_more_than_a_chunk_is_refused_before_it_is_unpacked()
     let frame = zstd::bulk::compress(&bomb, 3).unwrap();
     let session = lab.store.session();
     assert!(matches!(
-        session.put_parcel(id, Form::Zstd, frame.clone()),
+        session.put_parcel(id, Form::Zstd, &frame),
         Err(StoreError::Unpack(_))
     ));
     // The frame says that it is small and is not; it says nothing; it is two frames.
     let mut lying = frame;
     lying[5..9].copy_from_slice(&512_u32.to_le_bytes());
-    assert!(session.put_parcel(id, Form::Zstd, lying).is_err());
+    assert!(session.put_parcel(id, Form::Zstd, &lying).is_err());
     let silent = zstd::stream::encode_all(&b"x"[..], 3).unwrap();
     assert!(matches!(
-        session.put_parcel(ChunkId::of(b"x"), Form::Zstd, silent),
+        session.put_parcel(ChunkId::of(b"x"), Form::Zstd, &silent),
         Err(StoreError::Unpack(_))
     ));
     let two = zstd::bulk::compress(b"x", 3).unwrap().repeat(2);
     assert!(matches!(
-        session.put_parcel(ChunkId::of(b"xx"), Form::Zstd, two),
+        session.put_parcel(ChunkId::of(b"xx"), Form::Zstd, &two),
         Err(StoreError::Unpack(_))
     ));
 }

@@ -54,7 +54,7 @@ fn the_stream_of_one_version_is_the_same_each_time_and_another_packing_has_anoth
     for (piece, plain) in manifest.pieces().zip(disk.chunks(64 << 10)) {
         let Some(id) = piece.id else { continue };
         let content = zstd::bulk::compress(plain, 19).unwrap();
-        session.put_parcel(id, Form::Zstd, content).unwrap();
+        session.put_parcel(id, Form::Zstd, &content).unwrap();
     }
     session.save(&manifest).unwrap();
     assert_ne!(zstd_stream(&other, &manifest).tag(), tag);
