@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use image::parcel::{Form, Head};
 use image::{Builder, ChunkId, ChunkSize, Manifest, Piece, packing};
 use zstd::bulk::Compressor;
-use zstd::zstd_safe::CParameter;
+use zstd::zstd_safe::{self, CParameter};
 
 use super::controller::Controller;
-use super::disk::{Buffer, Disk, Memory, is_zero};
+use super::disk::{ALIGN, Buffer, Disk, Memory, is_zero};
 use super::fault::Fault;
 use super::lanes;
 use super::meter::Meter;
@@ -40,8 +40,51 @@ pub(super) struct Capturing<'a> {
 
 /// A lane's own.
 struct Tools {
-    buffer: Buffer,
+    batch: Batch,
+    packer: Packer,
+}
+
+/// What was read, shared with whatever of it is on its way.
+struct Batch {
+    bytes: Arc<Buffer>,
+    memory: Memory,
+}
+
+impl Batch {
+    fn new(len: u32, memory: &Memory) -> Self {
+        Self {
+            bytes: Arc::new(Buffer::new(len as usize, memory)),
+            memory: memory.clone(),
+        }
+    }
+
+    /// To be read into. The link lets go of what it has sent only when it hears that it came, which may be after the answer:
+    /// then it is other memory.
+    fn fresh(&mut self) -> &mut Buffer {
+        if Arc::get_mut(&mut self.bytes).is_none() {
+            self.bytes = Arc::new(Buffer::new(self.bytes.len(), &self.memory));
+        }
+        Arc::get_mut(&mut self.bytes).expect("it is nobody else's, or was just made")
+    }
+
+    /// A part of it, without a copy.
+    fn part(&self, range: Range<usize>) -> Bytes {
+        Bytes::from_owner(Shared(Arc::clone(&self.bytes))).slice(range)
+    }
+}
+
+struct Shared(Arc<Buffer>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// zstd, and the memory for its frames.
+struct Packer {
     zstd: Compressor<'static>,
+    frame: Vec<u8>,
 }
 
 /// The manifest as it grows: batches come in any order.
@@ -83,7 +126,7 @@ impl Capturing<'_> {
     /// down yet. False: it lacks nothing, and refuses for another reason.
     fn brings_lost(&self, manifest: &Manifest) -> Result<bool, Fault> {
         let batch = BATCH_BYTES.max(self.chunk.get());
-        let mut tools = self.tools(self.chunk.get())?;
+        let mut tools = self.tools(batch)?;
         let mut lost = false;
         let mut pieces = manifest.data();
         loop {
@@ -99,25 +142,36 @@ impl Capturing<'_> {
                 .collect();
             lost |= !missing.is_empty();
             for batch in missing.chunks((batch / self.chunk.get()) as usize) {
-                let parcels = batch.iter().map(|piece| self.read_again(piece, &mut tools));
-                self.put(&parcels.collect::<Result<Vec<_>, _>>()?)?;
+                self.put(&self.read_again(batch, &mut tools)?)?;
             }
         }
     }
 
-    fn read_again(&self, piece: &Piece, tools: &mut Tools) -> Result<(Head, Bytes), Fault> {
-        let bytes = &mut tools.buffer[..piece.len as usize];
-        self.disk.read(piece.offset, bytes).map_err(Fault::disk(
-            "reading",
-            piece.offset,
-            piece.len.into(),
-        ))?;
-        self.unused.blank(piece.offset, bytes);
-        let id = ChunkId::of(bytes);
-        if piece.id != Some(id) {
-            return Err(Fault::Changed(piece.offset));
+    fn read_again(
+        &self,
+        pieces: &[&Piece],
+        tools: &mut Tools,
+    ) -> Result<Vec<(Head, Bytes)>, Fault> {
+        let buffer = tools.batch.fresh();
+        let mut places = Vec::new();
+        let mut start = 0;
+        for piece in pieces {
+            let place = start..start + piece.len as usize;
+            start = place.end.next_multiple_of(ALIGN);
+            let bytes = &mut buffer[place.clone()];
+            let read = self.disk.read(piece.offset, bytes);
+            read.map_err(Fault::disk("reading", piece.offset, piece.len.into()))?;
+            self.unused.blank(piece.offset, bytes);
+            let id = ChunkId::of(bytes);
+            if piece.id != Some(id) {
+                return Err(Fault::Changed(piece.offset));
+            }
+            places.push((id, place));
         }
-        Ok(packed(id, bytes, &mut tools.zstd))
+        let parcels = places
+            .into_iter()
+            .map(|(id, place)| tools.packer.parcel(id, &tools.batch, place));
+        Ok(parcels.collect())
     }
 
     fn read_all(&self, lanes: usize) -> Result<Manifest, Fault> {
@@ -143,8 +197,11 @@ impl Capturing<'_> {
     fn tools(&self, batch: u32) -> Result<Tools, Fault> {
         let no_zstd = |error| Fault::Job(format!("zstd cannot be used: {error}"));
         Ok(Tools {
-            buffer: Buffer::new(batch as usize, self.memory),
-            zstd: compressor().map_err(no_zstd)?,
+            batch: Batch::new(batch, self.memory),
+            packer: Packer {
+                zstd: compressor().map_err(no_zstd)?,
+                frame: Vec::new(),
+            },
         })
     }
 
@@ -155,36 +212,38 @@ impl Capturing<'_> {
         if self.unused.covers(&range) {
             return Ok(vec![None; pieces]);
         }
-        let bytes = &mut tools.buffer[..usize::try_from(len).expect("a batch")];
-        self.disk
-            .read(range.start, bytes)
-            .map_err(Fault::disk("reading", range.start, len))?;
+        let len = usize::try_from(len).expect("a batch");
+        let bytes = &mut tools.batch.fresh()[..len];
+        let read = self.disk.read(range.start, bytes);
+        read.map_err(Fault::disk("reading", range.start, range.end - range.start))?;
         self.unused.blank(range.start, bytes);
-        let bytes = &*bytes;
-        let chunks: Vec<_> = bytes.chunks(self.chunk.get() as usize).collect();
-        let name = |chunk: &&[u8]| (!is_zero(chunk)).then(|| ChunkId::of(chunk));
-        let ids: Vec<_> = chunks.iter().map(name).collect();
+        let ids: Vec<_> = bytes
+            .chunks(self.chunk.get() as usize)
+            .map(|chunk| (!is_zero(chunk)).then(|| ChunkId::of(chunk)))
+            .collect();
+        let places = (0..len).step_by(self.chunk.get() as usize);
+        let places = places.map(|start| start..len.min(start + self.chunk.get() as usize));
         let mut named: Vec<_> = ids
             .iter()
-            .zip(&chunks)
-            .filter_map(|(id, chunk)| Some(((*id)?, *chunk)))
+            .zip(places)
+            .filter_map(|(id, place)| Some(((*id)?, place)))
             .collect();
         named.sort_unstable_by_key(|(id, _)| *id);
         named.dedup_by_key(|(id, _)| *id);
         if !named.is_empty() {
-            self.give(&named, &mut tools.zstd)?;
+            self.give(&named, tools)?;
         }
         Ok(ids)
     }
 
-    fn give(&self, chunks: &[(ChunkId, &[u8])], zstd: &mut Compressor<'_>) -> Result<(), Fault> {
+    fn give(&self, chunks: &[(ChunkId, Range<usize>)], tools: &mut Tools) -> Result<(), Fault> {
         let ids: Vec<_> = chunks.iter().map(|(id, _)| *id).collect();
         let missing = self.patience.ask(|| self.controller.have(self.job, &ids))?;
         let lacking = missing
             .iter()
             .filter_map(|n| chunks.get(usize::try_from(*n).ok()?));
         let parcels: Vec<_> = lacking
-            .map(|(id, chunk)| packed(*id, chunk, zstd))
+            .map(|(id, place)| tools.packer.parcel(*id, &tools.batch, place.clone()))
             .collect();
         self.put(&parcels)
     }
@@ -209,18 +268,21 @@ fn compressor() -> io::Result<Compressor<'static>> {
     Ok(zstd)
 }
 
-/// A chunk that does not shrink travels as it is.
-fn packed(id: ChunkId, chunk: &[u8], zstd: &mut Compressor<'_>) -> (Head, Bytes) {
-    let smaller = zstd
-        .compress(chunk)
-        .ok()
-        .filter(|packed| packed.len() < chunk.len());
-    let form = if smaller.is_some() {
-        Form::Zstd
-    } else {
-        Form::Raw
-    };
-    let content = smaller.map_or_else(|| Bytes::copy_from_slice(chunk), Bytes::from);
-    let len = u32::try_from(content.len()).expect("at most a chunk");
-    (Head { id, form, len }, content)
+impl Packer {
+    /// A chunk that does not shrink travels as it is.
+    fn parcel(&mut self, id: ChunkId, batch: &Batch, place: Range<usize>) -> (Head, Bytes) {
+        let (form, content) = match self.smaller(&batch.bytes[place.clone()]) {
+            Some(frame) => (Form::Zstd, Bytes::copy_from_slice(frame)),
+            None => (Form::Raw, batch.part(place)),
+        };
+        let len = u32::try_from(content.len()).expect("at most a chunk");
+        (Head { id, form, len }, content)
+    }
+
+    fn smaller(&mut self, chunk: &[u8]) -> Option<&[u8]> {
+        self.frame.clear();
+        self.frame.reserve(zstd_safe::compress_bound(chunk.len()));
+        let len = self.zstd.compress_to_buffer(chunk, &mut self.frame).ok()?;
+        (len < chunk.len()).then_some(self.frame.as_slice())
+    }
 }
