@@ -63,7 +63,7 @@ mod tests {
         );
         assert_eq!(entry(text), want);
         assert_eq!(entry("linux /v\noptions $kernelopts\n"), None);
-        assert_eq!(entry("efi /EFI/x.efi\n"), None);
+        assert_eq!(entry("linux /v\nefi /EFI/x.efi\n"), None);
         assert_eq!(entry("title nothing\n"), None);
     }
 

@@ -196,6 +196,7 @@ fn the_kernel_that_the_boot_loader_would_start_is_loaded_and_watched() {
 fn entries_of_a_loader_win_over_lists_and_lists_name_files_beside_them() {
     let fedora = [
         ("grub2/grub.cfg", "blscfg\n"),
+        ("extlinux.conf", "LABEL a\n LINUX /v9\n APPEND list\n"),
         ("loader/entries/a-6.9.conf", "linux /v9\noptions nine\n"),
         (
             "loader/entries/a-6.10.conf",
