@@ -128,7 +128,7 @@ impl Story {
                 fuse.release();
                 alive.restarts();
             }
-            (Came::Blown, Victim::Agent) => alive.dies(),
+            (Came::Blown, Victim::Agent | Victim::Nobody) => alive.dies(),
             (Came::Power(_), _) => alive.dies(),
         }
         match killer {

@@ -12,6 +12,9 @@ use crate::fuse::{Came, Fuse, Victim};
 use crate::machine::{Boot, Machine};
 use crate::site::Site;
 
+/// An operation after the first bytes of a disk were sent, and before the last.
+const SAVING: u64 = 14;
+
 fn write_debian() -> OrderSpec {
     OrderSpec {
         image: Some("debian".parse().unwrap()),
@@ -69,6 +72,33 @@ fn a_job_that_is_cancelled_mid_write_stops_does_not_boot_and_lets_the_next_begin
     machine.goes_on(&site);
     assert_eq!(site.state(next.id), State::HandedOver);
     assert!(machine.medium.content()[..image.len()] == image[..]);
+}
+
+#[test]
+fn a_job_that_is_cancelled_while_it_saves_a_disk_touches_nothing_and_leaves_nothing_behind() {
+    let site = Site::new();
+    let (before, image) = (filled(1, 24 * MIB), filled(2, 4 * MIB));
+    site.upload("debian", &image, IngestOptions::default());
+    let chunks = site.chunks();
+    let machine = Machine::new(&site, 1, &before, 512);
+    let job = site.deploy("web1", saving());
+    let fuse = Fuse::at(SAVING, Victim::Controller);
+    let Boot::Management(alive) = machine.powers_on(&site, &fuse) else {
+        panic!("the management OS is due");
+    };
+    assert_eq!(alive.comes(), Came::Blown);
+    assert_eq!(site.state(job.id), State::Capturing);
+    let sent = machine.record.sent.lock().unwrap().len();
+    assert!(sent > 0, "some of it is in the store");
+    let (id, by) = (job.id, "ann".to_owned());
+    site.apply(CancelDeployment { id, by }).unwrap();
+    fuse.release();
+    machine.waits_for("was cancelled: ");
+    assert_eq!(site.state(job.id), State::Cancelled);
+    assert!(machine.medium.content() == before);
+    assert!(site.view().image(&"before".parse().unwrap()).is_none());
+    assert_eq!(site.chunks(), chunks, "nothing is left behind");
+    alive.stops();
 }
 
 /// A disk is to be saved by a controller without room for it.

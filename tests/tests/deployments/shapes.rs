@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 
 use enforcer::state::deployment::{Deployment, Phase, State};
@@ -120,50 +121,93 @@ fn an_image_of_every_packing_and_sector_size_comes_out_as_it_went_in() {
 /// An operation in the middle of each of eight jobs.
 const MIDWAY: u64 = 30;
 
-#[test]
-fn eight_machines_are_written_at_once() {
-    let site = Site::new();
-    let image = filled(2, 16 * MIB);
-    site.upload("debian", &image, IngestOptions::default());
-    let before = |n: u8| filled(u64::from(n), 20 * MIB);
-    let machines = (1..=8).map(|n| Machine::new(&site, n, &before(n), 512));
-    let machines: Vec<_> = machines.collect();
-    let jobs = machines
-        .iter()
-        .map(|m| site.deploy(&m.name, order("debian")));
-    let jobs: Vec<_> = jobs.collect();
-    // Each is held up in the middle of its job until all are there.
-    let fuses: Vec<_> = machines
-        .iter()
-        .map(|_| Fuse::at(MIDWAY, Victim::Controller))
-        .collect();
-    let alive: Vec<_> = machines
-        .iter()
-        .zip(&fuses)
-        .map(|(machine, fuse)| {
-            let Boot::Management(alive) = machine.powers_on(&site, fuse) else {
+/// Eight machines, each with a job of its own; the disks that they had.
+struct Eight {
+    site: Site,
+    image: Vec<u8>,
+    machines: Vec<Machine>,
+    jobs: Vec<Deployment>,
+}
+
+impl Eight {
+    fn new() -> Self {
+        let site = Site::new();
+        let image = filled(2, 16 * MIB);
+        site.upload("debian", &image, IngestOptions::default());
+        let machines = (1..=8).map(|n| Machine::new(&site, n, &Self::before(n), 512));
+        let machines: Vec<_> = machines.collect();
+        let jobs = machines
+            .iter()
+            .map(|m| site.deploy(&m.name, order("debian")));
+        Self {
+            jobs: jobs.collect(),
+            site,
+            image,
+            machines,
+        }
+    }
+
+    fn before(n: u8) -> Vec<u8> {
+        filled(u64::from(n), 20 * MIB)
+    }
+
+    /// Powers all on; each machine's fuse is the one of its place.
+    fn begin(&self, fuses: &[Arc<Fuse>]) -> Vec<Alive> {
+        let machines = self.machines.iter().zip(fuses);
+        let alive = machines.map(|(machine, fuse)| {
+            let Boot::Management(alive) = machine.powers_on(&self.site, fuse) else {
                 panic!("the management OS is due");
             };
             alive
-        })
-        .collect();
+        });
+        alive.collect()
+    }
+
+    /// Machine `place` has got what it was to get.
+    fn is_written(&self, place: usize) {
+        let (machine, job) = (&self.machines[place], &self.jobs[place]);
+        assert_eq!(machine.goes_on(&self.site), 0, "its disk is next");
+        assert_eq!(self.site.state(job.id), State::HandedOver);
+        let before = Self::before(machine.mac.0[5]);
+        let name = &machine.name;
+        assert!(
+            machine.medium.content() == written_over(&before, &self.image),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn eight_machines_are_written_at_once() {
+    let eight = Eight::new();
+    // Each is held up in the middle of its job until all are there.
+    let fuses = [(); 8].map(|()| Fuse::at(MIDWAY, Victim::Controller));
+    let alive = eight.begin(&fuses);
     for alive in &alive {
         assert_eq!(alive.comes(), Came::Blown);
     }
-    for job in &jobs {
-        assert_eq!(site.job(job.id).phase(), Phase::AtWork);
+    for job in &eight.jobs {
+        assert_eq!(eight.site.job(job.id).phase(), Phase::AtWork);
     }
     fuses.iter().for_each(|fuse| fuse.release());
     alive.into_iter().for_each(Alive::restarts);
-    for (machine, job) in machines.iter().zip(&jobs) {
-        assert_eq!(machine.goes_on(&site), 0, "its disk is next");
-        assert_eq!(site.state(job.id), State::HandedOver, "{}", machine.name);
-        let n = machine.mac.0[5];
-        assert!(
-            machine.medium.content() == written_over(&before(n), &image),
-            "{n}"
-        );
-    }
+    (0..8).for_each(|place| eight.is_written(place));
+}
+
+#[test]
+fn a_machine_that_stands_still_holds_none_of_the_seven_others() {
+    let eight = Eight::new();
+    let mut fuses = [(); 8].map(|()| Fuse::none());
+    fuses[0] = Fuse::at(MIDWAY, Victim::Nobody);
+    let mut alive = eight.begin(&fuses);
+    assert_eq!(alive[0].comes(), Came::Blown);
+    let still = alive.remove(0);
+    alive.into_iter().for_each(Alive::restarts);
+    (1..8).for_each(|place| eight.is_written(place));
+    assert_eq!(eight.site.job(eight.jobs[0].id).phase(), Phase::AtWork);
+    fuses[0].release();
+    still.restarts();
+    eight.is_written(0);
 }
 
 #[test]
