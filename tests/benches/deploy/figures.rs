@@ -3,74 +3,25 @@
 use std::{fs, path::Path, time::Instant};
 
 use anyhow::{Context, Result};
-use enforcer_tests::bench::{Table, ratio};
+use enforcer_tests::{
+    bench::{Table, ratio},
+    lab::Usage,
+};
 use serde_json::{Value, json};
 
 use crate::{
     disks::{Disks, forget, warm},
-    peers,
+    peers::{self, Before},
     room::{Machine, Room, empty, same, watched},
 };
 
-const MIB: f64 = (1 << 20) as f64;
+pub(crate) const MIB: f64 = (1 << 20) as f64;
 /// Each is measured so often, in turn with the one beside it; the middle counts.
 const ROUNDS: usize = 3;
 /// DESIGN §9: as many machines at once.
 const MACHINES: u8 = 8;
 /// What an upload or a room of machines may add to the controller (issue 4), MiB.
 const GROWTH_MAX_MIB: f64 = 64.0;
-/// Taking in and saving, MB/s of the disk with its holes.
-const APPARENT_MIN: f64 = 300.0;
-
-pub(crate) fn ingest(table: &mut Table, disks: &Disks) -> Result<()> {
-    let room = Room::new("ingest", false)?;
-    let packed = fs::metadata(disks.file("os.zst"))?.len() as f64;
-    let idle = room.usage()?.rss_kib;
-    let pid = room.controller.pid()?;
-    warm(&disks.os())?;
-    let before = room.usage()?.cpu;
-    let (taken, most) = watched(pid, || room.upload(&disks.os(), "os"))?;
-    let spent = (room.usage()?.cpu - before).as_secs_f64();
-    let (speed, told) = speeds(&taken.version, taken.seconds)?;
-    let told = format!("{told}; {spent:.1} s of processor");
-    let what = format!("a system disk comes raw, {}", sizes(&taken.version)?);
-    table.judge(
-        &what,
-        "free",
-        &told,
-        "",
-        ("≥ 300 MB/s apparent", speed >= APPARENT_MIN),
-    );
-    let stored = number(&taken.version, "new_bytes")?;
-    let times = stored / packed;
-    table.judge(
-        "what it takes in the store",
-        "free",
-        &format!("{:.0} MiB", stored / MIB),
-        &format!(
-            "`zstd -3` of the whole: {:.0} MiB (ratio {times:.3})",
-            packed / MIB
-        ),
-        ("≤ 1.1 × zstd", times <= 1.1),
-    );
-    growth(table, "memory while it comes", idle, most);
-    drop(room);
-    let room = Room::new("packed", false)?;
-    let taken = room.upload(&disks.file("os.zst"), "os")?;
-    let (_, told) = speeds(&taken.version, taken.seconds)?;
-    table.note("the same disk comes packed by zstd", "free", &told, "");
-    warm(&disks.full())?;
-    let taken = room.upload(&disks.full(), "full")?;
-    let (speed, told) = speeds(&taken.version, taken.seconds)?;
-    table.judge(
-        "1 GiB of random bytes, no holes",
-        "free",
-        &told,
-        "",
-        ("≥ 300 MB/s", speed >= APPARENT_MIN),
-    );
-    Ok(())
-}
 
 /// From the order to the end of a deployment, what was written read back from the disk; and the same by hand.
 pub(crate) fn disk(table: &mut Table, disks: &Disks) -> Result<()> {
@@ -106,7 +57,8 @@ pub(crate) fn disk(table: &mut Table, disks: &Disks) -> Result<()> {
         ),
         ("≤ bmaptool + cmp", ours <= copy + cmp),
     );
-    Ok(())
+    let what = "a disk of the same size over the wire, by others";
+    beside(table, (&room, disks), what, Before::Nothing)
 }
 
 /// A disk that holds an older version.
@@ -134,22 +86,35 @@ pub(crate) fn delta(table: &mut Table, disks: &Disks) -> Result<()> {
         &format!("the changed chunks are {:.1} MiB (ratio {:.3})", new / MIB, wire / new),
         ("≤ 1.1 × the changed chunks", wire <= 1.1 * new),
     );
-    for (name, run) in [
-        (
-            "rsync",
-            peers::rsync as fn(&Room, &Disks, &Path) -> Result<f64>,
-        ),
-        ("casync", peers::casync),
-    ] {
+    beside(
+        table,
+        (&room, disks),
+        "the same change brought by others",
+        Before::Older,
+    )
+}
+
+/// The changed disk brought by other people's tools, over the same wire.
+fn beside(
+    table: &mut Table,
+    (room, disks): (&Room, &Disks),
+    what: &str,
+    before: Before,
+) -> Result<()> {
+    let others: [(&str, peers::Bring); 2] = [("rsync", peers::rsync), ("casync", peers::casync)];
+    for (name, bring) in others {
         let target = room.bench.space.folder().file(name);
-        let before = room.wire_bytes()?;
-        let seconds = run(&room, disks, &target)?;
-        let bytes = (room.wire_bytes()? - before) as f64;
+        let wire = room.wire_bytes()?;
+        let seconds = bring(room, disks, &target, before)?;
+        let bytes = (room.wire_bytes()? - wire) as f64;
         forget(&target)?;
         same(&disks.changed(), &target)?;
         fs::remove_file(&target)?;
-        let told = format!("{name}: {:.1} MiB in {seconds:.1} s", bytes / MIB);
-        table.note("the same, without reading it back", "free", "", &told);
+        let told = format!(
+            "{name}: {:.1} MiB in {seconds:.1} s, not read back",
+            bytes / MIB
+        );
+        table.note(what, "free", "", &told);
     }
     Ok(())
 }
@@ -218,7 +183,7 @@ pub(crate) fn small(table: &mut Table, disks: &Disks) -> Result<()> {
     room.bench.hold(machine.agent.pid())?;
     let (seconds, _) = room.deploy(&mut machine, "os")?;
     same(&disks.os(), &machine.disk)?;
-    let used = enforcer_tests::lab::Usage::of(machine.agent.pid())?;
+    let used = Usage::of(machine.agent.pid())?;
     let most = used.peak_rss_kib as f64 / 1024.0;
     table.judge(
         &format!(
@@ -234,38 +199,7 @@ pub(crate) fn small(table: &mut Table, disks: &Disks) -> Result<()> {
     Ok(())
 }
 
-/// Saving disks.
-pub(crate) fn capture(table: &mut Table, disks: &Disks) -> Result<()> {
-    for (what, file) in [
-        ("a system disk is saved", disks.os()),
-        ("a disk of random bytes is saved", disks.full()),
-    ] {
-        let room = Room::new("capture", false)?;
-        let mut machine = room.machine(1, fs::metadata(&file)?.len())?;
-        peers::copy(&file, &machine.disk)?;
-        let started = Instant::now();
-        let order = json!({ "save_current": { "name": "saved", "all_blocks": true } });
-        let id = room.order(&machine, order)?;
-        room.written(&mut machine, id)?;
-        let seconds = started.elapsed().as_secs_f64();
-        let (_, answer) = room
-            .controller
-            .api("GET", "/api/v1/images/saved/versions/1", "")?;
-        let version: Value = serde_json::from_str(&answer)?;
-        let (speed, told) = speeds(&version, seconds)?;
-        let what = format!("{what}, {}", sizes(&version)?);
-        table.judge(
-            &what,
-            "free",
-            &told,
-            "",
-            ("≥ 300 MB/s apparent", speed >= APPARENT_MIN),
-        );
-    }
-    Ok(())
-}
-
-fn growth(table: &mut Table, what: &str, idle_kib: u64, most_kib: u64) {
+pub(crate) fn growth(table: &mut Table, what: &str, idle_kib: u64, most_kib: u64) {
     let mib = |kib: u64| kib as f64 / 1024.0;
     table.judge(
         what,
@@ -283,27 +217,7 @@ fn growth(table: &mut Table, what: &str, idle_kib: u64, most_kib: u64) {
     );
 }
 
-/// MB of the disk per second, and that in words.
-fn speeds(version: &Value, seconds: f64) -> Result<(f64, String)> {
-    let (size, data) = (number(version, "size")?, number(version, "data_bytes")?);
-    let speed = size / 1e6 / seconds;
-    let told = format!(
-        "{speed:.0} MB/s apparent ({:.0} MB/s of data), {seconds:.1} s",
-        data / 1e6 / seconds
-    );
-    Ok((speed, told))
-}
-
-fn sizes(version: &Value) -> Result<String> {
-    let (size, data) = (number(version, "size")?, number(version, "data_bytes")?);
-    Ok(format!(
-        "{:.0} MiB with {:.0} of data",
-        size / MIB,
-        data / MIB
-    ))
-}
-
-fn number(value: &Value, name: &str) -> Result<f64> {
+pub(crate) fn number(value: &Value, name: &str) -> Result<f64> {
     value[name]
         .as_f64()
         .with_context(|| format!("{name} in {value}"))

@@ -6,6 +6,7 @@
 
 mod disks;
 mod figures;
+mod incoming;
 mod peers;
 mod room;
 mod wire;
@@ -19,12 +20,12 @@ type Part = fn(&mut Table, &Disks) -> Result<()>;
 
 /// All parts, in the order of the table.
 const PARTS: [(&str, Part); 7] = [
-    ("ingest", figures::ingest),
+    ("ingest", incoming::ingest),
     ("disk", figures::disk),
     ("delta", figures::delta),
     ("room", figures::room),
     ("small", figures::small),
-    ("capture", figures::capture),
+    ("capture", incoming::capture),
     ("wire", wire::measure),
 ];
 

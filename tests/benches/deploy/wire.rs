@@ -29,6 +29,8 @@ struct Costs {
     server: Vec<f64>,
     client: Vec<f64>,
     rate: Vec<f64>,
+    /// How often the sender's threads went to sleep, thousands.
+    sleeps: Vec<f64>,
 }
 
 pub(crate) fn measure(table: &mut Table, disks: &Disks) -> Result<()> {
@@ -42,6 +44,7 @@ pub(crate) fn measure(table: &mut Table, disks: &Disks) -> Result<()> {
     for _ in 0..ROUNDS {
         empty(&machine.disk, size)?;
         let agent = machine.agent.pid();
+        let slept = sleeps(room.controller.pid()?)?;
         let before = (room.usage()?.cpu, Usage::of(agent)?.cpu);
         let (seconds, _) = room.deploy(&mut machine, "full")?;
         let spent = (
@@ -49,6 +52,8 @@ pub(crate) fn measure(table: &mut Table, disks: &Disks) -> Result<()> {
             Usage::of(agent)?.cpu - before.1,
         );
         ours.note(size, seconds, spent);
+        let slept = sleeps(room.controller.pid()?)? - slept;
+        ours.sleeps.push(slept);
         theirs.fetch(&room, &nginx, size)?;
     }
     rows(table, &mut ours, &mut theirs);
@@ -93,9 +98,10 @@ fn rows(table: &mut Table, ours: &mut Costs, theirs: &mut Costs) {
     table.judge(
         "a random GiB goes out encrypted: processor of the sender",
         "free",
-        &format!("{a:.2} s/GiB"),
+        &format!("{a:.2} s/GiB ({})", all(&ours.server)),
         &format!(
-            "nginx, TLS 1.3 over TCP: {b:.2} s/GiB (ratio {})",
+            "nginx, TLS 1.3 over TCP: {b:.2} s/GiB ({}; ratio {})",
+            all(&theirs.server),
             ratio(a, b)
         ),
         ("≤ 1.5 × nginx", a <= 1.5 * b),
@@ -104,9 +110,10 @@ fn rows(table: &mut Table, ours: &mut Costs, theirs: &mut Costs) {
         "the same: processor of the receiver, and speed",
         "free",
         &format!(
-            "{:.2} s/GiB with hashing, writing and reading back; {:.0} MB/s to the end",
+            "{:.2} s/GiB with hashing, writing and reading back; {:.0} MB/s to the end; the sender's threads slept {} thousand times",
             median(&mut ours.client),
-            median(&mut ours.rate)
+            median(&mut ours.rate),
+            all(&ours.sleeps)
         ),
         &format!(
             "curl to nowhere: {:.2} s/GiB; {:.0} MB/s",
@@ -114,6 +121,26 @@ fn rows(table: &mut Table, ours: &mut Costs, theirs: &mut Costs) {
             median(&mut theirs.rate)
         ),
     );
+}
+
+/// Every round's, as it comes out of the middle.
+fn all(rounds: &[f64]) -> String {
+    let rounds = rounds.iter().map(|round| format!("{round:.2}"));
+    rounds.collect::<Vec<_>>().join(", ")
+}
+
+/// Sleeps of all threads of a process so far, thousands.
+fn sleeps(pid: u32) -> Result<f64> {
+    let mut sum = 0.0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let status = fs::read_to_string(thread?.path().join("status"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        let times: f64 = line.context("a thread's status")?.trim().parse()?;
+        sum += times / 1e3;
+    }
+    Ok(sum)
 }
 
 /// nginx with a certificate of its own, TLS 1.3, one process.
