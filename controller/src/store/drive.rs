@@ -140,7 +140,7 @@ impl Rhythm {
             return Some(Patience { wait, enough });
         }
         let busy = self.idle < self.took && most >= WAIT_MIN;
-        (busy && self.discouraged == 0).then(|| Patience {
+        (busy && self.discouraged == 0).then_some(Patience {
             wait: WAIT_MIN,
             enough: CROWD,
         })
