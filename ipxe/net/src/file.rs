@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use crate::Arriving;
 use bytes::Bytes;
 use rustix::io::{ReadWriteFlags, preadv2};
 
@@ -23,6 +24,8 @@ pub enum BootFile {
         /// Length in bytes.
         size: u64,
     },
+    /// One that is still on its way here.
+    Arriving(Arriving),
 }
 
 impl BootFile {
@@ -51,10 +54,24 @@ impl BootFile {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,
             Self::Disk { size, .. } => *size,
+            Self::Arriving(arriving) => arriving.size(),
         }
     }
 
-    /// Fills `buffer` from `offset` (bytes); returns how many bytes there were, less than asked only at the end.
+    /// Waits until there is something behind `offset` that may be read; says up to where. Only what is still on its way has
+    /// to be waited for.
+    ///
+    /// # Errors
+    /// When it will never come, or is not what it should be.
+    pub async fn readable_behind(&self, offset: u64) -> io::Result<u64> {
+        match self {
+            Self::Memory(_) | Self::Disk { .. } => Ok(self.size()),
+            Self::Arriving(arriving) => arriving.readable_behind(offset).await,
+        }
+    }
+
+    /// Fills `buffer` from `offset` (bytes); returns how many bytes there were, less than asked only at the end, or where what is
+    /// still on its way ends for now.
     ///
     /// # Errors
     /// As the disk fails.
@@ -67,6 +84,14 @@ impl BootFile {
                 Ok(n)
             }
             Self::Disk { file, .. } => read_full(file, buffer, offset),
+            Self::Arriving(arriving) => {
+                let there = usize::try_from(arriving.readable()?.saturating_sub(offset));
+                let len = there.map_or(buffer.len(), |n| n.min(buffer.len()));
+                if len == 0 && offset < arriving.size() && !buffer.is_empty() {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                read_full(&arriving.file, &mut buffer[..len], offset)
+            }
         }
     }
 
@@ -81,6 +106,7 @@ impl BootFile {
                 // 0 is the end of the file, which the caller did not expect: the other way tells why.
                 read.ok().filter(|n| *n > 0)
             }
+            Self::Arriving(_) => self.read_at(buffer, offset).ok().filter(|n| *n > 0),
         }
     }
 }

@@ -40,11 +40,16 @@ impl BootBody {
                 let at = |n: u64| usize::try_from(n).map_or(bytes.len(), |n| n.min(bytes.len()));
                 Self::text(bytes.slice(at(range.start)..at(range.end)))
             }
-            BootFile::Disk { .. } => Self::File(FileBody {
+            BootFile::Disk { .. } | BootFile::Arriving(_) => Self::File(FileBody {
+                readable: match &file {
+                    BootFile::Arriving(_) => 0,
+                    BootFile::Memory(_) | BootFile::Disk { .. } => file.size(),
+                },
                 file,
                 range,
                 buffer: BytesMut::new(),
                 reading: None,
+                waiting: None,
             }),
         }
     }
@@ -57,12 +62,18 @@ pub(super) struct FileBody {
     /// One allocation that is used again as soon as the socket has taken the piece before.
     buffer: BytesMut,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
+    /// Up to where it may be read: a file that is still on its way is sent as it comes.
+    readable: u64,
+    waiting: Option<Waiting>,
 }
+
+/// Waits for more of a file that is on its way.
+type Waiting = Pin<Box<dyn Future<Output = io::Result<u64>> + Send>>;
 
 impl FileBody {
     /// Length of the next piece, bytes.
     fn next_len(&self) -> usize {
-        let left = self.range.end - self.range.start;
+        let left = self.range.end.min(self.readable) - self.range.start;
         usize::try_from(left).map_or(PIECE, |left| left.min(PIECE))
     }
 
@@ -91,9 +102,29 @@ impl FileBody {
         })
     }
 
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (file, at) = (&self.file, self.range.start);
+        let waiting = self.waiting.get_or_insert_with(|| {
+            let file = file.clone();
+            Box::pin(async move { file.readable_behind(at).await })
+        });
+        let Poll::Ready(until) = waiting.as_mut().poll(cx) else {
+            return Poll::Pending;
+        };
+        self.waiting = None;
+        Poll::Ready(until.map(|until| self.readable = until))
+    }
+
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if self.range.is_empty() {
             return Poll::Ready(None);
+        }
+        if self.range.start >= self.readable {
+            match self.poll_readable(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(e)) => return Poll::Ready(Some(Err(e))),
+                Poll::Pending => return Poll::Pending,
+            }
         }
         let mut reading = match self.reading.take() {
             Some(reading) => reading,
