@@ -117,7 +117,10 @@ impl AssetFolder {
     /// # Errors
     /// When the folder cannot be made or read.
     pub fn open(state: &Path) -> Result<Self, AssetError> {
-        let root = state.join("assets").join("files");
+        Self::open_at(state.join("assets").join("files"))
+    }
+
+    fn open_at(root: PathBuf) -> Result<Self, AssetError> {
         let folder = Self { root };
         let failed = |source| folder.io(source);
         fs::create_dir_all(&folder.root).map_err(failed)?;
@@ -128,6 +131,14 @@ impl AssetFolder {
             }
         }
         Ok(folder)
+    }
+
+    /// The same for files that are other sites': `<state>/assets/peers`.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read.
+    pub fn open_for_peers(state: &Path) -> Result<Self, AssetError> {
+        Self::open_at(state.join("assets").join("peers"))
     }
 
     /// The folder that was opened before.
@@ -258,6 +269,22 @@ impl Drop for Part {
 }
 
 impl Upload {
+    /// Reads what was written so far, also after it has its name.
+    ///
+    /// # Errors
+    /// As the disk fails.
+    pub fn reader(&self) -> Result<File, AssetError> {
+        File::open(&self.part.0).map_err(|e| self.folder.io(e))
+    }
+
+    /// What was taken so far can be read when this returns; it need not survive a crash.
+    ///
+    /// # Errors
+    /// As the disk fails.
+    pub async fn flush(&mut self) -> Result<(), AssetError> {
+        self.file.flush().await.map_err(|e| self.folder.io(e))
+    }
+
     /// Takes the next bytes.
     ///
     /// # Errors

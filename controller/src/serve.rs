@@ -151,7 +151,9 @@ impl Controller {
         let base = boot_base(config, http);
         let mesh = mesh.map(|(bound, threads)| {
             let known_as = mesh::known_as(&desk);
-            let bound = bound.with_images(images.clone(), &base);
+            let bound = bound
+                .with_images(images.clone(), &base)
+                .with_peers_cache(config.peers_cache_bytes);
             let start = || bound.start(&store, Arc::clone(&metrics), known_as, &mut tasks, &stop);
             (threads.hold(start), threads)
         });

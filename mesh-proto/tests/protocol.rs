@@ -197,21 +197,34 @@ fn what_controllers_ask_is_as_documented() {
 
 #[test]
 fn what_sites_say_to_each_other_is_as_documented() {
-    let all = ["peek", "claim", "evidence", "macs", "file"];
+    let all = [
+        "peek", "claim", "evidence", "macs", "file", "machines", "events", "image", "manifest",
+        "chunks",
+    ];
     check::<PeerAsk>("peer-ask", &all, |message| match message {
         PeerAsk::Peek(_) => "peek",
         PeerAsk::Claim(_) => "claim",
         PeerAsk::Evidence(_) => "evidence",
         PeerAsk::Macs { .. } => "macs",
         PeerAsk::File { .. } => "file",
+        PeerAsk::Machines { .. } => "machines",
+        PeerAsk::Events { .. } => "events",
+        PeerAsk::Image { .. } => "image",
+        PeerAsk::Manifest { .. } => "manifest",
+        PeerAsk::Chunks { .. } => "chunks",
     });
-    let all = ["offer", "nothing", "grant", "noted", "follows", "refused"];
+    let all = [
+        "offer", "nothing", "grant", "noted", "follows", "refused", "machines", "events", "image",
+    ];
     check::<PeerReply>("peer-reply", &all, |message| match message {
         PeerReply::Offer { .. } => "offer",
         PeerReply::Nothing { .. } => "nothing",
         PeerReply::Grant(_) => "grant",
         PeerReply::Noted => "noted",
         PeerReply::Follows { .. } => "follows",
+        PeerReply::Machines { .. } => "machines",
+        PeerReply::Events { .. } => "events",
+        PeerReply::Image(_) => "image",
         PeerReply::Refused(_) => "refused",
     });
     check::<ToInviter>("to-inviter", &["join"], |message| match message {

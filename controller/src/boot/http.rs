@@ -52,12 +52,11 @@ impl HttpAuthority for Desk {
                 }
             }
         };
-        if let FetchAnswer::Asset(asset, _) = &answer
-            && !ask.peek
-        {
-            self.bring(&asked, asset).await;
-        }
-        self.reply(answer, ask.at)
+        let brought = match &answer {
+            FetchAnswer::Asset(asset, _) => self.bring(&asked, asset).await,
+            _ => None,
+        };
+        self.reply(answer, brought, ask.at)
     }
 
     async fn nonce_received(&self, file: NonceReceived) {
@@ -158,23 +157,23 @@ impl Desk {
         }
     }
 
-    /// Brings a peer's file here, if it is one and is not here yet.
-    async fn bring(&self, nonce: &Nonce, asset: &Asset) {
+    /// A peer's file, if it is one: here, or on its way here.
+    async fn bring(&self, nonce: &Nonce, asset: &Asset) -> Option<BootFile> {
         let view = self.store.view();
         let taken = view
             .activation_by_nonce(nonce)
             .filter(|a| a.taken.is_some());
-        let (Some(activation), Some(federation)) = (taken, self.federation.get()) else {
-            return;
-        };
-        if let Err(error) = federation.fetch(activation, asset).await {
-            tracing::warn!(file = %asset.name, %error, "a peer's file could not be brought here");
-        }
+        let opened = self.federation.get()?.open(taken?, asset).await;
+        opened
+            .inspect_err(|error| {
+                tracing::warn!(file = %asset.name, %error, "a peer's file could not be brought here");
+            })
+            .ok()
     }
 
-    fn reply(&self, answer: FetchAnswer, at: SocketAddr) -> NonceReply {
+    fn reply(&self, answer: FetchAnswer, brought: Option<BootFile>, at: SocketAddr) -> NonceReply {
         match answer {
-            FetchAnswer::Asset(asset, session) => match self.asset(&asset) {
+            FetchAnswer::Asset(asset, session) => match brought.or_else(|| self.asset(&asset)) {
                 Some(file) => NonceReply::File { file, session },
                 None => {
                     tracing::error!(file = %asset.name, sha256 = ?asset.sha256, "a boot file is missing from the asset folder");

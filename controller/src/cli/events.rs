@@ -27,7 +27,7 @@ const MACHINE_WIDTH: usize = 17;
 /// Arguments of `enforcer events`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  enforcer events\n  enforcer events -f --machine web1\n  enforcer events -f -o json | jq -r .kind"
+    after_help = "Examples:\n  enforcer events\n  enforcer events -f --machine web1\n  enforcer events -f --site lab\n  enforcer events -f -o json | jq -r .kind"
 )]
 pub struct Args {
     /// Go on as events happen, until Ctrl-C
@@ -36,6 +36,9 @@ pub struct Args {
     /// Only events of this machine: name, id or MAC
     #[arg(long)]
     machine: Option<String>,
+    /// What another site shows of its machines; from now on, or from behind --after
+    #[arg(long, value_name = "NAME", requires = "follow", conflicts_with_all = ["machine", "limit"])]
+    site: Option<String>,
     /// How many of the newest events to show first [default: 100, with -f 10]
     #[arg(long)]
     limit: Option<u64>,
@@ -48,6 +51,9 @@ pub struct Args {
 }
 
 pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Failure> {
+    if args.site.is_some() {
+        return follow(&args, args.after, session).await;
+    }
     let items = first(&args, session).await?;
     if !args.follow {
         return print_all(&args, items, session);
@@ -138,7 +144,8 @@ async fn watch(
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
     let after = seen.map(|seq| seq.to_string());
-    let asked = [("after", after.as_deref()), machine(args)];
+    let site = ("site", args.site.as_deref());
+    let asked = [("after", after.as_deref()), machine(args), site];
     let path = filtered("/events/stream", asked);
     let mut body = session.client.stream(&path).await?;
     let mut reader = Reader::default();

@@ -1,5 +1,6 @@
 //! `enforcer images …`
 
+mod from_site;
 mod pull;
 mod push;
 
@@ -55,15 +56,22 @@ pub enum Verb {
         #[command(flatten)]
         output: Output,
     },
-    /// Download a version, as a disk or, to a file that ends in .zst, as zstd
+    /// Download a version, as a disk or, to a file that ends in .zst, as zstd; or bring another site's image here
     #[command(
-        after_help = "A download that broke goes on where it was: run it again.\n\nExamples:\n  enforcer images pull debian disk.raw\n  enforcer images pull debian@3 disk.raw.zst"
+        after_help = "A download that broke goes on where it was: run it again.\nWith --site the controller itself fetches, only what it lacks; Ctrl-C ends the looking on, not the fetching.\n\nExamples:\n  enforcer images pull debian disk.raw\n  enforcer images pull debian@3 disk.raw.zst\n  enforcer images pull --site hq debian@3"
     )]
     Pull {
         /// NAME, NAME@latest or NAME@NUMBER
         image: ImageSpec,
         /// Where to; must not be there yet
-        file: PathBuf,
+        #[arg(required_unless_present = "site")]
+        file: Option<PathBuf>,
+        /// The site whose image it is: it becomes an image of this site
+        #[arg(long, value_name = "NAME", conflicts_with = "file")]
+        site: Option<String>,
+        /// What it is called here [default: as there]
+        #[arg(long = "as", value_name = "NAME", requires = "site")]
+        name: Option<String>,
     },
     /// Change which machines may have an image, or whose it is
     #[command(
@@ -111,7 +119,14 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             let version = push::push(&file, &name, &about, session).await?;
             session.show(&output, version, version_lines)
         }
-        Verb::Pull { image, file } => pull::pull(&image, &file, session).await,
+        Verb::Pull {
+            image,
+            file: Some(file),
+            ..
+        } => pull::pull(&image, &file, session).await,
+        Verb::Pull {
+            image, site, name, ..
+        } => from_site::pull(&image, site.unwrap_or_default(), name, session).await,
         Verb::Set {
             name,
             visibility,
@@ -197,6 +212,7 @@ fn origin(version: &VersionDoc) -> String {
             let name = machine_name.as_ref().unwrap_or(machine);
             format!("disk of {name} (deployment {deployment})")
         }
+        OriginDoc::Pulled { site, version, by } => format!("{version} of {site}, by {by}"),
     }
 }
 

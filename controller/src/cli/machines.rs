@@ -2,6 +2,7 @@
 
 mod set;
 mod show;
+mod sites;
 
 use clap::Subcommand;
 
@@ -29,7 +30,7 @@ use crate::http::api::{
 pub enum Verb {
     /// List known machines
     #[command(
-        after_help = "Examples:\n  enforcer machines list\n  enforcer machines list --state seen\n  enforcer machines list --selector pool=web\n  enforcer machines list -o json | jq -r '.[].name'"
+        after_help = "Examples:\n  enforcer machines list\n  enforcer machines list --state seen\n  enforcer machines list --selector pool=web\n  enforcer machines list --site all\n  enforcer machines list -o json | jq -r '.[].name'"
     )]
     List {
         /// Only machines that were just seen, or that somebody registered
@@ -41,6 +42,9 @@ pub enum Verb {
         /// Only machines of this owner
         #[arg(long)]
         owner: Option<String>,
+        /// Machines of this site, or of `all`: what other sites show of theirs, to look at
+        #[arg(long, value_name = "all|NAME", conflicts_with_all = ["state", "selector", "owner"])]
+        site: Option<String>,
         #[command(flatten)]
         output: Output,
     },
@@ -202,8 +206,9 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             state,
             selector,
             owner,
+            site,
             output,
-        } => list(state, [selector, owner], &output, session).await,
+        } => list(state, [selector, owner, site], &output, session).await,
         Verb::Show { machine, output } => {
             let value = session.client.get(&path(&machine)).await?;
             session.show(&output, value, show::details)
@@ -268,10 +273,13 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
 
 async fn list(
     state: Option<Standing>,
-    [selector, owner]: [Option<String>; 2],
+    [selector, owner, site]: [Option<String>; 3],
     output: &Output,
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
+    if let Some(site) = site {
+        return sites::list(&site, output, session).await;
+    }
     let asked = [
         ("state", state.map(Standing::word)),
         ("selector", selector.as_deref()),

@@ -38,7 +38,7 @@ pub enum Verb {
     },
     /// Say what another site may; what is not given stays
     #[command(
-        after_help = "A machine of this site boots at another when this site says --selector and the other --boots or --boots-unknown.\n\nExamples:\n  enforcer peers allow lab --selector pool=lab      # lab may boot our machines of this pool, at its place\n  enforcer peers allow hq --boots-unknown true      # hq may boot machines here that nobody registered here\n  enforcer peers allow lab --selector none          # nothing any more"
+        after_help = "A machine of this site boots at another when this site says --selector and the other --boots or --boots-unknown.\n\nExamples:\n  enforcer peers allow lab --selector pool=lab      # lab may boot our machines of this pool, at its place\n  enforcer peers allow hq --boots-unknown true      # hq may boot machines here that nobody registered here\n  enforcer peers allow lab --shows pool=lab         # its people may see our machines of this pool, and what happens to them\n  enforcer peers allow lab --gives-images true      # it may have our public images\n  enforcer peers allow lab --selector none          # nothing any more"
     )]
     Allow {
         /// Its name
@@ -50,8 +50,14 @@ pub enum Verb {
         #[arg(long, value_name = "SELECTOR")]
         boots: Vec<String>,
         /// Whether it may boot machines here that nobody registered here
-        #[arg(long, value_name = "true|false", required_unless_present_any = ["selector", "boots"])]
+        #[arg(long, value_name = "true|false", required_unless_present_any = ["selector", "boots", "shows", "gives_images"])]
         boots_unknown: Option<bool>,
+        /// Machines registered here that its people may see; `none` for none
+        #[arg(long, value_name = "SELECTOR")]
+        shows: Vec<String>,
+        /// Whether it may have the public images of this site
+        #[arg(long, value_name = "true|false")]
+        gives_images: Option<bool>,
     },
     /// Part from another site, at once
     Revoke {
@@ -89,11 +95,15 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             selector,
             boots,
             boots_unknown,
+            shows,
+            gives_images,
         } => {
             let body = AllowBody {
                 may_ask: wish(selector),
                 may_boot: wish(boots),
                 may_boot_unknown: boots_unknown,
+                may_see: wish(shows),
+                gives_images,
             };
             let sent = session
                 .client
@@ -172,6 +182,16 @@ fn lines(peer: &PeerDoc, now: Timestamp) -> Vec<Line> {
         ("CA", peer.ca_sha256.clone()),
         ("may ask about", listed(&peer.may_ask)),
         ("may boot here", boots(peer)),
+        ("may see", listed(&peer.may_see)),
+        (
+            "may have",
+            if peer.gives_images {
+                "public images"
+            } else {
+                "-"
+            }
+            .to_owned(),
+        ),
         ("names", format!("{} MACs", peer.names)),
         ("untold", format!("{} ends of boots", peer.untold)),
         ("by", format!("{}, {}", peer.by, when(peer.since, now))),

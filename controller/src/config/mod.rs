@@ -22,6 +22,7 @@ pub use section::Mistake;
 pub use values::local_boot;
 
 use crate::{
+    federation::DEFAULT_BYTES,
     notify::MailSettings,
     providers::ProviderSettings,
     state::{
@@ -101,6 +102,8 @@ pub struct Config {
     pub idle_wait_s: Option<u32>,
     /// `images.quota`: bytes of chunks the image store may hold; `None`: as many as the disk has room for. Default `None`.
     pub image_quota_bytes: Option<u64>,
+    /// `federation.cache`: bytes of other sites' boot files kept here; `None`: as many as the disk has room for. Default 4 GiB.
+    pub peers_cache_bytes: Option<u64>,
     /// `management_os.flavour`: the one preferred when several are installed. Default `generic`.
     pub flavour: String,
     /// `[mail]`: the server that notifications go through. Default none.
@@ -134,6 +137,7 @@ impl Default for Config {
             management_cmdline: "console=ttyS0,115200 console=tty0".to_owned(),
             idle_wait_s: Some(600),
             image_quota_bytes: None,
+            peers_cache_bytes: Some(DEFAULT_BYTES),
             flavour: "generic".to_owned(),
             mail: None,
             providers: Vec::new(),

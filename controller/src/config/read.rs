@@ -39,6 +39,7 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
         top.take_table("management_os"),
         top.take_table("mail"),
     );
+    let federation = top.take_table("federation");
     let providers: Vec<Table> = top.take("providers").unwrap_or_default();
     top.finish();
     read_discovery(&mut c, discovery, &mut mistakes);
@@ -47,6 +48,10 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
     let quota = images.take_text("quota", values::quota);
     set(&mut c.image_quota_bytes, quota);
     images.finish();
+    let mut federation = Section::new("federation", federation, &mut mistakes);
+    let cache = federation.take_text("cache", values::quota);
+    set(&mut c.peers_cache_bytes, cache);
+    federation.finish();
     let mut ipxe = Section::new("ipxe", ipxe, &mut mistakes);
     set(&mut c.rechain, ipxe.take_text("rechain", values::rechain));
     ipxe.finish();

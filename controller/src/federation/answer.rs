@@ -1,6 +1,6 @@
 //! A peer's questions, answered. What it may know and have is decided in `state::ops`; what it sends is parsed here.
 
-use std::sync::Arc;
+use std::io;
 
 use bytes::Bytes;
 use ipxe::BootPlan;
@@ -69,10 +69,32 @@ impl Federation {
                 }
             }
             PeerAsk::Macs { macs } => self.0.named(site, &macs).await,
-            PeerAsk::File { nonce, index } => match self.file(site, &nonce, index).await {
-                Ok(file) => return send(file, to).await,
+            PeerAsk::File { nonce, index, from } => match self.file(site, &nonce, index).await {
+                Ok(file) if from <= file.size() => return send(file, from, to).await,
+                Ok(_) => refused(RefusalCode::Protocol, "the file is not so long"),
                 Err(why) => refused(RefusalCode::NotAllowed, &why),
             },
+            PeerAsk::Machines { after, limit } => {
+                let shown = self.0.machines_for(site, after.as_deref(), limit);
+                shown.unwrap_or_else(PeerReply::Refused)
+            }
+            PeerAsk::Events { after } => return self.tell_events(site, link, after, to).await,
+            PeerAsk::Image { name, version } => {
+                let shown = self.image(site, (&name, version)).await;
+                shown.unwrap_or_else(PeerReply::Refused)
+            }
+            PeerAsk::Manifest { name, version } => {
+                match self.manifest(site, (&name, Some(version))).await {
+                    Ok(flow) => return to.follow(flow.len.unwrap_or_default(), flow).await,
+                    Err(refusal) => PeerReply::Refused(refusal),
+                }
+            }
+            PeerAsk::Chunks { name, version, ids } => {
+                match self.chunks(site, (&name, Some(version)), &ids).await {
+                    Ok(flow) => return to.follow(0, flow).await,
+                    Err(refusal) => PeerReply::Refused(refusal),
+                }
+            }
         };
         to.reply(&reply).await;
     }
@@ -114,8 +136,8 @@ impl Federation {
         };
         // It may be another site's, and on its way to us.
         if activation.taken.is_some() {
-            let fetched = self.fetch(&activation, &asset).await;
-            fetched.map_err(|e| e.to_string())?;
+            let opened = self.open(&activation, &asset).await;
+            return opened.map_err(|e| e.to_string());
         }
         let gone = || "the file is missing here".to_owned();
         let sum = asset.sha256.as_deref().unwrap_or_default();
@@ -212,34 +234,44 @@ impl Inner {
     }
 }
 
-/// Sends a file, read piece by piece on a thread that may wait for the disk.
-async fn send(file: BootFile, to: PeerResponder) {
-    let len = file.size();
+/// Sends a file from a place on, piece by piece: one that is still on its way to us as it comes.
+async fn send(file: BootFile, from: u64, to: PeerResponder) {
+    let len = file.size() - from;
     let (pieces, bytes) = mpsc::channel(PIECES);
-    let file = Arc::new(file);
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut at = 0;
-        while at < len {
-            let mut piece = vec![0; PIECE];
-            match file.read_at(&mut piece, at) {
-                // Cut short, the other side sees that bytes are missing.
-                Ok(0) | Err(_) => return,
-                Ok(n) => piece.truncate(n),
-            }
+    let reading = tokio::spawn(async move {
+        let mut at = from;
+        while at < file.size() {
+            // Cut short, the other side sees that bytes are missing.
+            let Ok(piece) = read(&file, at).await else {
+                return;
+            };
             at += piece.len() as u64;
-            if pieces.blocking_send(Bytes::from(piece)).is_err() {
+            if pieces.send(piece).await.is_err() {
                 return;
             }
         }
     });
-    let len_hint = Some(len);
-    to.follow(
-        len,
-        Flow {
-            len: len_hint,
-            bytes,
-        },
-    )
-    .await;
-    let _ended = reading.await;
+    let flow = Flow {
+        len: Some(len),
+        bytes,
+    };
+    to.follow(len, flow).await;
+    reading.abort();
+}
+
+/// The next piece, read on a thread that may wait for the disk.
+async fn read(file: &BootFile, at: u64) -> io::Result<Bytes> {
+    let there = file.readable_behind(at).await? - at;
+    let len = usize::try_from(there).map_or(PIECE, |n| n.min(PIECE));
+    let file = file.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut piece = vec![0; len];
+        let n = file.read_at(&mut piece, at)?;
+        piece.truncate(n);
+        match n {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(Bytes::from(piece)),
+        }
+    });
+    read.await?
 }

@@ -8,9 +8,13 @@ mod answer;
 mod cache;
 mod files;
 mod join;
+mod kept;
 mod links;
 pub mod lookup;
+mod pull;
 mod question;
+mod show;
+mod sites;
 
 use std::{
     net::SocketAddr,
@@ -20,9 +24,16 @@ use std::{
 use mesh_net::{PeerCas, ServerHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{cache::Cache, files::InFlight, links::Links};
-pub use self::{files::FileError, join::JoinError, question::LookedUp};
-use crate::{assets::AssetFolder, ca::Ca, state::peer::SiteName, store::Store};
+use self::{cache::Cache, files::InFlight, links::Links, pull::Pulls, show::Watching};
+pub use self::{
+    files::FileError,
+    join::JoinError,
+    kept::{DEFAULT_BYTES, Kept, NoRoom},
+    pull::{Pull, PullError, PullState, Wanted},
+    question::LookedUp,
+    sites::{Heard, Part, SiteRows, Watched},
+};
+use crate::{assets::AssetFolder, ca::Ca, images::Images, state::peer::SiteName, store::Store};
 
 /// The federation; clones are the same.
 #[derive(Clone)]
@@ -32,13 +43,19 @@ pub struct Federation(Arc<Inner>);
 struct Inner {
     store: Store,
     assets: AssetFolder,
+    /// Files of other sites.
+    kept: Kept,
     server: ServerHandle,
     /// Our own site, as peers are told of it.
     site: SiteName,
     ca: String,
     ca_sha256: [u8; 32],
     addresses: Vec<SocketAddr>,
+    /// The bytes of images; `None` where none are kept.
+    images: Option<Images>,
     links: Mutex<Links>,
+    watching: Mutex<Watching>,
+    pulls: Pulls,
     cache: Mutex<Cache>,
     in_flight: InFlight,
     stop: CancellationToken,
@@ -46,12 +63,27 @@ struct Inner {
     work: TaskTracker,
 }
 
+/// Where bytes are that cross sites.
+#[derive(Debug)]
+pub struct Shelves {
+    /// Files of our own boot configs.
+    pub assets: AssetFolder,
+    /// Files that others granted.
+    pub kept: Kept,
+    /// The bytes of images; `None` where none are kept.
+    pub images: Option<Images>,
+}
+
 impl Federation {
     /// A federation of this site; peers dial `addresses`.
     #[must_use]
     pub fn new(
         store: Store,
-        assets: AssetFolder,
+        Shelves {
+            assets,
+            kept,
+            images,
+        }: Shelves,
         server: ServerHandle,
         ca: &Ca,
         addresses: Vec<SocketAddr>,
@@ -60,6 +92,7 @@ impl Federation {
         Self(Arc::new(Inner {
             store,
             assets,
+            kept,
             server,
             site: ca
                 .site()
@@ -68,12 +101,22 @@ impl Federation {
             ca: ca.pem().to_owned(),
             ca_sha256: ca.sha256(),
             addresses,
+            images,
             links: Mutex::default(),
+            watching: Mutex::default(),
+            pulls: Pulls::default(),
             cache: Mutex::default(),
             in_flight: InFlight::default(),
             stop,
             work: TaskTracker::new(),
         }))
+    }
+
+    /// Closes the links with a site; they are dialled anew.
+    pub fn drop_links(&self, site: &SiteName) {
+        for link in lock(&self.0.links).with(site) {
+            link.close(mesh_net::CloseCode::Stopping, "the links are made anew");
+        }
     }
 
     /// How many links with this site stand.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use ipxe::Arch;
-use mesh_net::CallError;
 use mesh_proto::message::peer::{MAX_HOPS, PeerAsk, PeerReply, Question};
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
@@ -12,6 +11,7 @@ use tracing::{info, warn};
 use super::{
     Federation, Inner, lock,
     lookup::{Lookup, Step, time_for},
+    sites::in_words,
 };
 use crate::{
     boot::fresh_machine_id,
@@ -183,15 +183,8 @@ impl Inner {
         ask: &PeerAsk,
         within: Duration,
     ) -> Result<PeerReply, String> {
-        let link = lock(&self.links).with(site).last().cloned();
-        let link = link.ok_or("there is no link with it now")?;
-        link.ask(ask, within).await.map_err(|error| match error {
-            CallError::TimedOut => format!("did not answer within {} ms", within.as_millis()),
-            CallError::Refused(refusal) => plain(&refusal.text),
-            CallError::Link(end) => format!("its link ended: {}", plain(&end.to_string())),
-            CallError::Dropped => "dropped the question".to_owned(),
-            CallError::Protocol(_) => "its answer makes no sense".to_owned(),
-        })
+        let answered = self.link(site)?.ask(ask, within).await;
+        answered.map_err(|error| in_words(&error, within))
     }
 
     fn tell_nothing(&self, request: &BootRequest, said: &[PeerAnswer]) {
@@ -205,14 +198,8 @@ impl Inner {
     }
 }
 
-/// Longest text of a peer that is shown, characters.
-const MAX_SHOWN: usize = 200;
-
 /// A peer's words, as they may stand in an event or on a screen.
-pub(super) fn plain(text: &str) -> String {
-    let shown = text.chars().filter(|c| !c.is_control());
-    shown.take(MAX_SHOWN).collect()
-}
+pub(super) use crate::state::shown::plain;
 
 fn arch_word(arch: Arch) -> &'static str {
     match arch {

@@ -172,6 +172,8 @@ codes! {
     ChunksMissing = "chunks-missing", CONFLICT, "Chunks of the image are missing";
     /// A chunk is not what it was called.
     ChunkMismatch = "chunk-mismatch", UNPROCESSABLE_ENTITY, "A chunk is not what it was called";
+    /// No image of this number is on its way here.
+    PullNotFound = "pull-not-found", NOT_FOUND, "No such pull";
     /// Bytes of an image are no longer what was written.
     ImageDamaged = "image-damaged", INTERNAL_SERVER_ERROR, "The image is damaged on the controller's disk";
     /// Too many uploads at once.

@@ -3,8 +3,8 @@
 use super::{
     api::{
         activations, boot_configs, clock, commands, deployments, events, explain, facts, files,
-        holds, images, join_tokens, leases, logs, machines, members, meta, peers, power,
-        reservations, rollouts, setups, trust, users, webhooks,
+        holds, image_pulls, images, join_tokens, leases, logs, machines, members, meta, peers,
+        power, reservations, rollouts, setups, trust, users, webhooks,
     },
     auth::{
         Access::{Anyone, Least},
@@ -126,6 +126,10 @@ fn disks(routes: Routes) -> Routes {
         .at(Least(Operator), routes!(images::uploads::put))
         .at(Least(Operator), routes!(images::uploads::finish))
         .at(Least(Viewer), routes!(images::usage::show))
+        .at(Least(Viewer), routes!(image_pulls::list))
+        .at(Least(Viewer), routes!(image_pulls::show))
+        .at(Least(Operator), routes!(image_pulls::create))
+        .at(Least(Operator), routes!(image_pulls::cancel))
         .at(Least(Viewer), routes!(deployments::list))
         .at(Least(Viewer), routes!(deployments::show))
         .at(Least(Viewer), routes!(deployments::stream::stream))

@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::image::{ChunkId, Manifest, parcel::Head};
+use ::image::{
+    ChunkId, Manifest,
+    parcel::{Form, Head},
+};
 use image_store::{Ingested, Put, Session, StoreError};
 
 use super::{
@@ -22,6 +25,7 @@ use super::{
 use crate::state::{
     deployment::DeploymentId,
     image::{Content, ImageName},
+    peer::SiteName,
 };
 
 /// Images that may be on their way in at once: a room of machines that are all saved.
@@ -35,6 +39,8 @@ pub enum IncomingId {
     Capture(DeploymentId),
     /// A person's upload, by the name the uploading program gave it.
     Upload(ImageName, String),
+    /// Another site's image, by its manifest.
+    Pull(SiteName, ChunkId),
 }
 
 /// An image that comes in as chunks; clones are the same.
@@ -63,7 +69,7 @@ impl Sessions {
     pub(super) fn end_captures(&mut self, goes_on: impl Fn(DeploymentId) -> bool) {
         self.0.retain(|id, _| match id {
             IncomingId::Capture(job) => goes_on(*job),
-            IncomingId::Upload(..) => true,
+            IncomingId::Upload(..) | IncomingId::Pull(..) => true,
         });
     }
 }
@@ -153,6 +159,43 @@ impl Incoming {
             self.stored(last).await?;
         }
         Ok(count)
+    }
+
+    /// Takes the parcels that were asked for, in that order: nothing else is stored for who sends it.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); and when another chunk comes, or word that one is not there.
+    pub async fn put_asked(
+        &self,
+        source: &mut (impl Source + Send),
+        ids: &[ChunkId],
+    ) -> Result<(), ImagesError> {
+        let mut buffer = Vec::new();
+        let mut storing: Option<Storing> = None;
+        for id in ids {
+            let next = parcel(source, &mut buffer).await?;
+            let head = next.ok_or_else(|| Broken("parcels are missing".to_owned()))?;
+            if head.id != *id || head.form == Form::Missing {
+                let text = format!("chunk {id} was asked for, and does not come");
+                return Err(Broken(text).into());
+            }
+            let free = match storing.take() {
+                Some(before) => self.stored(before).await?,
+                None => Vec::new(),
+            };
+            let content = std::mem::replace(&mut buffer, free);
+            storing = Some(self.store(head, content));
+        }
+        match storing {
+            Some(last) => self.stored(last).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes that it added to the store so far, compressed.
+    #[must_use]
+    pub fn new_bytes(&self) -> u64 {
+        self.new_bytes.load(Ordering::Relaxed)
     }
 
     /// Stores a parcel, whose content is what `buffer` begins with.

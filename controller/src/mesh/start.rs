@@ -19,9 +19,9 @@ use super::{
     steps::Steps,
 };
 use crate::{
-    assets::AssetFolder,
+    assets::{AssetError, AssetFolder},
     ca::{CONTROLLER_LIVES_S, Ca, CaError},
-    federation::{self, Federation},
+    federation::{self, DEFAULT_BYTES, Federation, Kept, Shelves},
     images::Images,
     metrics::Metrics,
     state::{member::MemberState, ops::SettleAfterStart},
@@ -67,6 +67,9 @@ pub enum MeshStartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The folder for files of other sites.
+    #[error(transparent)]
+    Assets(#[from] AssetError),
 }
 
 /// Everything bound, nobody answered yet.
@@ -76,6 +79,7 @@ pub struct Bound {
     ca: Ca,
     logs: Logs,
     assets: AssetFolder,
+    kept: Kept,
     images: Option<Images>,
     boot_base: Arc<str>,
     at: SocketAddr,
@@ -108,6 +112,7 @@ impl Bound {
             ca,
             logs: Logs::open(&config.state),
             assets: AssetFolder::at(&config.state),
+            kept: Kept::open(&config.state, Some(DEFAULT_BYTES))?,
             images: None,
             boot_base: "".into(),
         })
@@ -121,6 +126,13 @@ impl Bound {
             boot_base: boot_base.into(),
             ..self
         }
+    }
+
+    /// The same, keeping so many bytes of other sites' files; `None`: as many as the disk has room for.
+    #[must_use]
+    pub fn with_peers_cache(self, bytes: Option<u64>) -> Self {
+        let kept = self.kept.of(bytes);
+        Self { kept, ..self }
     }
 
     /// Where links come in.
@@ -164,7 +176,11 @@ impl Bound {
         );
         let federation = Federation::new(
             store.clone(),
-            self.assets,
+            Shelves {
+                assets: self.assets,
+                kept: self.kept,
+                images: self.images.clone(),
+            },
             self.server.handle(),
             &self.ca,
             reachable.clone(),

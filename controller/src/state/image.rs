@@ -7,7 +7,9 @@ use ::image::ChunkId;
 use serde::{Deserialize, Serialize};
 
 pub use super::name::ImageName;
-use super::{Timestamp, deployment::DeploymentId, machine::MachineId, user::UserName};
+use super::{
+    Timestamp, deployment::DeploymentId, machine::MachineId, peer::SiteName, user::UserName,
+};
 
 /// Versions one image may have: they are one row of the store, and are written together.
 pub const MAX_VERSIONS: usize = 256;
@@ -95,6 +97,15 @@ pub enum Origin {
         machine: MachineId,
         /// By which job; a job makes one version.
         job: DeploymentId,
+    },
+    /// It came from another site.
+    Pulled {
+        /// Which.
+        site: SiteName,
+        /// What it is called there.
+        version: VersionId,
+        /// Who asked for it, for people.
+        by: String,
     },
 }
 

@@ -30,6 +30,7 @@ pub mod provider;
 pub mod record;
 pub mod rollout;
 pub mod setup;
+pub mod shown;
 pub mod template;
 pub mod transition;
 pub mod trust;

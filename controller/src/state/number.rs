@@ -34,6 +34,8 @@ numbers! {
     DeliveryId;
     /// A deployment's number; later ones are larger. Also the stable id of what is told about it.
     DeploymentId;
+    /// The number of an image's way here from another site; later ones are larger, and a restart begins anew.
+    PullId;
     /// A rollout's number; later ones are larger.
     RolloutId;
 }

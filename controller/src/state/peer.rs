@@ -1,7 +1,8 @@
 //! Other sites: whom we know, what they may ask and boot, what they have named, and what we still have to tell them.
 //!
-//! Two permissions, both empty until a person gives them. `may_ask`: the machines *of ours* that the peer may boot at its
-//! place. `may_boot`: the machines *that boot here* for which the peer's answer is taken. A peer that names a MAC gets
+//! Permissions, all empty until a person gives them. `may_ask`: the machines *of ours* that the peer may boot at its
+//! place. `may_boot`: the machines *that boot here* for which the peer's answer is taken. `may_see`: the machines of ours
+//! that its people may look at. `gives_images`: whether it may have our public images. A peer that names a MAC gets
 //! nothing by it.
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr, str::FromStr};
@@ -96,6 +97,12 @@ pub struct Peer {
     /// Whether its answer is taken for machines that nobody registered here.
     #[serde(default)]
     pub may_boot_unknown: bool,
+    /// Machines of ours that its people may see, and what happens to them.
+    #[serde(default)]
+    pub may_see: Vec<Selector>,
+    /// Whether it may have our public images.
+    #[serde(default)]
+    pub gives_images: bool,
     /// Whether it counts.
     pub state: PeerState,
     /// Who invited it, or accepted its invitation.
@@ -119,6 +126,13 @@ impl Peer {
     pub fn may_ask_for(&self, machine: &Machine) -> bool {
         let fits = |s: &Selector| s.fits(&machine.labels);
         self.is_joined() && machine.standing.is_ours() && self.may_ask.iter().any(fits)
+    }
+
+    /// Whether its people may see this machine of ours.
+    #[must_use]
+    pub fn may_see(&self, machine: &Machine) -> bool {
+        let fits = |s: &Selector| s.fits(&machine.labels);
+        self.is_joined() && machine.standing.is_ours() && self.may_see.iter().any(fits)
     }
 
     /// Whether its answer is taken for a machine that boots here; `None`: one that was never seen.

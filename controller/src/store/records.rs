@@ -241,6 +241,8 @@ fn peers(now: Timestamp) -> [Record; 4] {
         may_ask: vec!["pool=web".parse().unwrap()],
         may_boot: vec!["rack=r1,!spare".parse().unwrap()],
         may_boot_unknown: true,
+        may_see: vec!["pool=web".parse().unwrap()],
+        gives_images: true,
         state: PeerState::Joined,
         by: "ann".to_owned(),
         since: now,

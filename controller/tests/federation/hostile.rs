@@ -26,6 +26,7 @@ use mesh_proto::message::{
         PeerReply, Question, ToInviter,
     },
 };
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,38 @@ struct Villain {
     links: UnboundedSender<PeerLink>,
     tongue: Mutex<Tongue>,
     asked: AtomicUsize,
+    /// What it sends for a file, and a permit for each of its pieces.
+    file: Mutex<Vec<bytes::Bytes>>,
+    gate: Arc<Semaphore>,
+}
+
+/// Sends pieces from byte `from` on, each when the gate lets it; a link that ends loses the rest.
+async fn drip(
+    file: Vec<bytes::Bytes>,
+    from: u64,
+    gate: Arc<Semaphore>,
+    to: mesh_net::PeerResponder,
+) {
+    let whole = file.iter().map(|p| p.len() as u64).sum::<u64>();
+    let (send, bytes) = tokio::sync::mpsc::channel(1);
+    let pieces = async move {
+        let mut skip = usize::try_from(from).unwrap();
+        for mut piece in file {
+            let gone = skip.min(piece.len());
+            skip -= gone;
+            let piece = piece.split_off(gone);
+            if piece.is_empty() {
+                continue;
+            }
+            gate.acquire().await.unwrap().forget();
+            if send.send(piece).await.is_err() {
+                return;
+            }
+        }
+    };
+    let len = Some(whole - from);
+    let flow = mesh_net::Flow { len, bytes };
+    tokio::join!(pieces, to.follow(whole - from, flow));
 }
 
 fn never() -> Refusal {
@@ -75,19 +108,9 @@ impl MeshAuthority for Villain {
             self.asked
                 .fetch_add(usize::from(is_question), Ordering::SeqCst);
             let tongue = Arc::clone(&self.tongue.lock().unwrap());
-            if let PeerAsk::File { .. } = ask {
-                // As many bytes as were granted, and others.
-                let (piece, bytes) = tokio::sync::mpsc::channel(1);
-                piece
-                    .send(bytes::Bytes::from_static(b"evil"))
-                    .await
-                    .unwrap();
-                drop(piece);
-                let flow = mesh_net::Flow {
-                    len: Some(4),
-                    bytes,
-                };
-                to.follow(4, flow).await;
+            if let PeerAsk::File { from, .. } = ask {
+                let file = self.file.lock().unwrap().clone();
+                tokio::spawn(drip(file, from, Arc::clone(&self.gate), to));
                 continue;
             }
             match (is_question, tongue(&ask)) {
@@ -100,7 +123,7 @@ impl MeshAuthority for Villain {
 }
 
 /// The site, running.
-struct Den {
+pub(crate) struct Den {
     villain: Arc<Villain>,
     handle: ServerHandle,
     links: UnboundedReceiver<PeerLink>,
@@ -109,7 +132,7 @@ struct Den {
 
 impl Den {
     /// It accepts an invitation of the town's; the town lets it boot unknown machines, and it names the machine.
-    async fn joined(town: &Town) -> (Self, PeerLink) {
+    pub(crate) async fn joined(town: &Town) -> (Self, PeerLink) {
         let folder = tempfile::tempdir().unwrap();
         let ca = Ca::open(folder.path(), "site-x").unwrap();
         let now = town.site.store.now().as_second();
@@ -129,6 +152,9 @@ impl Den {
             links: tell,
             tongue: Mutex::new(Arc::new(|_| None)),
             asked: AtomicUsize::new(0),
+            // As many bytes as are granted, and others.
+            file: Mutex::new(vec![bytes::Bytes::from_static(b"evil")]),
+            gate: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
         });
         tokio::spawn(server.run(Arc::clone(&villain), CancellationToken::new()));
         let made = town.federation().invite("ann".to_owned()).await.unwrap();
@@ -156,6 +182,8 @@ impl Den {
             may_ask: None,
             may_boot: None,
             may_boot_unknown: Some(true),
+            may_see: None,
+            gives_images: None,
             by: "ann".to_owned(),
         };
         town.site.apply(allow).await.unwrap();
@@ -167,14 +195,25 @@ impl Den {
         (den, link)
     }
 
-    fn says(&self, tongue: impl Fn(&PeerAsk) -> Option<PeerReply> + Send + Sync + 'static) {
+    /// What it sends for files from now on, a piece for each permit of the semaphore that is given back.
+    pub(crate) fn sends(&self, pieces: Vec<bytes::Bytes>) -> Arc<Semaphore> {
+        let gate = Arc::clone(&self.villain.gate);
+        gate.forget_permits(Semaphore::MAX_PERMITS);
+        *self.villain.file.lock().unwrap() = pieces;
+        gate
+    }
+
+    pub(crate) fn says(
+        &self,
+        tongue: impl Fn(&PeerAsk) -> Option<PeerReply> + Send + Sync + 'static,
+    ) {
         *self.villain.tongue.lock().unwrap() = Arc::new(tongue);
     }
 }
 
 type Lie = (&'static str, fn(&mut Grant));
 
-fn grant() -> Grant {
+pub(crate) fn grant() -> Grant {
     Grant {
         nonce: "0123456789abcdef0123456789abcdef".to_owned(),
         config: "live".to_owned(),
@@ -192,7 +231,7 @@ fn grant() -> Grant {
     }
 }
 
-fn offers(grant: Grant) -> impl Fn(&PeerAsk) -> Option<PeerReply> {
+pub(crate) fn offers(grant: Grant) -> impl Fn(&PeerAsk) -> Option<PeerReply> {
     move |ask| match ask {
         PeerAsk::Peek(_) => Some(PeerReply::Offer {
             config: "live".to_owned(),
@@ -299,7 +338,7 @@ async fn other_bytes_than_granted_are_not_served() {
     let (status, _) = a.site.get(&path).await;
     assert_eq!(status, 404);
     assert_eq!(
-        std::fs::read_dir(a.site.state.path().join("assets/files"))
+        std::fs::read_dir(a.site.state.path().join("assets/peers"))
             .unwrap()
             .count(),
         0
@@ -347,6 +386,7 @@ async fn a_peer_can_neither_forge_nor_replay_nor_ask_in_anothers_name() {
     let file = PeerAsk::File {
         nonce: armed.nonce.to_string(),
         index: 0,
+        from: 0,
     };
     assert!(matches!(
         link.fetch(&file, SOON).await,

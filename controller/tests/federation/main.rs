@@ -3,7 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod files;
 mod hostile;
+mod images;
+mod shown;
 #[path = "../site/mod.rs"]
 mod site;
 mod town;
@@ -94,7 +97,7 @@ async fn with_b_stopped_the_machine_gets_its_disk_at_once_and_a_granted_boot_goe
     let granted = a.site.script(MAC, "s1").await;
     assert!(granted.contains("kernel "), "{granted}");
     a.until("the files are here", |_| {
-        let files = std::fs::read_dir(a.site.state.path().join("assets/files")).unwrap();
+        let files = std::fs::read_dir(a.site.state.path().join("assets/peers")).unwrap();
         // Not yet whole ones have another name.
         let whole = files.filter(|f| f.as_ref().unwrap().file_name().len() == 64);
         whole.count() == SIZES.len()

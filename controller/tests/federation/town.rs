@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use crate::site::Site;
 use enforcer::{
     ca::Ca,
+    images::{Images, Limits},
     mesh::{Bound, Mesh, MeshConfig},
     metrics::Metrics,
     state::{
@@ -29,9 +30,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Sizes of the kernel and the initrd, bytes: several pieces each.
 pub(crate) const SIZES: [(&str, usize); 2] = [("vmlinuz", 1_000_000), ("initrd.img", 300_001)];
 
+/// Bytes of other sites' files that a town keeps: those of one config, and not of two.
+pub(crate) const CACHE: u64 = 2_000_000;
+
 pub(crate) struct Town {
     pub(crate) site: Site,
     pub(crate) mesh: Mesh,
+    pub(crate) images: Images,
     pub(crate) name: SiteName,
     pub(crate) links: SocketAddr,
     tasks: JoinSet<()>,
@@ -44,10 +49,15 @@ pub(crate) fn content(name: &str, size: usize) -> String {
 
 impl Town {
     pub(crate) async fn start(name: &str) -> Self {
-        Self::of(Site::new(Policy::default()), name).await
+        Self::start_with(name, Limits::default()).await
     }
 
-    async fn of(site: Site, name: &str) -> Self {
+    /// One whose store of images has these limits.
+    pub(crate) async fn start_with(name: &str, limits: Limits) -> Self {
+        Self::of(Site::new(Policy::default()), name, limits).await
+    }
+
+    async fn of(site: Site, name: &str, limits: Limits) -> Self {
         let ca = Ca::open(site.state.path(), name).unwrap();
         let ca_sha256 = Digest(ca.sha256());
         let config = MeshConfig {
@@ -58,6 +68,11 @@ impl Town {
         };
         let bound = Bound::bind(&config, ca, &site.store).unwrap();
         let links = bound.link_addr();
+        let images = Images::open(site.state.path(), limits, site.store.clone());
+        let images = images.unwrap();
+        let bound = bound
+            .with_images(images.clone(), "http://192.0.2.1:4880")
+            .with_peers_cache(Some(CACHE));
         let policy = MeshPolicy {
             site: name.to_owned(),
             ca_sha256,
@@ -72,8 +87,9 @@ impl Town {
         let mesh = bound.start(&site.store, metrics, known_as, &mut tasks, &stop);
         site.desk.federate(mesh.federation().clone());
         Self {
-            site: site.with_mesh(&mesh),
+            site: site.with_mesh(&mesh).with_images(images.clone()),
             mesh,
+            images,
             name: name.parse().unwrap(),
             links,
             tasks,
@@ -94,6 +110,22 @@ impl Town {
             may_ask: selectors(ask),
             may_boot: selectors(boot),
             may_boot_unknown: Some(unknown),
+            may_see: None,
+            gives_images: None,
+            by: "ann".to_owned(),
+        };
+        self.site.apply(allow).await.unwrap();
+    }
+
+    /// What the people of `other` may look at here.
+    pub(crate) async fn shows(&self, other: &SiteName, see: &[&str], images: bool) {
+        let allow = AllowPeer {
+            site: other.clone(),
+            may_ask: None,
+            may_boot: None,
+            may_boot_unknown: None,
+            may_see: Some(see.iter().map(|t| t.parse().unwrap()).collect()),
+            gives_images: Some(images),
             by: "ann".to_owned(),
         };
         self.site.apply(allow).await.unwrap();
@@ -117,6 +149,16 @@ impl Town {
 
     /// Arms a config of two files that are here; closed when both were fetched.
     pub(crate) async fn arms(&self, cmdline: &str) -> Activation {
+        self.arms_with(cmdline, content).await
+    }
+
+    /// The same of other files of the same sizes.
+    pub(crate) async fn arms_other(&self) -> Activation {
+        self.arms_with("quiet", |name, size| content(name, size).to_uppercase())
+            .await
+    }
+
+    async fn arms_with(&self, cmdline: &str, content: fn(&str, usize) -> String) -> Activation {
         let folder = self.site.state.path().join("assets/files");
         let [kernel, initrd] = SIZES.map(|(name, size)| {
             let bytes = content(name, size);

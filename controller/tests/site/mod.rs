@@ -189,6 +189,22 @@ impl Site {
         self
     }
 
+    /// The same, whose API knows the images.
+    pub(crate) fn with_images(mut self, images: enforcer::images::Images) -> Self {
+        self.api = self.api.clone().with_images(images);
+        self
+    }
+
+    /// A live stream of the API, as it begins.
+    pub(crate) async fn stream(&self, path: &str) -> axum::response::Response {
+        self.answers("GET", path, Body::empty()).await
+    }
+
+    /// The same as [`Self::api`], for something new.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.asks("POST", path, Body::from(body.to_string())).await
+    }
+
     /// What the API answers an operator.
     pub(crate) async fn api(&self, path: &str) -> (u16, Value) {
         self.asks("GET", path, Body::empty()).await
@@ -200,6 +216,13 @@ impl Site {
     }
 
     async fn asks(&self, method: &str, path: &str, body: Body) -> (u16, Value) {
+        let response = self.answers(method, path, body).await;
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
+    async fn answers(&self, method: &str, path: &str, body: Body) -> axum::response::Response {
         let mut request = axum::http::Request::builder()
             .method(method)
             .uri(format!("/api/v1{path}"))
@@ -210,10 +233,7 @@ impl Site {
             name: "test".to_owned(),
             role: Role::Operator,
         });
-        let response = router(self.api.clone()).oneshot(request).await.unwrap();
-        let status = response.status().as_u16();
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&bytes).unwrap())
+        router(self.api.clone()).oneshot(request).await.unwrap()
     }
 }
 

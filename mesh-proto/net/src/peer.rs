@@ -80,7 +80,7 @@ impl PeerLink {
     /// When there was none within `within`, or it was a refusal.
     pub async fn ask(&self, ask: &PeerAsk, within: Duration) -> Result<PeerReply, CallError> {
         let until = Instant::now() + within;
-        let (reply, _) = timeout_at(until, self.exchange(ask, until))
+        let (reply, _) = timeout_at(until, self.exchange(ask, until, Reader::link))
             .await
             .map_err(|_| CallError::TimedOut)??;
         Ok(reply)
@@ -93,7 +93,7 @@ impl PeerLink {
     /// As [`Self::ask`]; also when something else is answered.
     pub async fn fetch(&self, ask: &PeerAsk, within: Duration) -> Result<(u64, Body), CallError> {
         let until = Instant::now() + within;
-        let (reply, reader) = timeout_at(until, self.exchange(ask, until))
+        let (reply, reader) = timeout_at(until, self.exchange(ask, until, Reader::link))
             .await
             .map_err(|_| CallError::TimedOut)??;
         match reply {
@@ -102,15 +102,32 @@ impl PeerLink {
         }
     }
 
+    /// Asks for answers that follow one another, the first of them within `within`; each fits into an early frame.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn subscribe(
+        &self,
+        ask: &PeerAsk,
+        within: Duration,
+    ) -> Result<(PeerReply, PeerReplies), CallError> {
+        let until = Instant::now() + within;
+        let (reply, reader) = timeout_at(until, self.exchange(ask, until, Reader::early))
+            .await
+            .map_err(|_| CallError::TimedOut)??;
+        Ok((reply, PeerReplies(reader)))
+    }
+
     async fn exchange(
         &self,
         ask: &PeerAsk,
         until: Instant,
+        reader: fn(RecvStream) -> Reader,
     ) -> Result<(PeerReply, Reader), CallError> {
         let (mut send, recv) = self.connection.open_bi().await.map_err(LinkEnd::from)?;
         write(&mut send, ask, ANSWER).await?;
         let _stopped = send.finish();
-        let mut reader = Reader::link(recv);
+        let mut reader = reader(recv);
         match reader.next(until).await?.ok_or(CallError::Dropped)? {
             PeerReply::Refused(refusal) => Err(refusal.into()),
             reply => Ok((reply, reader)),
@@ -124,6 +141,24 @@ impl PeerLink {
     pub async fn accept(&self) -> Result<PeerIncoming, LinkEnd> {
         let (send, recv) = self.connection.accept_bi().await?;
         Ok(PeerIncoming { send, recv })
+    }
+}
+
+/// Answers that follow the first one. Dropped, the other side is told to stop.
+#[derive(Debug)]
+pub struct PeerReplies(Reader);
+
+impl PeerReplies {
+    /// The next one.
+    ///
+    /// # Errors
+    /// When there was none within `within`, or it was a refusal.
+    pub async fn next(&mut self, within: Duration) -> Result<PeerReply, CallError> {
+        let until = Instant::now() + within;
+        match self.0.next(until).await?.ok_or(CallError::Dropped)? {
+            PeerReply::Refused(refusal) => Err(refusal.into()),
+            reply => Ok(reply),
+        }
     }
 }
 
@@ -155,6 +190,24 @@ impl PeerResponder {
     pub async fn reply(mut self, reply: &PeerReply) {
         // Who asked may be gone.
         let _gone = write_last(&mut self.0, reply, ANSWER).await;
+    }
+
+    /// Answers, and more answers follow. Who does not take this one within `within` is cut off: the stream is of no use any
+    /// more.
+    ///
+    /// # Errors
+    /// When it was not taken.
+    pub async fn say(&mut self, reply: &PeerReply, within: Duration) -> Result<(), CallError> {
+        let said = write(&mut self.0, reply, within).await;
+        if said.is_err() {
+            let _gone = self.0.reset(CloseCode::TooSlow.to_wire());
+        }
+        Ok(said?)
+    }
+
+    /// Returns when the other side wants no more answers.
+    pub async fn given_up(&mut self) {
+        let _any_reason = self.0.stopped().await;
     }
 
     /// Answers with bytes.

@@ -14,13 +14,21 @@
 //!                              <- noted
 //! ```
 //!
+//! Beside that its people may look on, as far as the other side's policy goes: machines (rows), events (a subscription), and
+//! versions of public images (image, manifest, chunks).
+//!
 //! Answers are data: what a machine runs is put together by its own controller, from parts that it has checked. A peer asks
 //! and tells; there is no message by which it could command.
+
+mod shown;
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::shown::{
+    MAX_EVENTS, MAX_ROW_MACS, MAX_ROWS, MAX_SHOWN_TEXT, MachineRow, ShownEvent, ShownImage,
+};
 use super::{Refusal, Secret};
 
 /// The host that the owner of a config writes where a text names the controller that the machine boots from; the asking
@@ -58,6 +66,47 @@ pub enum PeerAsk {
         nonce: String,
         /// 0 is the kernel, then the initrds.
         index: u32,
+        /// The first byte wanted: a transfer that broke goes on.
+        #[serde(default)]
+        from: u64,
+    },
+    /// The machines that the asker's people may see, by name.
+    Machines {
+        /// Only names behind this one.
+        #[serde(default)]
+        after: Option<String>,
+        /// How many at most, up to [`MAX_ROWS`].
+        limit: u32,
+    },
+    /// The events of those machines, as they happen: answers follow one another on this stream until a side ends it.
+    Events {
+        /// Only events with a larger number; absent: only what happens from now on.
+        #[serde(default)]
+        after: Option<u64>,
+    },
+    /// A version of a public image.
+    Image {
+        /// The image's name.
+        name: String,
+        /// Which version; absent: the newest.
+        #[serde(default)]
+        version: Option<u32>,
+    },
+    /// The manifest of such a version.
+    Manifest {
+        /// The image's name.
+        name: String,
+        /// Which version.
+        version: u32,
+    },
+    /// Chunks of such a version: parcels, in the order asked.
+    Chunks {
+        /// The image's name.
+        name: String,
+        /// Which version.
+        version: u32,
+        /// BLAKE3 of each, 64 hex digits; at most 256.
+        ids: Vec<String>,
     },
 }
 
@@ -136,9 +185,29 @@ pub enum PeerReply {
     Noted,
     /// So many bytes follow on this stream.
     Follows {
-        /// How many.
+        /// How many; 0 before parcels, which say it themselves.
         len: u64,
     },
+    /// Machines, by name.
+    Machines {
+        /// At most as many as were asked for.
+        rows: Vec<MachineRow>,
+        /// There are others behind the last one.
+        #[serde(default)]
+        more: bool,
+    },
+    /// Events, the oldest first; none of them, as a sign of life.
+    Events {
+        /// At most [`MAX_EVENTS`].
+        events: Vec<ShownEvent>,
+        /// Everything up to this number was looked at: ask behind it to go on.
+        seen: u64,
+        /// Events before these are gone, or the numbers began anew.
+        #[serde(default)]
+        lost: bool,
+    },
+    /// A version of an image.
+    Image(ShownImage),
     /// No.
     Refused(Refusal),
 }

@@ -1,5 +1,6 @@
 //! Events: the record as a list, and live as server-sent events that can be resumed.
 
+mod elsewhere;
 mod stream;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -20,7 +21,7 @@ use super::{Page, machines, page::page_limit};
 use crate::{
     http::{
         Api,
-        error::Problem,
+        error::{Code, Problem},
         extract::{Params, parse},
     },
     state::{Timestamp, View, event::Event, machine::MachineId},
@@ -165,6 +166,9 @@ pub(crate) struct StreamQuery {
     /// Name, id or MAC of a machine.
     #[serde(default)]
     machine: Option<String>,
+    /// Events of this other site, as far as it shows them, numbered as there; then without `machine`.
+    #[serde(default)]
+    site: Option<String>,
 }
 
 /// Streams events as they happen (server-sent events).
@@ -180,7 +184,17 @@ pub(crate) async fn stream(
     Params(query): Params<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let filter = Filter::parse(query.machine.as_deref(), &api.store.view())?;
     let seen = stream::last_seen(&headers)?.or(query.after);
+    if let Some(site) = &query.site {
+        if query.machine.is_some() {
+            let text = "site: `machine` is for events of this site only";
+            return Err(Problem::new(Code::BadValue, text));
+        }
+        let site = parse(site, "site")?;
+        let federation = api.mesh()?.federation().clone();
+        let live = elsewhere::live(federation, site, seen, api.stop).await?;
+        return Ok(live.into_response());
+    }
+    let filter = Filter::parse(query.machine.as_deref(), &api.store.view())?;
     Ok(stream::live(api.store, filter, seen, api.stop).into_response())
 }

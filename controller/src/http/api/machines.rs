@@ -1,6 +1,7 @@
 //! Machines: known ones, registering, inspecting, forgetting. What people change about one is in [`update`].
 
 mod document;
+pub mod sites;
 pub mod update;
 
 use axum::{Json, extract::State, http::StatusCode};
@@ -8,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 pub use self::document::{ActiveDoc, MachineDoc, MemberWord, PendingDoc, ProviderWord};
+use self::sites::MachineListDoc;
 use super::{Page, PageQuery, words::Standing};
 use crate::{
     http::{
         Api,
         auth::Caller,
-        error::Problem,
+        error::{Code, Problem},
         extract::{JsonBody, Params, Segment, parse},
     },
     state::{
@@ -41,6 +43,9 @@ pub(crate) struct ListQuery {
     /// Only machines of this owner.
     #[serde(default)]
     owner: Option<String>,
+    /// Machines of this site, or of `all`: ours, and what joined sites show of theirs. Then without other filters.
+    #[serde(default)]
+    site: Option<String>,
     /// Entries wanted, 1 to 1000.
     #[serde(default)]
     limit: Option<usize>,
@@ -50,12 +55,29 @@ pub(crate) struct ListQuery {
 }
 
 /// Lists machines, by name.
+///
+/// With `site` they are those of other sites too, asked now and within 1.5 s: rows that can only be looked at, and which
+/// sites did not answer.
 #[utoipa::path(get, path = "/machines", tag = "machines", operation_id = "machines_list", params(ListQuery),
-    responses((status = 200, body = Page<MachineDoc>)))]
+    responses((status = 200, body = MachineListDoc)))]
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
-) -> Result<Json<Page<MachineDoc>>, Problem> {
+) -> Result<Json<MachineListDoc>, Problem> {
+    if let Some(site) = &query.site {
+        if query.state.is_some() || query.selector.is_some() || query.owner.is_some() {
+            let text = "site: other filters are for machines of this site only";
+            return Err(Problem::new(Code::BadValue, text));
+        }
+        let page = (query.limit, query.cursor.clone());
+        let listed = sites::list(&api, site, page).await?;
+        return Ok(Json(MachineListDoc::Sites(listed)));
+    }
+    let Json(page) = list_here(&api, query)?;
+    Ok(Json(MachineListDoc::Here(page)))
+}
+
+fn list_here(api: &Api, query: ListQuery) -> Result<Json<Page<MachineDoc>>, Problem> {
     let view = api.store.view();
     let selector = query.selector.map(|s| parse(&s, "selector")).transpose()?;
     let wanted = |m: &&std::sync::Arc<Machine>| {

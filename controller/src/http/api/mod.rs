@@ -11,6 +11,7 @@ pub mod explain;
 pub mod facts;
 pub mod files;
 pub mod holds;
+pub mod image_pulls;
 pub mod images;
 pub mod join_tokens;
 pub mod leases;

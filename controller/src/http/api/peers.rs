@@ -40,6 +40,12 @@ pub struct PeerDoc {
     pub may_boot: Vec<String>,
     /// Whether it may boot machines here that nobody registered here.
     pub may_boot_unknown: bool,
+    /// Selectors of the machines registered here that its people may see. None: they see none.
+    #[serde(default)]
+    pub may_see: Vec<String>,
+    /// Whether it may have the public images of this site.
+    #[serde(default)]
+    pub gives_images: bool,
     /// How many MACs it says it has something for.
     pub names: usize,
     /// How many ends of boots it has still to be told.
@@ -63,6 +69,8 @@ impl PeerDoc {
             may_ask: texts(&peer.may_ask),
             may_boot: texts(&peer.may_boot),
             may_boot_unknown: peer.may_boot_unknown,
+            may_see: texts(&peer.may_see),
+            gives_images: peer.gives_images,
             names: view.named_by(&peer.site).map_or(0, |n| n.macs.len()),
             untold: view.outgoing().filter(|o| o.site == peer.site).count(),
             by: peer.by.clone(),
@@ -162,6 +170,12 @@ pub struct AllowBody {
     /// Whether it may boot machines here that nobody registered here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub may_boot_unknown: Option<bool>,
+    /// Selectors of the machines registered here that its people may see, and what happens to them; an empty list: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub may_see: Option<Vec<String>>,
+    /// Whether it may have the public images of this site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gives_images: Option<bool>,
 }
 
 fn selectors(texts: Option<Vec<String>>) -> Result<Option<Vec<Selector>>, Problem> {
@@ -184,6 +198,8 @@ pub(crate) async fn allow(
         may_ask: selectors(body.may_ask)?,
         may_boot: selectors(body.may_boot)?,
         may_boot_unknown: body.may_boot_unknown,
+        may_see: selectors(body.may_see)?,
+        gives_images: body.gives_images,
         by: caller.name,
     };
     let peer = api.store.apply(allow).await??;

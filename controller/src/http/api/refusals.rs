@@ -294,7 +294,13 @@ impl From<SetupError> for Problem {
 
 impl From<ImagesError> for Problem {
     fn from(error: ImagesError) -> Self {
-        let code = match &error {
+        Self::from(&error)
+    }
+}
+
+impl From<&ImagesError> for Problem {
+    fn from(error: &ImagesError) -> Self {
+        let code = match error {
             ImagesError::Store(error) => stored(error),
             ImagesError::Ingest(error) => ingested(error),
             ImagesError::Broken(_) => Code::UploadBroken,
@@ -305,7 +311,7 @@ impl From<ImagesError> for Problem {
         };
         if code.status().is_server_error() {
             tracing::error!(
-                error = &error as &dyn std::error::Error,
+                error = error as &dyn std::error::Error,
                 "the image store fails"
             );
         }

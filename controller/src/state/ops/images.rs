@@ -93,7 +93,7 @@ impl SaveVersion {
     }
 }
 
-fn empty(name: &ImageName, visibility: Visibility, now: Timestamp) -> Image {
+pub(super) fn empty(name: &ImageName, visibility: Visibility, now: Timestamp) -> Image {
     Image {
         name: name.clone(),
         owner: None,
@@ -105,7 +105,7 @@ fn empty(name: &ImageName, visibility: Visibility, now: Timestamp) -> Image {
 }
 
 /// Adds a version and writes the image down.
-fn add(
+pub(super) fn add(
     mut image: Image,
     content: Content,
     origin: Origin,
@@ -305,7 +305,7 @@ impl Transition for DeleteImage {
     }
 }
 
-fn about(kind: &str, id: &VersionId, text: String) -> Draft {
+pub(super) fn about(kind: &str, id: &VersionId, text: String) -> Draft {
     Draft::new(kind, text).field("image", id.to_string())
 }
 

@@ -24,6 +24,7 @@ mod peers;
 mod pending;
 mod power;
 mod providers;
+mod pulled;
 mod queries;
 mod reservations;
 mod ring;
@@ -74,6 +75,7 @@ pub use power::{AskPower, SetPower, TellPower};
 pub use providers::{
     ForgetProviders, HearProvider, KeepListed, ProviderBack, ProviderSilent, Taken,
 };
+pub use pulled::SavePulled;
 pub use queries::{IssueQuery, speaks_by_provider};
 pub use reservations::{DeleteReservation, ReservationError, SetReservation};
 pub use ring::{DropRetired, RotateRing, UseRing};

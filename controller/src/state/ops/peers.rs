@@ -140,6 +140,8 @@ impl SiteCard {
             may_ask: kept.map_or_else(Vec::new, |p| p.may_ask.clone()),
             may_boot: kept.map_or_else(Vec::new, |p| p.may_boot.clone()),
             may_boot_unknown: kept.is_some_and(|p| p.may_boot_unknown),
+            may_see: kept.map_or_else(Vec::new, |p| p.may_see.clone()),
+            gives_images: kept.is_some_and(|p| p.gives_images),
             state: PeerState::Joined,
             by: by.to_owned(),
             since: now,
@@ -227,6 +229,10 @@ pub struct AllowPeer {
     pub may_boot: Option<Vec<Selector>>,
     /// Whether its answer is taken for machines that nobody registered here.
     pub may_boot_unknown: Option<bool>,
+    /// Machines of ours that its people may see.
+    pub may_see: Option<Vec<Selector>>,
+    /// Whether it may have our public images.
+    pub gives_images: Option<bool>,
     /// Who says so.
     pub by: String,
 }
@@ -253,7 +259,7 @@ impl AllowPeer {
         if !peer.is_joined() {
             return Err(PeerError::Revoked(self.site.clone()));
         }
-        let lists = [&self.may_ask, &self.may_boot];
+        let lists = [&self.may_ask, &self.may_boot, &self.may_see];
         if lists
             .iter()
             .any(|l| l.as_ref().is_some_and(|l| l.len() > MAX_SELECTORS))
@@ -263,6 +269,8 @@ impl AllowPeer {
         peer.may_ask = self.may_ask.clone().unwrap_or(peer.may_ask);
         peer.may_boot = self.may_boot.clone().unwrap_or(peer.may_boot);
         peer.may_boot_unknown = self.may_boot_unknown.unwrap_or(peer.may_boot_unknown);
+        peer.may_see = self.may_see.clone().unwrap_or(peer.may_see);
+        peer.gives_images = self.gives_images.unwrap_or(peer.gives_images);
         Ok(peer)
     }
 }

@@ -118,7 +118,7 @@ pub(super) fn live(
 }
 
 /// An event of the stream. Its data is JSON, which has no line breaks.
-fn data<T: Serialize>(name: &str, seq: u64, value: &T) -> SseEvent {
+pub(super) fn data<T: Serialize>(name: &str, seq: u64, value: &T) -> SseEvent {
     SseEvent::default()
         .event(name)
         .id(seq.to_string())

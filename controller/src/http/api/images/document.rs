@@ -49,6 +49,15 @@ pub enum OriginDoc {
         /// By which deployment.
         deployment: u64,
     },
+    /// It came from another site.
+    Pulled {
+        /// Which.
+        site: String,
+        /// What it is called there.
+        version: String,
+        /// Who asked for it.
+        by: String,
+    },
 }
 
 /// A version of an image; it never changes.
@@ -131,6 +140,11 @@ impl OriginDoc {
                 machine_name: view.machine(machine).map(|m| m.name.to_string()),
                 machine: machine.to_string(),
                 deployment: job.0,
+            },
+            Origin::Pulled { site, version, by } => Self::Pulled {
+                site: site.to_string(),
+                version: version.to_string(),
+                by: by.clone(),
             },
         }
     }

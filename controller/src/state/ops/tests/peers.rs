@@ -2,6 +2,7 @@
 //! them carries is carried by hand, so that each message can be lost, doubled or forged.
 
 mod lossy;
+mod shown;
 mod stories;
 mod trust;
 
@@ -81,6 +82,21 @@ impl World {
             may_ask: selectors(ask),
             may_boot: selectors(boot),
             may_boot_unknown: Some(unknown),
+            may_see: None,
+            gives_images: None,
+            by: "ann".to_owned(),
+        };
+        self.does(&allow).unwrap();
+    }
+
+    fn shows(&mut self, name: &str, see: &[&str], images: bool) {
+        let allow = AllowPeer {
+            site: site(name),
+            may_ask: None,
+            may_boot: None,
+            may_boot_unknown: None,
+            may_see: Some(see.iter().map(|t| t.parse().unwrap()).collect()),
+            gives_images: Some(images),
             by: "ann".to_owned(),
         };
         self.does(&allow).unwrap();

@@ -161,6 +161,7 @@ fn an_invitation_is_good_once_for_an_hour_and_for_who_knows_its_secret() {
     assert_eq!(b.does(&admit), Err(PeerError::OtherCa(site("site-a"))));
     // What it may does not come back with it.
     b.allows("site-a", &["pool"], &["pool"], true);
+    b.shows("site-a", &["pool"], true);
     b.does(&RevokePeer {
         site: site("site-a"),
         by: "ann".to_owned(),
@@ -169,6 +170,7 @@ fn an_invitation_is_good_once_for_an_hour_and_for_who_knows_its_secret() {
     b.does(&admit).unwrap();
     let peer = b.view.peer(&site("site-a")).unwrap();
     assert!(peer.may_ask.is_empty() && peer.may_boot.is_empty() && !peer.may_boot_unknown);
+    assert!(peer.may_see.is_empty() && !peer.gives_images);
 }
 
 #[test]
@@ -192,6 +194,8 @@ fn permissions_and_invitations_have_limits() {
         may_ask: Some(vec!["pool".parse().unwrap(); 17]),
         may_boot: None,
         may_boot_unknown: None,
+        may_see: None,
+        gives_images: None,
         by: "ann".to_owned(),
     };
     assert_eq!(b.does(&allow), Err(PeerError::TooManySelectors));
