@@ -1,6 +1,6 @@
 //! What is measured, and what it has to be.
 
-use std::{fs, path::Path, time::Instant};
+use std::{fs, time::Instant};
 
 use anyhow::{Context, Result};
 use enforcer_tests::{
