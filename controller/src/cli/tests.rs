@@ -1,5 +1,6 @@
 //! The command line against a real controller's socket.
 
+mod book;
 mod boot_configs;
 mod events;
 mod images;
