@@ -22,6 +22,7 @@ use crate::cli::{DaemonArgs, JoinArgs};
 use crate::cmdline;
 use crate::effects::{self, Effects, Machine, Pretence};
 use crate::fingerprint::Fingerprint;
+use crate::helper;
 use crate::journal::{self, Journal};
 use crate::keystore::{Found, Join, KeyStore, KeyStoreError};
 use crate::mesh::{
@@ -270,6 +271,10 @@ fn setup<E: Effects>(args: &DaemonArgs, effects: Arc<E>) -> Result<Setup<E>, Dae
         } else {
             GossipChoice::Port(args.gossip_port)
         },
+        helper: Some(helper::Place {
+            folder: args.state.state.join("helper"),
+            ports: helper::Ports::default(),
+        }),
         watch: watch(args.say_members),
         bind: args.lab.bind,
         clock: tls::system_clock(),

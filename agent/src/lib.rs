@@ -10,6 +10,7 @@ pub mod dispatch;
 pub mod effects;
 pub mod facts;
 pub mod fingerprint;
+pub mod helper;
 pub mod hex;
 pub mod journal;
 pub mod keystore;

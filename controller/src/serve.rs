@@ -153,7 +153,8 @@ impl Controller {
             let known_as = mesh::known_as(&desk);
             let bound = bound
                 .with_images(images.clone(), &base)
-                .with_peers_cache(config.peers_cache_bytes);
+                .with_peers_cache(config.peers_cache_bytes)
+                .with_desk(Arc::clone(&desk));
             let start = || bound.start(&store, Arc::clone(&metrics), known_as, &mut tasks, &stop);
             (threads.hold(start), threads)
         });

@@ -247,6 +247,7 @@ fn a_seen_machine_is_never_served_a_config_whatever_the_store_holds() {
             after_management: false,
             base: "http://192.0.2.1:4880".into(),
             known_address: None,
+            controller: None,
             peers: Default::default(),
         };
         let decision = decide(&request, &view, now);

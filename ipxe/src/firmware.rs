@@ -98,4 +98,27 @@ impl Firmware {
             Self::RaspberryPi => "raspberry-pi".to_owned(),
         }
     }
+
+    /// The firmware that [`describe`](Self::describe)s itself by these words.
+    #[must_use]
+    pub fn from_words(words: &str) -> Option<Self> {
+        let kinds: [fn(Arch) -> Self; 2] = [Self::UefiPxe, Self::UefiHttp];
+        let archs = [Arch::X86, Arch::X64, Arch::Arm32, Arch::Arm64];
+        let uefi = kinds.into_iter().flat_map(|kind| archs.map(kind));
+        let mut all = uefi.chain([Self::Bios, Self::RaspberryPi]);
+        all.find(|firmware| firmware.describe() == words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_firmware_is_known_by_its_own_words() {
+        for code in (0..64).filter_map(Firmware::from_arch_code) {
+            assert_eq!(Firmware::from_words(&code.describe()), Some(code));
+        }
+        assert_eq!(Firmware::from_words("uefi-pxe"), None);
+    }
 }

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, fmt::Debug, fs};
 use mesh_proto::{
     message::{
         MessageError, RefusalCode,
+        boot::{BootAnswer, BootAsk, Note},
         command::Command,
         decode, encode,
         enrol::{FromEnroller, Proof, ToEnroller},
@@ -137,6 +138,9 @@ fn what_agents_ask_is_as_documented() {
         "have",
         "put",
         "save",
+        "boot",
+        "boot-file",
+        "helper",
         "bye",
     ];
     check::<FromAgent>("from-agent", &all, |message| match message {
@@ -154,10 +158,13 @@ fn what_agents_ask_is_as_documented() {
         FromAgent::Have { .. } => "have",
         FromAgent::Put { .. } => "put",
         FromAgent::Save { .. } => "save",
+        FromAgent::Boot { .. } => "boot",
+        FromAgent::BootFile { .. } => "boot-file",
+        FromAgent::Helper(_) => "helper",
         FromAgent::Bye { .. } => "bye",
     });
     let all = [
-        "welcome", "ok", "swap", "renewed", "job", "follows", "missing", "saved", "refused",
+        "welcome", "ok", "swap", "renewed", "job", "follows", "missing", "saved", "boot", "refused",
     ];
     check::<ControllerReply>("controller-reply", &all, |message| match message {
         ControllerReply::Welcome(_) => "welcome",
@@ -168,6 +175,7 @@ fn what_agents_ask_is_as_documented() {
         ControllerReply::Follows { .. } => "follows",
         ControllerReply::Missing { .. } => "missing",
         ControllerReply::Saved { .. } => "saved",
+        ControllerReply::Boot { .. } => "boot",
         ControllerReply::Refused(_) => "refused",
     });
 }
@@ -176,13 +184,14 @@ fn what_agents_ask_is_as_documented() {
 fn what_controllers_ask_is_as_documented() {
     check::<ToAgent>(
         "to-agent",
-        &["command", "facts", "verdicts", "ring", "jobs"],
+        &["command", "facts", "verdicts", "ring", "jobs", "helper"],
         |message| match message {
             ToAgent::Command(_) => "command",
             ToAgent::Facts => "facts",
             ToAgent::Verdicts { .. } => "verdicts",
             ToAgent::Ring(_) => "ring",
             ToAgent::Jobs => "jobs",
+            ToAgent::Helper { .. } => "helper",
         },
     );
     let all = ["progress", "done", "facts", "ok", "refused"];
@@ -322,6 +331,86 @@ fn every_answer_to_a_swap_every_fetch_and_every_end_of_a_job_is_documented() {
         Outcome::Failed { .. } => "failed",
     };
     all_of(ends, word, &["written", "failed"]);
+}
+
+#[test]
+fn every_question_of_a_helper_and_every_note_is_documented() {
+    let asks = || {
+        let asks = messages("from-agent").into_iter();
+        asks.filter_map(|m| match m {
+            FromAgent::Boot { ask } => Some(ask),
+            _ => None,
+        })
+    };
+    let word = |ask: &BootAsk| match ask {
+        BootAsk::Offer(_) => "offer",
+        BootAsk::Notes { .. } => "notes",
+        BootAsk::Script(_) => "script",
+        BootAsk::File { .. } => "file",
+        BootAsk::Programs => "programs",
+        BootAsk::NonceFile(_) => "nonce-file",
+        BootAsk::Received(_) => "received",
+        BootAsk::Callback { .. } => "callback",
+    };
+    let all = [
+        "offer",
+        "notes",
+        "script",
+        "file",
+        "programs",
+        "nonce-file",
+        "received",
+        "callback",
+    ];
+    all_of(asks(), word, &all);
+
+    let notes = asks().flat_map(|ask| match ask {
+        BootAsk::Notes { notes } => notes,
+        _ => Vec::new(),
+    });
+    let word = |note: &Note| match note {
+        Note::Asked { .. } => "asked",
+        Note::AddressRequested { .. } => "address-requested",
+        Note::ForeignServer { .. } => "foreign-server",
+        Note::Loaded { .. } => "loaded",
+        Note::Http { .. } => "http",
+    };
+    let all = [
+        "asked",
+        "address-requested",
+        "foreign-server",
+        "loaded",
+        "http",
+    ];
+    all_of(notes, word, &all);
+}
+
+#[test]
+fn every_answer_to_a_helper_is_documented() {
+    let answers = messages("controller-reply").into_iter();
+    let answers = answers.filter_map(|m| match m {
+        ControllerReply::Boot { answer } => Some(answer),
+        _ => None,
+    });
+    let word = |answer: &BootAnswer| match answer {
+        BootAnswer::Noted => "noted",
+        BootAnswer::Offer(_) => "offer",
+        BootAnswer::Script { .. } => "script",
+        BootAnswer::File { .. } => "file",
+        BootAnswer::Programs { .. } => "programs",
+        BootAnswer::NonceFile(_) => "nonce-file",
+        BootAnswer::Callback { .. } => "callback",
+    };
+    let all = [
+        "noted",
+        "offer",
+        "script",
+        "file",
+        "programs",
+        "nonce-file",
+        "callback",
+    ];
+    all_of(answers, word, &all);
 }
 
 #[test]

@@ -102,6 +102,7 @@ fn setup(
         enrolment: Some(enrolment(words)),
         controllers: words.controllers.clone(),
         gossip: GossipChoice::Port(GOSSIP_PORT),
+        helper: None,
         watch: Arc::new(|_| {}),
         bind: None,
         // Certificates tell a clock of 1970 that it is late.

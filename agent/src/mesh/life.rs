@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mesh_net::{AgentEndpoint, Clock, Dialer, Link, LinkEnd, LinkError};
 use mesh_proto::facts::HardwareFacts;
+use mesh_proto::message::boot::HelperReport;
 use mesh_proto::message::job::Ability;
 use mesh_proto::message::link::{Habitat, Hello};
 use tokio::sync::watch;
@@ -23,6 +24,7 @@ use super::shared::Shared;
 use super::view::{Stage, View};
 use crate::dispatch::Node;
 use crate::effects::Effects;
+use crate::helper::{self, Helper};
 use crate::journal::Journal;
 
 /// A newer link with our key took over: a clone of this disk, or another process. Pushing each other off helps nobody.
@@ -54,6 +56,8 @@ pub struct Setup<E> {
     pub controllers: Vec<SocketAddr>,
     /// Whether and where to gossip.
     pub gossip: GossipChoice,
+    /// What it needs to be a boot helper; `None`: it is never one.
+    pub helper: Option<helper::Place>,
     /// Hears of the other members.
     pub watch: MemberWatch,
     /// The address to speak from, where it matters; else the routes say.
@@ -116,6 +120,7 @@ impl<E: Effects> Agent<E> {
                     setup.habitat,
                     setup.has_power,
                 )),
+                helper: Helper::new(setup.helper, setup.journal.clone()),
                 boot_id: setup.boot_id,
                 unreported: Mutex::new(setup.nonce),
                 journal: setup.journal,
@@ -145,6 +150,12 @@ impl<E: Effects> Agent<E> {
         self.shared.active.subscribe()
     }
 
+    /// How its work as a boot helper goes; `None` before the first.
+    #[must_use]
+    pub fn helping(&self) -> watch::Receiver<Option<HelperReport>> {
+        self.shared.helper.report()
+    }
+
     /// The way to the controller for who does jobs.
     #[must_use]
     pub fn jobs(&self) -> JobLine {
@@ -158,6 +169,7 @@ impl<E: Effects> Agent<E> {
             ending = self.live(&stop) => ending,
             () = blink(&shared) => Ending::Stopped,
             () = shared.gossip.run() => Ending::Stopped,
+            () = shared.helper.run() => Ending::Stopped,
         };
         if let Ending::Refused(text) = &ending {
             shared.complain(text);
@@ -272,8 +284,12 @@ impl<E: Effects> Agent<E> {
         });
         let mut own = Arc::new(own);
         self.shared.jobs.set(Some(link.link.clone()));
+        self.shared.helper.set_link(Some(link.link.clone()));
+        // Who cannot said so in its hello, and is given no duty.
+        let _taken = self.shared.helper.set_duty(welcome.helper);
         let end = serve(&self.shared, &mut own, link, stop).await;
         self.shared.jobs.set(None);
+        self.shared.helper.set_link(None);
         match end {
             SessionEnd::Stopped => return Err(Ending::Stopped),
             SessionEnd::Power(power) => return Err(Ending::Power(power)),

@@ -172,6 +172,13 @@ async fn answer<E: Effects>(shared: &Shared<E>, ask: ToAgent) -> AgentReply {
             shared.jobs.nudge();
             AgentReply::Ok
         }
+        ToAgent::Helper { duty } => match shared.helper.set_duty(duty) {
+            true => AgentReply::Ok,
+            false => AgentReply::Refused(Refusal::new(
+                RefusalCode::Unsupported,
+                "this agent cannot serve boot here",
+            )),
+        },
         ToAgent::Command(_) => AgentReply::Refused(Refusal::new(
             RefusalCode::Protocol,
             "an order is no question",

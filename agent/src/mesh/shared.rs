@@ -13,6 +13,7 @@ use super::line::JobLine;
 use super::view::View;
 use crate::dispatch::Node;
 use crate::effects::Effects;
+use crate::helper::Helper;
 use crate::journal::Journal;
 
 /// One agent's common ground.
@@ -30,6 +31,8 @@ pub(super) struct Shared<E> {
     pub(super) active: watch::Sender<Instant>,
     /// For who does jobs.
     pub(super) jobs: JobLine,
+    /// Its work as a boot helper.
+    pub(super) helper: Helper,
     /// Until when the lamp blinks.
     pub(super) identify: watch::Sender<Option<Instant>>,
     pub(super) node: Mutex<Node>,

@@ -122,6 +122,7 @@ async fn an_installed_agent_enrols_once_by_its_token_and_remembers() {
         },
         identity,
         gossip: GossipChoice::Leaf,
+        helper: None,
     };
     let mut agent = start(None).live(server.addr);
     agent.member().await;

@@ -23,6 +23,7 @@ macro_rules! next {
 }
 
 mod gossip;
+mod helper;
 mod jobs;
 mod join;
 mod link;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use enforcer_agent::effects::Effects;
+use enforcer_agent::helper::Place;
 use enforcer_agent::journal::Journal;
 use enforcer_agent::mesh::{
     Agent, Ending, Enrolment, GossipChoice, Identity, JobLine, Memory, Setup, Stage, View,
@@ -12,6 +13,7 @@ use enforcer_agent::mesh::{
 use mesh_net::{CaTrust, EnrolProof};
 use mesh_proto::facts::HardwareFacts;
 use mesh_proto::message::Secret;
+use mesh_proto::message::boot::HelperReport;
 use mesh_proto::message::command::{Command, Order};
 use mesh_proto::message::enrol::KeyKind;
 use mesh_proto::message::link::Habitat;
@@ -71,6 +73,7 @@ pub(crate) struct Living {
     pub(crate) journal: Journal,
     pub(crate) view: watch::Receiver<View>,
     pub(crate) jobs: JobLine,
+    pub(crate) helping: watch::Receiver<Option<HelperReport>>,
     pub(crate) stop: CancellationToken,
     pub(crate) life: JoinHandle<Ending>,
 }
@@ -85,6 +88,7 @@ pub(crate) struct Start {
     pub(crate) memory: Memory,
     pub(crate) identity: Option<Identity>,
     pub(crate) gossip: GossipChoice,
+    pub(crate) helper: Option<Place>,
 }
 
 impl Start {
@@ -99,6 +103,7 @@ impl Start {
             memory: Memory::Ram,
             identity: None,
             gossip: GossipChoice::Leaf,
+            helper: None,
         }
     }
 
@@ -134,6 +139,7 @@ impl Start {
                 trust: self.trust,
             }),
             controllers: vec![controller],
+            helper: self.helper,
             watch: Arc::new(|_| {}),
             bind: None,
             gossip: self.gossip,
@@ -141,6 +147,7 @@ impl Start {
         })
         .unwrap();
         let (view, jobs, stop) = (agent.view(), agent.jobs(), CancellationToken::new());
+        let helping = agent.helping();
         let life = tokio::spawn(agent.run(stop.clone()));
         Living {
             machine,
@@ -148,6 +155,7 @@ impl Start {
             journal,
             view,
             jobs,
+            helping,
             stop,
             life,
         }

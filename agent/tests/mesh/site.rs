@@ -11,6 +11,7 @@ use mesh_net::{
     SiteIdentity, SwapDesk,
 };
 use mesh_proto::identity::{NodeId, Role};
+use mesh_proto::message::boot::Duty;
 use mesh_proto::message::enrol::{Issued, Level, Proof};
 use mesh_proto::message::link::{ControllerReply, Entry, FromAgent, Hello, Welcome};
 use mesh_proto::message::ring::Ring;
@@ -60,6 +61,8 @@ pub(crate) struct Rules {
     pub(crate) ring: Option<Ring>,
     /// Where controllers gossip.
     pub(crate) seeds: Vec<Entry>,
+    /// Whether a welcome makes the agent a boot helper.
+    pub(crate) helper: Option<Duty>,
 }
 
 /// Answers requests of jobs: the request and the bytes that came with it, and what is answered, with bytes or without.
@@ -96,6 +99,7 @@ impl Site {
                 shows_logs: false,
                 ring: None,
                 seeds: Vec::new(),
+                helper: None,
             }),
         };
         (Arc::new(site), record)
@@ -197,6 +201,7 @@ impl MeshAuthority for Site {
             seeds: self.rules().seeds,
             controllers: Vec::new(),
             now_unix_s: self.rules().now,
+            helper: self.rules().helper,
         };
         self.tell(Seen::Hello(link.clone(), hello));
         Ok(welcome)
@@ -245,6 +250,9 @@ fn is_of_jobs(ask: &FromAgent) -> bool {
             | FromAgent::JobProgress(_)
             | FromAgent::JobEnd(_)
             | FromAgent::Fetch(_)
+            | FromAgent::Boot { .. }
+            | FromAgent::BootFile { .. }
+            | FromAgent::Helper(_)
             | FromAgent::Have { .. }
             | FromAgent::Put { .. }
             | FromAgent::Save { .. }

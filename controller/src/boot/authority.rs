@@ -1,13 +1,13 @@
 //! DHCP and TFTP ask.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipxe::{BootPlan, MacAddr, PxeClient};
 use ipxe_net::{
     BootAuthority, BootFile, BootNote, BootOffer, LeaseAnswer, LeaseAsk, ScriptAsk, TftpEnd,
 };
 
-use super::{Desk, arch_of, base_url, fresh_machine_id, lock, script_of};
+use super::{Desk, Through, arch_of, base_url, fresh_machine_id, lock, script_of, turns::Answerer};
 use crate::{
     config::Rechain,
     metrics::Counter,
@@ -22,6 +22,45 @@ use crate::{
 
 impl BootAuthority for Desk {
     fn offer(&self, client: &PxeClient) -> BootOffer {
+        self.offer_by(client, Answerer::Own)
+    }
+    async fn lease(&self, ask: LeaseAsk) -> LeaseAnswer {
+        let answer = self.leases.lease(ask).await;
+        let label = match answer {
+            LeaseAnswer::Grant(_) => "grant",
+            LeaseAnswer::Refuse => "refuse",
+            LeaseAnswer::Silent => "silent",
+        };
+        self.metrics.count(Counter::LeaseAnswers, label);
+        answer
+    }
+
+    fn tftp_file(&self, name: &str, from: IpAddr) -> Option<BootFile> {
+        self.named_file(name, from)
+    }
+
+    async fn script(&self, ask: ScriptAsk) -> String {
+        self.script_for(ask, None).await
+    }
+
+    fn note(&self, note: BootNote) {
+        self.noted(note, None);
+    }
+}
+
+impl Desk {
+    /// What a client is offered by who hears it; silence where that is somebody else's turn.
+    pub(super) fn offer_by(&self, client: &PxeClient, who: Answerer) -> BootOffer {
+        let offer = self.offer_of(client);
+        let now = self.store.now();
+        if offer != BootOffer::Silent && !lock(&self.turns).take(client.mac, who, now) {
+            return BootOffer::Silent;
+        }
+        offer
+    }
+
+    /// What a client is offered.
+    fn offer_of(&self, client: &PxeClient) -> BootOffer {
         let request = BootRequest {
             mac: client.mac,
             arch: None,
@@ -29,6 +68,7 @@ impl BootAuthority for Desk {
             after_management: false,
             base: String::new(),
             known_address: None,
+            controller: None,
             peers: Default::default(),
         };
         if self.peek(&request).plan == BootPlan::Silent {
@@ -46,22 +86,12 @@ impl BootAuthority for Desk {
         }
     }
 
-    async fn lease(&self, ask: LeaseAsk) -> LeaseAnswer {
-        let answer = self.leases.lease(ask).await;
-        let label = match answer {
-            LeaseAnswer::Grant(_) => "grant",
-            LeaseAnswer::Refuse => "refuse",
-            LeaseAnswer::Silent => "silent",
-        };
-        self.metrics.count(Counter::LeaseAnswers, label);
-        answer
-    }
-
-    fn tftp_file(&self, name: &str, from: IpAddr) -> Option<BootFile> {
-        self.named_file(name, from)
-    }
-
-    async fn script(&self, ask: ScriptAsk) -> String {
+    /// A machine's script; `through`: the helper that asks for it, and where it reaches us.
+    pub(super) async fn script_for(
+        &self,
+        ask: ScriptAsk,
+        through: Option<(&Through, SocketAddr)>,
+    ) -> String {
         let base = base_url(ask.at);
         let session = ask
             .session
@@ -76,6 +106,7 @@ impl BootAuthority for Desk {
             after_management: ask.after_management,
             base: base.clone(),
             known_address: self.known_address(ask.mac, ask.from.ip()),
+            controller: through.map(|(_, controller)| controller),
             peers: Default::default(),
         };
         self.saw(&ask);
@@ -107,16 +138,18 @@ impl BootAuthority for Desk {
                 }
             },
         };
-        self.timeline.told(ask.mac, &decision, &session);
+        let helper = through.map(|(helper, _)| helper);
+        self.timeline.told(ask.mac, &decision, &session, helper);
         if self.is_without_secret(&decision) {
             self.timeline.without_secret(ask.mac, ask.from.ip());
         }
         script_of(&decision, &self.store.view(), ask.mac, &base)
     }
 
-    fn note(&self, note: BootNote) {
+    /// What happened on a socket, ours or a helper's.
+    pub(super) fn noted(&self, note: BootNote, helper: Option<&Through>) {
         match note {
-            BootNote::Asked { client, offer } => self.asked(&client, &offer),
+            BootNote::Asked { client, offer } => self.asked(&client, &offer, helper),
             BootNote::AddressRequested { mac, ip } => {
                 lock(&self.addresses).requested(mac, ip.into(), self.store.now());
             }
@@ -128,9 +161,7 @@ impl BootAuthority for Desk {
             BootNote::Dropped(reason) => self.metrics.count(Counter::Dropped, reason),
         }
     }
-}
 
-impl Desk {
     /// The question, with what peers say where they are to be asked: what one granted is due when this returns.
     async fn peers_asked(&self, mut request: BootRequest) -> (BootRequest, Decision) {
         let peeked = self.peek(&request);
@@ -190,7 +221,7 @@ impl Desk {
         self.store.note_change(ask.mac, saw);
     }
 
-    fn asked(&self, client: &PxeClient, offer: &BootOffer) {
+    fn asked(&self, client: &PxeClient, offer: &BootOffer, helper: Option<&Through>) {
         let label = match offer {
             BootOffer::Silent => "silent",
             BootOffer::Firmware(_) => "firmware",
@@ -211,7 +242,7 @@ impl Desk {
             fresh_id: fresh_machine_id(),
         };
         self.store.note_change(client.mac, saw);
-        self.timeline.asked(client, offer);
+        self.timeline.asked(client, offer, helper);
     }
 
     fn tftp_ended(&self, from: IpAddr, name: &str, end: TftpEnd) {

@@ -16,6 +16,7 @@ use crate::{
         ops::{BeginFetch, Callback, CallbackAnswer, FetchAnswer, FileSent},
         template::{Scope, TemplateError},
     },
+    store::StoreError,
 };
 
 impl HttpAuthority for Desk {
@@ -23,58 +24,24 @@ impl HttpAuthority for Desk {
         ipxe::general_script(&base_url(at), &format!("{:016x}", rand::random::<u64>()))
     }
 
-    fn http_file(&self, path: &str) -> Option<BootFile> {
+    async fn http_file(&self, path: &str) -> Option<BootFile> {
         self.public_file(path)
     }
 
     async fn nonce_file(&self, ask: NonceAsk) -> NonceReply {
-        let Ok(nonce) = ask.nonce.parse::<Nonce>() else {
-            return NonceReply::Unknown;
-        };
-        let asker = ask.from.ip().to_canonical();
-        let asked = nonce.clone();
-        let begin = BeginFetch {
-            is_its_address: self.is_address_of(&nonce, asker),
-            nonce,
-            name: ask.name,
-            session: ask.session,
-            asker,
-        };
-        let answer = if ask.peek {
-            use crate::state::Transition as _;
-            begin.run(&self.store.view(), self.store.now()).1
-        } else {
-            match self.store.apply(begin).await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    tracing::error!(%error, "a boot file could not be claimed");
-                    return NonceReply::Unavailable;
-                }
+        let at = ask.at;
+        match self.nonce_answer(ask).await {
+            Ok((answer, brought)) => self.reply(answer, brought, at),
+            Err(error) => {
+                tracing::error!(%error, "a boot file could not be claimed");
+                NonceReply::Unavailable
             }
-        };
-        let brought = match &answer {
-            FetchAnswer::Asset(asset, _) => self.bring(&asked, asset).await,
-            _ => None,
-        };
-        self.reply(answer, brought, ask.at)
+        }
     }
 
     async fn nonce_received(&self, file: NonceReceived) {
-        if !lock(&self.received).add(&file) {
-            return;
-        }
-        let Ok(nonce) = file.nonce.parse() else {
-            return;
-        };
-        let sent = FileSent {
-            nonce,
-            name: file.name,
-            session: file.session,
-        };
-        if let Err(error) = self.store.apply(sent).await {
-            // The machine has the file but we cannot write it down: it will be served again.
-            tracing::error!(%error, "a received boot file could not be recorded");
-        }
+        // When it cannot be written down the machine has the file all the same: it will be served again.
+        let _as_logged = self.received(file).await;
     }
 
     async fn callback(&self, nonce: String, failure: Option<String>) -> CallbackReply {
@@ -97,6 +64,7 @@ impl HttpAuthority for Desk {
             after_management: false,
             base: base.clone(),
             known_address: None,
+            controller: None,
             peers: Default::default(),
         };
         let decision = self.peek(&request);
@@ -133,6 +101,58 @@ fn pixiecore_kernel(kernel: &KernelBoot, base: &str) -> serde_json::Value {
 }
 
 impl Desk {
+    /// What an activation's file is, once the claim is durable; with the file itself when another site has it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) async fn nonce_answer(
+        &self,
+        ask: NonceAsk,
+    ) -> Result<(FetchAnswer, Option<BootFile>), StoreError> {
+        let Ok(nonce) = ask.nonce.parse::<Nonce>() else {
+            return Ok((FetchAnswer::Unknown, None));
+        };
+        let asker = ask.from.ip().to_canonical();
+        let asked = nonce.clone();
+        let begin = BeginFetch {
+            is_its_address: self.is_address_of(&nonce, asker),
+            nonce,
+            name: ask.name,
+            session: ask.session,
+            asker,
+        };
+        if ask.peek {
+            use crate::state::Transition as _;
+            return Ok((begin.run(&self.store.view(), self.store.now()).1, None));
+        }
+        let answer = self.store.apply(begin).await?;
+        let brought = match &answer {
+            FetchAnswer::Asset(asset, _) => self.bring(&asked, asset).await,
+            _ => None,
+        };
+        Ok((answer, brought))
+    }
+
+    /// Takes in what a machine has received. Says whether that is durable.
+    pub(super) async fn received(&self, file: NonceReceived) -> bool {
+        if !lock(&self.received).add(&file) {
+            return true;
+        }
+        let Ok(nonce) = file.nonce.parse() else {
+            return true;
+        };
+        let sent = FileSent {
+            nonce,
+            name: file.name,
+            session: file.session,
+        };
+        let written = self.store.apply(sent).await;
+        if let Err(error) = &written {
+            tracing::error!(%error, "a received boot file could not be recorded");
+        }
+        written.is_ok()
+    }
+
     /// Whether DHCP knows the address as one of the machine's that this nonce is for. Only asked where it matters.
     fn is_address_of(&self, nonce: &Nonce, asker: IpAddr) -> bool {
         let view = self.store.view();
@@ -171,7 +191,12 @@ impl Desk {
             .ok()
     }
 
-    fn reply(&self, answer: FetchAnswer, brought: Option<BootFile>, at: SocketAddr) -> NonceReply {
+    pub(super) fn reply(
+        &self,
+        answer: FetchAnswer,
+        brought: Option<BootFile>,
+        at: SocketAddr,
+    ) -> NonceReply {
         match answer {
             FetchAnswer::Asset(asset, session) => match brought.or_else(|| self.asset(&asset)) {
                 Some(file) => NonceReply::File { file, session },

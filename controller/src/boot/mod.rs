@@ -7,10 +7,13 @@ mod addresses;
 mod authority;
 mod files;
 mod http;
+mod named;
 mod received;
 mod recent;
 mod stage;
+mod through;
 mod timeline;
+mod turns;
 
 use std::{
     net::SocketAddr,
@@ -21,10 +24,14 @@ use std::{
 use addresses::Addresses;
 use arc_swap::ArcSwap;
 use ipxe::{Arch, BootPlan, MacAddr, Surroundings};
+use named::Named;
 use rand::RngCore as _;
 use received::Received;
 use stage::Stages;
 use timeline::Timeline;
+use turns::Turns;
+
+pub use through::Through;
 
 use crate::{
     config::Rechain,
@@ -51,6 +58,8 @@ pub struct Desk {
     addresses: Mutex<Addresses>,
     stages: Mutex<Stages>,
     received: Mutex<Received>,
+    turns: Mutex<Turns>,
+    named: Mutex<Named>,
     timeline: Timeline,
     /// Other sites, once there is a mesh.
     federation: OnceLock<Federation>,
@@ -77,6 +86,8 @@ impl Desk {
             addresses: Mutex::default(),
             stages: Mutex::default(),
             received: Mutex::default(),
+            turns: Mutex::default(),
+            named: Mutex::default(),
             federation: OnceLock::new(),
         }
     }

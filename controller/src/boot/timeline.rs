@@ -9,7 +9,7 @@ use std::{
 use ipxe::{BootPlan, MacAddr, PxeClient};
 use ipxe_net::BootOffer;
 
-use super::lock;
+use super::{Through, lock};
 use crate::{
     state::{Timestamp, boot::Decision, event::Draft},
     store::Store,
@@ -44,7 +44,7 @@ impl Timeline {
     }
 
     /// A boot client asked by DHCP.
-    pub(super) fn asked(&self, client: &PxeClient, offer: &BootOffer) {
+    pub(super) fn asked(&self, client: &PxeClient, offer: &BootOffer, helper: Option<&Through>) {
         let firmware = client.firmware.describe();
         let (kind, told) = match offer {
             // Not ours, or nothing to send: `machine.seen` tells it once.
@@ -58,10 +58,8 @@ impl Timeline {
                 format!("iPXE ({firmware}) asks to boot: offered its script"),
             ),
         };
-        self.tell(
-            client.mac,
-            Draft::new(kind, told).field("firmware", firmware),
-        );
+        let draft = Draft::new(kind, told + &by(helper)).field("firmware", firmware);
+        self.tell(client.mac, through(draft, helper));
     }
 
     /// A machine loaded a boot program.
@@ -74,7 +72,13 @@ impl Timeline {
     }
 
     /// A machine was told what to run.
-    pub(super) fn told(&self, mac: MacAddr, decision: &Decision, session: &str) {
+    pub(super) fn told(
+        &self,
+        mac: MacAddr,
+        decision: &Decision,
+        session: &str,
+        helper: Option<&Through>,
+    ) {
         let reason = decision
             .why
             .iter()
@@ -86,13 +90,12 @@ impl Timeline {
             BootPlan::LocalDisk(_) => "its own disk",
             BootPlan::AskPeers | BootPlan::Silent => "its own disk, as it is not ours",
         };
-        let draft = Draft::new("boot.told", format!("told to boot {what}: {reason}"));
-        self.tell(
-            mac,
-            draft
-                .field("plan", decision.plan.kind())
-                .field("session", session),
-        );
+        let by = by(helper);
+        let draft = Draft::new("boot.told", format!("told to boot {what}{by}: {reason}"));
+        let draft = draft
+            .field("plan", decision.plan.kind())
+            .field("session", session);
+        self.tell(mac, through(draft, helper));
     }
 
     /// A machine was sent the management OS without a secret to enrol with.
@@ -160,5 +163,18 @@ impl Timeline {
         }
         last.insert(subject, (draft.text.clone(), now));
         true
+    }
+}
+
+/// Through whom, in a line's text.
+fn by(helper: Option<&Through>) -> String {
+    helper.map_or(String::new(), |helper| format!(" through {}", helper.name))
+}
+
+/// Through whom, for programs.
+fn through(draft: Draft, helper: Option<&Through>) -> Draft {
+    match helper {
+        Some(helper) => draft.field("helper", helper.name.clone()),
+        None => draft,
     }
 }

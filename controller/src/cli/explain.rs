@@ -57,6 +57,10 @@ fn words(answer: &ExplainDoc) -> String {
         })
         .collect();
     text += &table(&rules);
+    if !answer.helpers.is_empty() {
+        let helpers = answer.helpers.join(", ");
+        let _ = writeln!(text, "the same through boot helpers: {helpers}");
+    }
     let _ = writeln!(text, "to its own disk by: {}", answer.local_boot.word());
     text
 }

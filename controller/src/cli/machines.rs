@@ -11,7 +11,7 @@ use super::{
     client::{encode, filtered},
     commands, deployments, facts,
     failure::Failure,
-    holds, logs,
+    helpers, holds, logs,
     output::Output,
     power,
     span::{Span, parse_span},
@@ -152,6 +152,8 @@ pub enum Verb {
         /// Name, id or MAC in any spelling
         machine: String,
     },
+    /// Let a machine's agent serve boot on its own segment, or end that
+    Helper(helpers::Args),
     /// End all keys of a machine at once; it may enrol anew
     Revoke {
         /// Name, id or MAC in any spelling
@@ -223,11 +225,10 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             labels,
             owner,
         } => {
-            let labels = labels.into_iter().collect();
             let update = Update {
                 name,
                 local_boot,
-                labels,
+                labels: labels.into_iter().collect(),
                 owner,
             };
             set::set(session, &machine, update, power.is_some()).await?;
@@ -251,6 +252,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
         } => holds::reserve(&machine, holder, span, session).await,
         Verb::Release { machine } => holds::release(&machine, session).await,
         Verb::Inspect { machine } => trust::inspect(&machine, session).await,
+        Verb::Helper(args) => helpers::run(args, session).await,
         Verb::Revoke { machine } => trust::revoke(&machine, session).await,
         Verb::Reboot(target) => commands::run(Doing::Reboot, None, &target, session).await,
         Verb::Identify { target, seconds } => {

@@ -14,6 +14,7 @@ mod explain;
 mod facts;
 mod failure;
 mod files;
+mod helpers;
 mod holds;
 mod images;
 mod join_tokens;

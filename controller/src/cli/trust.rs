@@ -74,7 +74,7 @@ pub(super) async fn revoke(machine: &str, session: &Session<'_>) -> Result<(), F
     Ok(())
 }
 
-async fn say<B: serde::Serialize>(
+pub(super) async fn say<B: serde::Serialize>(
     machine: &str,
     word: &str,
     body: &B,

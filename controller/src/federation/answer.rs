@@ -199,6 +199,7 @@ impl Inner {
             after_management: true,
             base: BASE.to_owned(),
             known_address: None,
+            controller: None,
             peers: Peers::Ask(Trail {
                 visited,
                 hops: MAX_HOPS - question.hops.min(MAX_HOPS - 1),

@@ -126,6 +126,8 @@ codes! {
     PeerRefused = "peer-refused", BAD_GATEWAY, "The other site did not agree";
     /// There is nothing to decide.
     NotDisputed = "not-disputed", CONFLICT, "Nobody else claims to be the machine";
+    /// Its agent cannot answer for others.
+    CannotHelp = "cannot-help", CONFLICT, "The agent cannot be a boot helper";
     /// The key was proved too weakly for this.
     LevelTooLow = "level-too-low", CONFLICT, "The machine's key is not proved well enough";
     /// The machine's screen shows another code.

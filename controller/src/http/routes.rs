@@ -3,8 +3,8 @@
 use super::{
     api::{
         activations, boot_configs, clock, commands, deployments, events, explain, facts, files,
-        holds, image_pulls, images, join_tokens, leases, logs, machines, members, meta, peers,
-        power, reservations, rollouts, setups, trust, users, webhooks,
+        helpers, holds, image_pulls, images, join_tokens, leases, logs, machines, members, meta,
+        peers, power, reservations, rollouts, setups, trust, users, webhooks,
     },
     auth::{
         Access::{Anyone, Least},
@@ -32,6 +32,7 @@ fn v1() -> Routes {
             routes!(machines::update::update, machines::delete),
         )
         .at(Least(Operator), routes!(machines::inspect))
+        .at(Least(Operator), routes!(helpers::set))
         .at(Least(Operator), routes!(holds::reserve))
         .at(Least(Operator), routes!(holds::release))
         .at(Least(Operator), routes!(power::set))

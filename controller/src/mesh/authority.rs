@@ -138,6 +138,7 @@ impl Inner {
                 gossips,
                 swapped: false,
                 status: None,
+                helping: None,
             })
         };
         if !newest {
@@ -167,6 +168,7 @@ impl Inner {
             },
             controllers: self.controllers.clone(),
             now_unix_s: self.store.now().as_second(),
+            helper: self.duty_of(&opened.machine.id),
         }
     }
 
@@ -209,6 +211,9 @@ impl Inner {
             FromAgent::Job => return self.give_job(link).await.map(Answer::from),
             FromAgent::JobProgress(progress) => self.take_progress(link, progress).await?,
             FromAgent::JobEnd(end) => self.take_end(link, *end).await?,
+            FromAgent::Boot { ask } => return self.boot(link, ask).await.map(Answer::from),
+            FromAgent::BootFile { sha256 } => return self.boot_file(link, &sha256),
+            FromAgent::Helper(report) => self.take_helping(link, &report),
             FromAgent::Fetch(fetch) => return self.fetch(link, fetch).await,
             FromAgent::Have { job, ids } => {
                 return self.have(link, job, &ids).await.map(Answer::from);

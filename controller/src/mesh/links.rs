@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use mesh_net::{CloseCode, LinkHandle};
-use mesh_proto::{identity::NodeId, message::link::Status};
+use mesh_proto::{
+    identity::NodeId,
+    message::{boot::HelperReport, link::Status},
+};
 
 use crate::state::trust::key::Serial;
 
@@ -20,6 +23,8 @@ pub(super) struct Link {
     /// Whether a state swap of it was answered: until then it knows almost nobody.
     pub(super) swapped: bool,
     pub(super) status: Option<Status>,
+    /// How it says its work as a boot helper goes.
+    pub(super) helping: Option<HelperReport>,
 }
 
 /// All of them.
@@ -104,9 +109,19 @@ impl Links {
             });
         }
     }
+
+    /// Keeps how a helper is doing. Says whether that is news.
+    pub(super) fn set_helping(&mut self, node: NodeId, report: HelperReport) -> bool {
+        let Some(link) = self.0.get_mut(&node) else {
+            return false;
+        };
+        let news = link.helping.as_ref() != Some(&report);
+        link.helping = Some(report);
+        news
+    }
 }
 
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control())
         .take(MAX_STAGE)

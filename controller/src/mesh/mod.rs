@@ -9,6 +9,7 @@ mod bytes;
 mod commands;
 mod enrol;
 mod gossip;
+mod helpers;
 mod jobs;
 pub mod life;
 mod links;
@@ -40,8 +41,8 @@ pub use self::{
     steps::{Progress, Steps},
 };
 use crate::{
-    ca::Ca, federation::Federation, images::Images, metrics::Metrics, state::machine::MachineId,
-    store::Store,
+    boot::Desk, ca::Ca, federation::Federation, images::Images, metrics::Metrics,
+    state::machine::MachineId, store::Store,
 };
 
 /// Which station DHCP knows at an address.
@@ -57,6 +58,8 @@ struct Inner {
     metrics: Arc<Metrics>,
     ca: Ca,
     logs: Logs,
+    /// Who answers booting machines; `None` in sites that serve no boot.
+    desk: Option<Arc<Desk>>,
     /// The bytes of images; `None` in sites that keep none.
     images: Option<Images>,
     /// How machines reach boot HTTP, `http://host:port`.

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     assets::{AssetError, AssetFolder},
+    boot::Desk,
     ca::{CONTROLLER_LIVES_S, Ca, CaError},
     federation::{self, DEFAULT_BYTES, Federation, Kept, Shelves},
     images::Images,
@@ -80,6 +81,7 @@ pub struct Bound {
     logs: Logs,
     assets: AssetFolder,
     kept: Kept,
+    desk: Option<Arc<Desk>>,
     images: Option<Images>,
     boot_base: Arc<str>,
     at: SocketAddr,
@@ -113,6 +115,7 @@ impl Bound {
             logs: Logs::open(&config.state),
             assets: AssetFolder::at(&config.state),
             kept: Kept::open(&config.state, Some(DEFAULT_BYTES))?,
+            desk: None,
             images: None,
             boot_base: "".into(),
         })
@@ -133,6 +136,15 @@ impl Bound {
     pub fn with_peers_cache(self, bytes: Option<u64>) -> Self {
         let kept = self.kept.of(bytes);
         Self { kept, ..self }
+    }
+
+    /// The same, answering boot helpers as the boot sockets are answered.
+    #[must_use]
+    pub fn with_desk(self, desk: Arc<Desk>) -> Self {
+        Self {
+            desk: Some(desk),
+            ..self
+        }
     }
 
     /// Where links come in.
@@ -192,6 +204,7 @@ impl Bound {
             metrics,
             ca: self.ca,
             logs: self.logs,
+            desk: self.desk,
             images: self.images,
             boot_base: self.boot_base,
             steps: Steps::default(),

@@ -12,7 +12,7 @@ mod next;
 mod peers;
 mod proof;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipxe::{Arch, BootPlan, ConfigBoot, FileRef, KernelBoot, LocalBoot, MacAddr, check_text};
 use mesh_proto::{facts::HardwareFacts, message::Secret};
@@ -56,6 +56,8 @@ pub struct BootRequest {
     pub base: String,
     /// The asker's address, when it is the one that DHCP knows for this station: leased, or seen requested lately.
     pub known_address: Option<IpAddr>,
+    /// Where the asker reaches the controller, when it is not the host of `base`: a helper is.
+    pub controller: Option<SocketAddr>,
     /// Whether peers were asked.
     pub peers: Peers,
 }

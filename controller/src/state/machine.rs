@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Timestamp,
+    helper::HelperRole,
     hold::Hold,
     label::Labels,
     matching::Identity,
@@ -264,6 +265,9 @@ pub struct Machine {
     /// When a person asked that its next boot be the management OS; over once its agent came from there.
     #[serde(default)]
     pub inspect: Option<Timestamp>,
+    /// Its agent's role as a boot helper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helper: Option<HelperRole>,
     /// When it was first heard of.
     pub first_seen: Timestamp,
     /// When it asked last.
@@ -291,6 +295,7 @@ impl Machine {
             hold: None,
             discovery: None,
             inspect: None,
+            helper: None,
             first_seen: now,
             last_seen: now,
         }

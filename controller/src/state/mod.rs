@@ -10,6 +10,7 @@ pub mod config;
 pub mod deployment;
 pub mod event;
 pub mod facts;
+pub mod helper;
 pub mod hold;
 pub mod image;
 pub mod label;

@@ -165,7 +165,10 @@ async fn answer(mut link: Link, report: FactsReport, tell: mpsc::UnboundedSender
                     text: "it is recorded".to_owned(),
                 }
             }
-            ToAgent::Verdicts { .. } | ToAgent::Ring(_) | ToAgent::Jobs => AgentReply::Ok,
+            ToAgent::Verdicts { .. }
+            | ToAgent::Ring(_)
+            | ToAgent::Jobs
+            | ToAgent::Helper { .. } => AgentReply::Ok,
         };
         let _nobody_looks = tell.send(incoming.ask);
         let _gone = incoming.responder.finish(&reply).await;

@@ -60,6 +60,7 @@ impl Meshed {
             gossip_port: 0,
         };
         let bound = more(Bound::bind(&config, ca, &site.store).unwrap());
+        let bound = bound.with_desk(Arc::clone(&site.desk));
         let links = bound.link_addr();
         let mut tasks = JoinSet::new();
         let desk = Arc::clone(&site.desk);
@@ -79,6 +80,12 @@ impl Meshed {
             tasks,
             stop,
         }
+    }
+
+    /// The same, whose API knows the mesh.
+    pub(crate) fn with_api(mut self) -> Self {
+        self.site = self.site.with_mesh(&self.mesh);
+        self
     }
 
     /// The controller starts again, on other ports.

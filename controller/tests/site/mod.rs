@@ -179,6 +179,7 @@ impl Site {
             after_management,
             base: format!("http://{}", self.http),
             known_address: None,
+            controller: None,
             peers: Default::default(),
         })
     }
@@ -215,7 +216,7 @@ impl Site {
         self.asks("PATCH", path, Body::from(body.to_string())).await
     }
 
-    async fn asks(&self, method: &str, path: &str, body: Body) -> (u16, Value) {
+    pub(crate) async fn asks(&self, method: &str, path: &str, body: Body) -> (u16, Value) {
         let response = self.answers(method, path, body).await;
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();

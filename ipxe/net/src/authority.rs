@@ -6,6 +6,7 @@ use std::{
 };
 
 use ipxe::{BootOffer, LeaseAnswer, LeaseAsk, MacAddr, PxeClient};
+use tokio::sync::oneshot;
 
 use crate::BootFile;
 
@@ -14,6 +15,12 @@ use crate::BootFile;
 pub trait BootAuthority: Send + Sync + 'static {
     /// What a PXE or HTTP-boot client is offered; a peek, changes nothing.
     fn offer(&self, client: &PxeClient) -> BootOffer;
+
+    /// Where the offer is somebody else's to make: the way its answer will come, soon, or be dropped for silence. `None`:
+    /// [`offer`](Self::offer) knows it.
+    fn offer_later(&self, _client: &PxeClient) -> Option<oneshot::Receiver<BootOffer>> {
+        None
+    }
 
     /// An address for a machine (server mode only). Grants are durable when this returns.
     fn lease(&self, ask: LeaseAsk) -> impl Future<Output = LeaseAnswer> + Send;

@@ -65,7 +65,7 @@ impl HttpAuthority for Authority {
         "#!ipxe\n".to_owned()
     }
 
-    fn http_file(&self, path: &str) -> Option<BootFile> {
+    async fn http_file(&self, path: &str) -> Option<BootFile> {
         (path == "firmware/a").then(|| BootFile::Memory(Bytes::from_static(FILE)))
     }
 

@@ -195,7 +195,10 @@ pub struct Flow {
 pub(crate) fn has_body(ask: &FromAgent) -> bool {
     matches!(
         ask,
-        FromAgent::Fetch(_) | FromAgent::Put { .. } | FromAgent::Save { .. }
+        FromAgent::Fetch(_)
+            | FromAgent::BootFile { .. }
+            | FromAgent::Put { .. }
+            | FromAgent::Save { .. }
     )
 }
 

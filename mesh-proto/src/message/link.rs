@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Refusal,
+    boot::{BootAnswer, BootAsk, Duty, HelperReport},
     command::Order,
     enrol::Level,
     job::{Ability, Job, JobEnd, JobProgress},
@@ -71,6 +72,18 @@ pub enum FromAgent {
         /// Bytes of the manifest.
         len: u64,
     },
+    /// A helper asks in the name of a machine on its segment; answered [`ControllerReply::Boot`].
+    Boot {
+        /// What.
+        ask: BootAsk,
+    },
+    /// The bytes of a boot file that an answer has named lately; answered [`ControllerReply::Follows`] and the bytes.
+    BootFile {
+        /// SHA-256, 64 hex digits.
+        sha256: String,
+    },
+    /// How the helper is doing; answered [`ControllerReply::Ok`].
+    Helper(HelperReport),
     /// The agent goes on purpose: not a failure.
     Bye {
         /// Why, for people.
@@ -111,6 +124,11 @@ pub enum ControllerReply {
     Missing {
         /// Ascending.
         missing: Vec<u32>,
+    },
+    /// To a helper's question.
+    Boot {
+        /// The answer.
+        answer: BootAnswer,
     },
     /// The capture is a version now.
     Saved {
@@ -161,6 +179,12 @@ pub enum ToAgent {
     Ring(Ring),
     /// There may be a job: ask for it, or for whether yours is still wanted; answered [`AgentReply::Ok`].
     Jobs,
+    /// Serve boot on your segment from now on, or stop that; answered [`AgentReply::Ok`] when it is taken in. How it goes is
+    /// told by [`FromAgent::Helper`].
+    Helper {
+        /// `None`: stop.
+        duty: Option<Duty>,
+    },
 }
 
 /// What an agent answers a controller.
@@ -240,6 +264,9 @@ pub struct Welcome {
     pub controllers: Vec<SocketAddr>,
     /// Seconds since 1970 by the controller's clock, for machines that have none.
     pub now_unix_s: i64,
+    /// Serve boot on your segment; `None`: do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helper: Option<Duty>,
 }
 
 /// Facts with the digest they were announced by.

@@ -4,6 +4,7 @@
 //! travels in a [frame](crate::frame). Enrolment has a protocol of its own ([`enrol`]); everything else runs on a link
 //! that both sides proved ([`link`]): whoever asks opens a stream, sends one request and reads replies until the last.
 
+pub mod boot;
 pub mod command;
 pub mod enrol;
 pub mod job;

@@ -75,6 +75,7 @@ fn setup(machine: &Arc<Machine>, controller: SocketAddr) -> mesh::Setup<Machine>
         }),
         controllers: vec![controller],
         gossip: GossipChoice::Leaf,
+        helper: None,
         watch: Arc::new(|_| {}),
         bind: None,
         clock: system_clock(),

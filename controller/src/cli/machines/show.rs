@@ -2,6 +2,7 @@
 
 use crate::{
     cli::output::{Line, ago, dash, when},
+    http::api::helpers::HelperDoc,
     http::api::machines::{ActiveDoc, MachineDoc, MemberWord, PendingDoc, ProviderWord},
     state::Timestamp,
 };
@@ -113,6 +114,12 @@ pub(super) fn details(machine: &MachineDoc, now: Timestamp) -> Vec<Line> {
         let text = format!("for {} until {}, by {}", h.holder, moment(h.until), h.by);
         ("reserved", text)
     }));
+    lines.extend(
+        machine
+            .helper
+            .as_ref()
+            .map(|h| ("boot helper", helper(h, now))),
+    );
     lines.extend(machine.disputed.clone().map(|why| ("disputed", why)));
     lines.extend(machine.pending.iter().map(|p| ("waits", pending(p, now))));
     if let Some(code) = machine.code.as_ref().filter(|_| machine.pending.is_empty()) {
@@ -122,6 +129,17 @@ pub(super) fn details(machine: &MachineDoc, now: Timestamp) -> Vec<Line> {
         ));
     }
     lines
+}
+
+/// `serving since yesterday, by ann: serves boot HTTP on …`.
+fn helper(helper: &HelperDoc, now: Timestamp) -> String {
+    let state = helper.state.as_deref().unwrap_or("its link is down");
+    let text = helper.text.as_deref().unwrap_or("nothing is heard of it");
+    format!(
+        "{state} (since {}, by {}): {text}",
+        when(helper.since, now),
+        helper.by
+    )
 }
 
 fn macs(machine: &MachineDoc) -> String {

@@ -71,6 +71,9 @@ pub struct ExplainDoc {
     pub local_boot: super::words::LocalBoot,
     /// The rules looked at, in order; the last one decided.
     pub why: Vec<RuleDoc>,
+    /// Machines whose agents are boot helpers: on their segments it is answered the same.
+    #[serde(default)]
+    pub helpers: Vec<String>,
 }
 
 /// One rule that was looked at.
@@ -99,6 +102,11 @@ impl ExplainDoc {
             plan: decision.plan.kind().to_owned(),
             local_boot: decision.local.into(),
             why: rules.collect(),
+            helpers: view
+                .machines()
+                .filter(|m| m.helper.is_some())
+                .map(|m| m.name.to_string())
+                .collect(),
         }
     }
 }
@@ -150,6 +158,7 @@ fn request(query: &ExplainQuery, view: &View, api: &Api) -> Result<BootRequest, 
         after_management: query.after_management,
         base: api.boot_base.to_string(),
         known_address: None,
+        controller: None,
         peers: Default::default(),
     })
 }

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 pub use self::document::{ActiveDoc, MachineDoc, MemberWord, PendingDoc, ProviderWord};
 use self::sites::MachineListDoc;
-use super::{Page, PageQuery, words::Standing};
+use super::{Page, PageQuery, helpers, words::Standing};
 use crate::{
     http::{
         Api,
@@ -109,7 +109,8 @@ pub(crate) async fn show(
 ) -> Result<Json<MachineDoc>, Problem> {
     let view = api.store.view();
     let found = find(&view, &machine)?;
-    Ok(Json(MachineDoc::of(&found, &view)))
+    let document = MachineDoc::of(&found, &view);
+    Ok(Json(helpers::with_report(document, &api)))
 }
 
 /// The machine that `text` names.

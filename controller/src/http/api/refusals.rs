@@ -6,10 +6,11 @@ use crate::{
     http::error::{Code, Problem},
     images::ImagesError,
     power::PowerError,
+    state::helper::CannotHelp,
     state::ops::{
-        AcceptError, ActivateError, CommandError, ConfigError, DeployError, Held, HoldError,
-        ImageError, MachineError, NotYours, OrderError, PeerError, ReservationError, RolloutError,
-        SetupError, TokenError, UserError, WebhookError,
+        AcceptError, ActivateError, CommandError, ConfigError, DeployError, Held, HelperError,
+        HoldError, ImageError, MachineError, NotYours, OrderError, PeerError, ReservationError,
+        RolloutError, SetupError, TokenError, UserError, WebhookError,
     },
     store::StoreError,
 };
@@ -161,6 +162,25 @@ impl From<CommandError> for Problem {
             CommandError::OnlyReboot(..) | CommandError::CannotBeAsked(_) => Code::ProviderCannot,
             CommandError::TwoMembers(..) => Code::MachineDisputed,
             CommandError::TooMany(_) => Code::TooManyCommands,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<HelperError> for Problem {
+    fn from(error: HelperError) -> Self {
+        let code = match &error {
+            HelperError::Machine(error) => return error.clone().into(),
+            HelperError::Interfaces => Code::BadValue,
+            HelperError::Cannot(why) => match why {
+                CannotHelp::NotAccepted(_) => Code::MachineNotAccepted,
+                CannotHelp::Disputed(_) => Code::MachineDisputed,
+                CannotHelp::NoMember(_) => Code::MemberNotFound,
+                CannotHelp::LevelTooLow(_) => Code::LevelTooLow,
+                CannotHelp::Management(_) | CannotHelp::Leaf(_) | CannotHelp::TooOld(_) => {
+                    Code::CannotHelp
+                }
+            },
         };
         Self::new(code, error.to_string())
     }

@@ -107,6 +107,7 @@ impl World {
             after_management: false,
             base: "http://192.0.2.1:4880".into(),
             known_address: None,
+            controller: None,
             peers: Default::default(),
         }
     }

@@ -142,12 +142,13 @@ fn mesh_words(mesh: &MeshPolicy, case: &Case<'_>) -> String {
         Some(machine) => machine.name.clone(),
         None => MachineName::from_mac(case.request.mac),
     };
+    let controller = match case.request.controller {
+        Some(reached) => reached.to_string(),
+        None => format!("{}:{}", host(&case.request.base), mesh.port),
+    };
     let mut words = format!(
-        " enforcer.controller={}:{} enforcer.site={} enforcer.ca={} enforcer.machine={name}",
-        host(&case.request.base),
-        mesh.port,
-        mesh.site,
-        mesh.ca_sha256
+        " enforcer.controller={controller} enforcer.site={} enforcer.ca={} enforcer.machine={name}",
+        mesh.site, mesh.ca_sha256
     );
     // The machine chose it: only what cannot be mistaken for another word is repeated.
     let plain = |s: &&String| s.len() <= 64 && s.bytes().all(|b| b.is_ascii_alphanumeric());

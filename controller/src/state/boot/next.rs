@@ -33,6 +33,7 @@ fn config_waits(view: &View, machine: &MachineId, now: Timestamp) -> Option<Stri
         after_management: false,
         base: "http://192.0.2.1".to_owned(),
         known_address: None,
+        controller: None,
         peers: Default::default(),
     };
     match decide(&request, view, now).plan {

@@ -10,6 +10,7 @@ mod enrol;
 mod evidence;
 mod facts;
 mod given;
+mod helpers;
 mod holds;
 mod images;
 mod job_ends;
@@ -51,6 +52,7 @@ pub use enrol::{Claim, Enrol, EnrolOutcome, Grant};
 pub use evidence::{Callback, CallbackAnswer, ReportBoot};
 pub use facts::RecordFacts;
 pub use given::{GrantBoot, TakeEvidence, granted_file, macs_for, offered};
+pub use helpers::{HelperError, SetHelper};
 pub use holds::{Held, HoldError, MAX_HOLD, OnMachine, ReleaseMachine, ReserveMachine, may_use};
 pub use images::{
     DeleteImage, DeleteVersion, ImageError, SaveCapture, SaveVersion, SetImage, used_by,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ipxe::{
-    BootOffer, LeaseAsk, MacAddr,
+    BootOffer, LeaseAsk, MacAddr, PxeClient,
     dhcp::{self, Arrival, DhcpMode, DhcpPort, Kind, Message, Reply, Turn},
 };
 use tokio::{task::JoinSet, time};
@@ -23,11 +23,12 @@ use crate::{BootAuthority, BootNote, quota::Quota};
 
 /// The longest request read (bytes); ROMs send 590 at most, an Ethernet frame carries less than this.
 pub(super) const LONGEST: usize = 2048;
-/// Lease questions open at once. The store commits hundreds at a time; more than this and clients have given up.
+/// Questions open at once: for leases, and for offers that are somebody else's to make. The store commits hundreds at a
+/// time; more than this and clients have given up.
 const IN_FLIGHT: usize = 1024;
 /// Wait after a socket error, so that a dead interface does not turn the loop into a spin.
 pub(super) const AFTER_ERROR: Duration = Duration::from_millis(100);
-/// How long open lease questions may take after the stop.
+/// How long open questions may take after the stop.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// What one port needs to answer.
@@ -61,14 +62,14 @@ pub(super) async fn serve<A: BootAuthority>(
     socket: Arc<PortSocket>,
     stop: CancellationToken,
 ) {
-    let mut leases = JoinSet::new();
+    let mut open = JoinSet::new();
     let mut buffer = [0; LONGEST];
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            Some(_) = leases.join_next(), if !leases.is_empty() => {}
+            Some(_) = open.join_next(), if !open.is_empty() => {}
             got = socket.recv(&mut buffer) => match got {
-                Ok(came) => desk.handle(&buffer[came.payload.clone()], came, &socket, &mut leases).await,
+                Ok(came) => desk.handle(&buffer[came.payload.clone()], came, &socket, &mut open).await,
                 Err(error) => {
                     warn!(%error, "receiving DHCP");
                     time::sleep(AFTER_ERROR).await;
@@ -76,7 +77,7 @@ pub(super) async fn serve<A: BootAuthority>(
             },
         }
     }
-    let rest = async { while leases.join_next().await.is_some() {} };
+    let rest = async { while open.join_next().await.is_some() {} };
     let _cut_short = time::timeout(GRACE, rest).await;
 }
 
@@ -104,7 +105,7 @@ impl<A: BootAuthority> Desk<A> {
         bytes: &[u8],
         came: Came,
         socket: &Arc<PortSocket>,
-        leases: &mut JoinSet<()>,
+        open: &mut JoinSet<()>,
     ) {
         let Some(case) = self.open(bytes, came) else {
             return;
@@ -112,18 +113,14 @@ impl<A: BootAuthority> Desk<A> {
         self.tell_what_passes(&case);
         match dhcp::turn(&case.message, &case.at()) {
             Turn::Ignore => {}
-            Turn::Boot(kind) => {
-                let offer = self.offer(&case);
-                let reply = dhcp::boot_reply(&case.message, &case.at(), kind, &offer);
-                send(&*self.authority, socket, &case, reply).await;
-            }
-            Turn::Lease(_) if leases.len() >= IN_FLIGHT => {
+            Turn::Boot(kind) => self.boot(case, kind, socket, open).await,
+            Turn::Lease(_) if open.len() >= IN_FLIGHT => {
                 self.authority.note(BootNote::Dropped("dhcp-leases-full"));
             }
             Turn::Lease(ask) => {
                 let offer = self.offer(&case);
                 let authority = Arc::clone(&self.authority);
-                leases.spawn(lease(authority, Arc::clone(socket), case, ask, offer));
+                open.spawn(lease(authority, Arc::clone(socket), case, ask, offer));
             }
         }
     }
@@ -175,20 +172,62 @@ impl<A: BootAuthority> Desk<A> {
         }
     }
 
-    /// What the authority offers; told as a boot's first sign of life.
+    /// Answers a boot client; where the offer is not ours to make, when it has come.
+    async fn boot(&self, case: Case, kind: Kind, socket: &Arc<PortSocket>, open: &mut JoinSet<()>) {
+        let Some(client) = case.message.boot_client() else {
+            return;
+        };
+        let authority = &self.authority;
+        match authority.offer_later(&client) {
+            None => {
+                let offer = authority.offer(&client);
+                answer(&**authority, socket, &case, kind, client, &offer).await;
+            }
+            Some(_) if open.len() >= IN_FLIGHT => {
+                authority.note(BootNote::Dropped("dhcp-offers-full"));
+            }
+            Some(offer) => {
+                let (authority, socket) = (Arc::clone(authority), Arc::clone(socket));
+                open.spawn(async move {
+                    // A question that nobody answered gets silence.
+                    if let Ok(offer) = offer.await {
+                        answer(&*authority, &socket, &case, kind, client, &offer).await;
+                    }
+                });
+            }
+        }
+    }
+
+    /// What the authority offers beside a lease.
     fn offer(&self, case: &Case) -> BootOffer {
         let Some(client) = case.message.boot_client() else {
             return BootOffer::Silent;
         };
         let offer = self.authority.offer(&client);
-        if case.message.kind == Kind::Discover || self.port == DhcpPort::Pxe {
-            let told = offer.clone();
-            self.authority.note(BootNote::Asked {
-                client,
-                offer: told,
-            });
-        }
+        tell_asked(&*self.authority, case, client, &offer);
         offer
+    }
+}
+
+/// Sends boot information alone.
+async fn answer<A: BootAuthority>(
+    authority: &A,
+    socket: &PortSocket,
+    case: &Case,
+    kind: Kind,
+    client: PxeClient,
+    offer: &BootOffer,
+) {
+    tell_asked(authority, case, client, offer);
+    let reply = dhcp::boot_reply(&case.message, &case.at(), kind, offer);
+    send(authority, socket, case, reply).await;
+}
+
+/// Tells of a boot's first sign of life.
+fn tell_asked<A: BootAuthority>(authority: &A, case: &Case, client: PxeClient, told: &BootOffer) {
+    if case.message.kind == Kind::Discover || case.port == DhcpPort::Pxe {
+        let offer = told.clone();
+        authority.note(BootNote::Asked { client, offer });
     }
 }
 

@@ -113,7 +113,7 @@ impl<A: HttpAuthority> Visit<A> {
                 Some(json) => typed(StatusCode::OK, "application/json", json),
                 None => plain(StatusCode::NOT_FOUND, "No network boot for this machine.\n"),
             },
-            Route::File(path) => match authority.http_file(&path) {
+            Route::File(path) => match authority.http_file(&path).await {
                 Some(file) => ranged(file, request),
                 None => plain(StatusCode::NOT_FOUND, "No such file.\n"),
             },

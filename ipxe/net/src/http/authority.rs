@@ -13,7 +13,7 @@ pub trait HttpAuthority: BootAuthority {
     fn general_script(&self, at: SocketAddr) -> String;
 
     /// A file that everybody may read, by its path such as `firmware/ipxe.efi`; no segment is empty or starts with a dot.
-    fn http_file(&self, path: &str) -> Option<BootFile>;
+    fn http_file(&self, path: &str) -> impl Future<Output = Option<BootFile>> + Send;
 
     /// A file of an activation. Unless it is a peek, the claim is durable when this returns.
     fn nonce_file(&self, ask: NonceAsk) -> impl Future<Output = NonceReply> + Send;

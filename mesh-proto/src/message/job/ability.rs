@@ -1,4 +1,4 @@
-//! What of a job not every agent can. An agent ignores the fields it does not know: one that is older than such a field would
+//! What not every agent can. An agent ignores the fields it does not know: one that is older than such a field of a job would
 //! do something else to the disk, so it is only given jobs whose every need it named in its hello.
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Ability {
     /// Writes into one partition and leaves the rest of the disk alone ([`Job::partition`](super::Job::partition)).
     OnePartition,
+    /// Serves boot on its segment ([`Duty`](crate::message::boot::Duty)); no job needs it.
+    Helper,
     /// One newer than this program.
     #[serde(other)]
     Unknown,
@@ -16,7 +18,7 @@ pub enum Ability {
 
 impl Ability {
     /// What this program's agents name in their hello.
-    pub const OURS: [Self; 1] = [Self::OnePartition];
+    pub const OURS: [Self; 2] = [Self::OnePartition, Self::Helper];
 
     /// Those of a hello that mean something here, each once: what an agent may have written down is bounded by what there is.
     #[must_use]
@@ -30,6 +32,7 @@ impl Ability {
     pub fn words(self) -> &'static str {
         match self {
             Self::OnePartition => "write one partition and leave the rest of the disk alone",
+            Self::Helper => "serve boot on its segment",
             Self::Unknown => "do what a newer release can",
         }
     }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::{
     http::api::{
+        helpers::HelperDoc,
         holds::HoldDoc,
         power::MeansWord,
         words::{Habitat, KeyKind, Kind, Level, LocalBoot, MemberState, Stage, Standing},
@@ -69,6 +70,9 @@ pub struct MachineDoc {
     /// Who has it for a while; others' changes are refused until then.
     #[serde(default)]
     pub reserved: Option<HoldDoc>,
+    /// Its agent's role as a boot helper; absent: none.
+    #[serde(default)]
+    pub helper: Option<HelperDoc>,
     /// When it was first heard of.
     pub first_seen: Timestamp,
     /// When it asked last.
@@ -231,6 +235,7 @@ impl MachineDoc {
             labels: words(&machine.labels),
             owner: machine.owner.as_ref().map(ToString::to_string),
             reserved: machine.hold.as_ref().map(HoldDoc::of),
+            helper: machine.helper.as_ref().map(HelperDoc::of),
             first_seen: machine.first_seen,
             last_seen: machine.last_seen,
             active: active.map(|a| ActiveDoc {

@@ -4,6 +4,7 @@ mod boots;
 mod commands;
 mod discovered;
 mod enrolment;
+mod helpers;
 mod holds;
 mod jobs;
 mod members;
@@ -156,6 +157,7 @@ impl World {
             after_management: false,
             base: "http://10.0.0.1:4880".to_owned(),
             known_address: known,
+            controller: None,
             peers: Default::default(),
         };
         let claim = ClaimBoot {

@@ -144,6 +144,7 @@ impl World {
             after_management: true,
             base: base.to_owned(),
             known_address: None,
+            controller: None,
             peers: Peers::Ask(Trail::default()),
         }
     }

@@ -140,6 +140,7 @@ impl MeshAuthority for Court {
             seeds: Vec::new(),
             controllers: Vec::new(),
             now_unix_s: super::NOW,
+            helper: None,
         };
         self.tell(Seen::Hello(link.clone(), hello));
         Ok(welcome)

@@ -189,6 +189,7 @@ fn when_the_management_os_cannot_be_loaded_the_disk_is_started_and_no_config() {
         after_management: true,
         base: "http://10.0.0.1:4880".to_owned(),
         known_address: None,
+        controller: None,
         peers: Default::default(),
     };
     let decision = crate::state::boot::decide(&request, &world.view, world.now);
