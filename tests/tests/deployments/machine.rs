@@ -171,6 +171,7 @@ impl Machine {
             controllers: words.controllers,
             gossip: GossipChoice::Leaf,
             watch: Arc::new(|_| {}),
+            helper: None,
             bind: Some(self.ip.into()),
             clock: tls::system_clock(),
         });
