@@ -42,11 +42,26 @@ pub enum Counter {
     Notifications,
     /// What went wrong with providers (Serf, Consul), by kind.
     ProviderFaults,
+    /// About other sites.
+    Peer(PeerCounter),
+}
+
+/// What is counted about other sites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PeerCounter {
+    /// Our questions, by what became of them.
+    Asked,
+    /// Their questions, by what became of them.
+    Answered,
+    /// Bytes, by what they are and which way they went.
+    Bytes,
+    /// Frames of the mesh of sites, by what became of them.
+    Frames,
 }
 
 impl Counter {
     /// Every counter, in the order of `/metrics`.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Dropped,
         Self::TftpTransfers,
         Self::ApiRequests,
@@ -58,6 +73,10 @@ impl Counter {
         Self::Commands,
         Self::Notifications,
         Self::ProviderFaults,
+        Self::Peer(PeerCounter::Asked),
+        Self::Peer(PeerCounter::Answered),
+        Self::Peer(PeerCounter::Bytes),
+        Self::Peer(PeerCounter::Frames),
     ];
 
     /// Name, label and help line, as Prometheus shows them.
@@ -110,6 +129,35 @@ impl Counter {
                 "fault",
                 "What went wrong with providers.",
             ),
+            Self::Peer(counter) => counter.describe(),
+        }
+    }
+}
+
+impl PeerCounter {
+    /// As [`Counter::describe`].
+    fn describe(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Asked => (
+                "enforcer_peer_asked_total",
+                "result",
+                "Questions of this site to other sites.",
+            ),
+            Self::Answered => (
+                "enforcer_peer_answered_total",
+                "result",
+                "Questions of other sites to this one.",
+            ),
+            Self::Bytes => (
+                "enforcer_peer_bytes_total",
+                "what",
+                "Bytes that travelled on links with other sites.",
+            ),
+            Self::Frames => (
+                "enforcer_peer_frames_total",
+                "fate",
+                "Frames of the mesh of sites.",
+            ),
         }
     }
 }
@@ -123,11 +171,16 @@ pub struct Metrics {
 impl Metrics {
     /// Adds one. Never blocks longer than a map look-up; only a label's first use takes the lock for writing.
     pub fn count(&self, counter: Counter, label: &str) {
+        self.add(counter, label, 1);
+    }
+
+    /// Adds as many.
+    pub fn add(&self, counter: Counter, label: &str, added: u64) {
         let key = (counter, label.to_owned());
         {
             let counts = self.counts.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(count) = counts.get(&key) {
-                count.fetch_add(1, Ordering::Relaxed);
+                count.fetch_add(added, Ordering::Relaxed);
                 return;
             }
         }
@@ -141,7 +194,7 @@ impl Metrics {
         counts
             .entry(key)
             .or_default()
-            .fetch_add(1, Ordering::Relaxed);
+            .fetch_add(added, Ordering::Relaxed);
     }
 
     /// A counter's value under one label.

@@ -9,13 +9,16 @@ use bytes::{Buf, BufMut};
 use foca::{Header, Member};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{broadcast::FactsNote, identity::Identity};
+use crate::{broadcast::FactsNote, identity::Identity, wan::SiteRow};
 
 /// Largest packet of the membership protocol, before the seal. Must be equal on all nodes; with seal and UDP headers it
 /// stays below IPv6's smallest MTU (1,280).
 pub const MAX_PACKET: usize = 1_150;
 /// One value on the wire: a header with three IPv6 identities is the largest and has 119 bytes.
 const MAX_VALUE: usize = 128;
+
+/// One row of a site's list: a name of 63 letters and eight IPv6 addresses have 246 bytes.
+const MAX_ROW: usize = 256;
 
 type Format = Configuration<LittleEndian, Varint, Limit<MAX_VALUE>>;
 
@@ -104,6 +107,24 @@ pub(crate) fn next<T: DeserializeOwned>(rest: &mut &[u8]) -> Result<T, CodecErro
 /// An identity alone, as the digest of a view hashes it.
 pub(crate) fn identity(identity: &Identity, to: &mut Vec<u8>) {
     put(identity, to).expect("an identity has at most 40 bytes and a vector grows");
+}
+
+impl SiteRow {
+    /// Writes the row behind others.
+    pub(crate) fn put(&self, to: &mut Vec<u8>) {
+        let format = bincode::config::standard().with_limit::<MAX_ROW>();
+        let row = bincode::serde::encode_to_vec(self, format);
+        to.extend(row.expect("a name and eight addresses are what the limit is made of"));
+    }
+
+    /// Takes a row off the front of `rest`.
+    pub(crate) fn take(rest: &mut &[u8]) -> Result<Self, CodecError> {
+        let format = bincode::config::standard().with_limit::<MAX_ROW>();
+        let (row, len) =
+            bincode::serde::decode_from_slice(rest, format).map_err(CodecError::Malformed)?;
+        *rest = &rest[len..];
+        Ok(row)
+    }
 }
 
 impl FactsNote {

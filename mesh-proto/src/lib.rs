@@ -9,3 +9,4 @@ pub mod membership;
 pub mod message;
 pub mod pairing;
 pub mod seal;
+pub mod wan;

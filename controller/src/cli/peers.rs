@@ -7,10 +7,14 @@ use super::{
     Session,
     client::{encode, read},
     failure::Failure,
-    output::{Format, Line, Output, ago, when},
+    output::{Format, Line, Output, ago, table, when},
 };
 use crate::{
-    http::api::peers::{AllowBody, InvitationDoc, JoinBody, PeerDoc},
+    http::api::{
+        heard_sites::HeardSiteDoc,
+        peers::{AllowBody, InvitationDoc, JoinBody, PeerDoc},
+        words::Presence,
+    },
     state::Timestamp,
 };
 
@@ -81,10 +85,18 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
         }
         Verb::List(output) => {
             let items = session.client.list("/peers").await?;
-            let headers = [
-                "SITE", "STATE", "LINK", "MAY ASK", "MAY BOOT", "NAMES", "SINCE",
-            ];
-            session.list(&output, items, headers, row)
+            if output.format == Format::Json {
+                return session.json(&items);
+            }
+            let heard = session.client.list("/heard-sites").await?;
+            let mut rows = vec![HEADERS.map(str::to_owned)];
+            for item in items {
+                rows.push(row(&read(item)?, session.now));
+            }
+            for item in heard {
+                rows.push(heard_row(&read(item)?, session.now));
+            }
+            session.text(&table(&rows))
         }
         Verb::Show { site, output } => {
             let peer = session.client.get(&path(&site)).await?;
@@ -161,22 +173,56 @@ fn boots(peer: &PeerDoc) -> String {
     }
 }
 
+const HEADERS: [&str; 7] = [
+    "SITE", "STATE", "SINCE", "RTT", "MAY ASK", "MAY BOOT", "NAMES",
+];
+
 fn row(peer: &PeerDoc, now: Timestamp) -> [String; 7] {
     [
         peer.site.clone(),
-        peer.state.word().to_owned(),
-        if peer.linked { "up" } else { "-" }.to_owned(),
+        state(peer).to_owned(),
+        ago(peer.presence_since.unwrap_or(peer.since), now),
+        rtt(peer),
         listed(&peer.may_ask),
         boots(peer),
         peer.names.to_string(),
-        ago(peer.since, now),
     ]
+}
+
+/// A site that is not joined here: nothing is known of it but what peers say.
+fn heard_row(heard: &HeardSiteDoc, now: Timestamp) -> [String; 7] {
+    let lives = if heard.alive { "" } else { ", down" };
+    let dash = || "-".to_owned();
+    [
+        heard.site.clone(),
+        format!("heard of through {}{lives}", heard.through.join(" ")),
+        ago(heard.since, now),
+        dash(),
+        dash(),
+        dash(),
+        dash(),
+    ]
+}
+
+/// Whether it is there; of a revoked one that it was revoked.
+fn state(peer: &PeerDoc) -> &'static str {
+    peer.presence.map_or(peer.state.word(), Presence::word)
+}
+
+fn rtt(peer: &PeerDoc) -> String {
+    peer.rtt_ms
+        .map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"))
 }
 
 fn lines(peer: &PeerDoc, now: Timestamp) -> Vec<Line> {
     vec![
         ("site", peer.site.clone()),
-        ("state", peer.state.word().to_owned()),
+        ("state", state(peer).to_owned()),
+        (
+            "state since",
+            when(peer.presence_since.unwrap_or(peer.since), now),
+        ),
+        ("round trip", rtt(peer)),
         ("link", if peer.linked { "up" } else { "down" }.to_owned()),
         ("addresses", peer.addresses.join(", ")),
         ("CA", peer.ca_sha256.clone()),

@@ -1,6 +1,6 @@
 //! A peer's questions, answered. What it may know and have is decided in `state::ops`; what it sends is parsed here.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use ipxe::BootPlan;
@@ -70,7 +70,11 @@ impl Federation {
             }
             PeerAsk::Macs { macs } => self.0.named(site, &macs).await,
             PeerAsk::File { nonce, index, from } => match self.file(site, &nonce, index).await {
-                Ok(file) if from <= file.size() => return send(file, from, to).await,
+                Ok(file) if from <= file.size() => {
+                    let len = file.size() - from;
+                    self.0.answered(&PeerReply::Follows { len });
+                    return send(file, from, to, Arc::clone(&self.0)).await;
+                }
                 Ok(_) => refused(RefusalCode::Protocol, "the file is not so long"),
                 Err(why) => refused(RefusalCode::NotAllowed, &why),
             },
@@ -96,6 +100,7 @@ impl Federation {
                 }
             }
         };
+        self.0.answered(&reply);
         to.reply(&reply).await;
     }
 
@@ -236,7 +241,7 @@ impl Inner {
 }
 
 /// Sends a file from a place on, piece by piece: one that is still on its way to us as it comes.
-async fn send(file: BootFile, from: u64, to: PeerResponder) {
+async fn send(file: BootFile, from: u64, to: PeerResponder, inner: Arc<Inner>) {
     let len = file.size() - from;
     let (pieces, bytes) = mpsc::channel(PIECES);
     let reading = tokio::spawn(async move {
@@ -247,6 +252,7 @@ async fn send(file: BootFile, from: u64, to: PeerResponder) {
                 return;
             };
             at += piece.len() as u64;
+            inner.file_bytes("files-out", piece.len());
             if pieces.send(piece).await.is_err() {
                 return;
             }

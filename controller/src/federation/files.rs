@@ -206,7 +206,7 @@ impl Inner {
             index: granted.index,
             from,
         };
-        let (len, body) = link.fetch(&ask, BEGIN).await?;
+        let (len, body) = self.asked(link.fetch(&ask, BEGIN).await)?;
         match len == granted.size - from {
             true => Ok(body),
             false => Err(granted.wrong(from.saturating_add(len))),
@@ -226,10 +226,12 @@ impl Inner {
         loop {
             let before = got;
             let broke = match next {
-                Ok(body) => match pour(body, granted, &mut upload, &mut got, arrivals).await {
-                    Ok(()) => break,
-                    Err(error) => error,
-                },
+                Ok(body) => {
+                    match pour(self, body, granted, (&mut upload, &mut got), arrivals).await {
+                        Ok(()) => break,
+                        Err(error) => error,
+                    }
+                }
                 Err(error) => error,
             };
             tries = if got > before { 0 } else { tries + 1 };
@@ -270,10 +272,10 @@ impl Inner {
 
 /// Writes a transfer to its end, and tells how far it has come.
 async fn pour(
+    inner: &Inner,
     mut body: Body,
     granted: &Granted,
-    upload: &mut Upload,
-    got: &mut u64,
+    (upload, got): (&mut Upload, &mut u64),
     arrivals: &Arrivals,
 ) -> Result<(), FileError> {
     while let Some(bytes) = body.next().await? {
@@ -283,6 +285,7 @@ async fn pour(
         }
         upload.write(&bytes).await?;
         upload.flush().await?;
+        inner.file_bytes("files-in", bytes.len());
         *got = more;
         arrivals.came(more);
     }

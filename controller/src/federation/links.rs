@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use ipxe::MacAddr;
 use mesh_net::{CallError, CloseCode, PeerIncoming, PeerLink};
 use mesh_proto::message::peer::{Evidence, PeerAsk, PeerReply};
@@ -15,10 +16,13 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{Federation, lock, question::plain};
-use crate::state::{
-    event::Draft,
-    ops::{Told, macs_for},
-    peer::{Outgoing, Peer, SiteName},
+use crate::{
+    metrics::{Counter, PeerCounter},
+    state::{
+        event::Draft,
+        ops::{Told, macs_for},
+        peer::{Outgoing, Peer, SiteName},
+    },
 };
 
 /// How often it is looked whether links are missing, and whether peers have to be told something.
@@ -28,7 +32,7 @@ const GATHER: Duration = Duration::from_millis(50);
 /// Time for a peer to take note of something.
 const TELL: Duration = Duration::from_secs(5);
 /// The pause after a dial that failed, doubled each time up to the second.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// Questions of one peer a second, as many as boot HTTP takes of one machine; more wait for the next second.
 const QUESTIONS_A_SECOND: u32 = 50;
 /// Links with one peer that stand at once: each side may have dialled, and an old one may not have ended yet.
@@ -144,15 +148,19 @@ impl Federation {
         }
     }
 
-    /// Dials a peer at its addresses, one after the other.
+    /// Dials a peer at all its addresses at once: most of those that it had are silent, each for seconds.
     async fn dial(&self, peer: &Peer) -> bool {
         let Ok(ca) = mesh_net::keys::certificate_der(&peer.ca) else {
             warn!(site = %peer.site, "the CA of this peer cannot be read");
             return false;
         };
-        for at in &peer.addresses {
-            let dialled = self.0.server.dial_peer(peer.site.as_str(), ca.clone(), *at);
-            match dialled.await {
+        let dial = |at| {
+            let dialled = self.0.server.dial_peer(peer.site.as_str(), ca.clone(), at);
+            async move { (at, dialled.await) }
+        };
+        let mut dials: FuturesUnordered<_> = self.dialled_at(peer).into_iter().map(dial).collect();
+        while let Some((at, dialled)) = dials.next().await {
+            match dialled {
                 Ok(link) => {
                     let federation = self.clone();
                     self.0
@@ -175,8 +183,13 @@ impl Federation {
             return link.close(CloseCode::Busy, "too many links");
         }
         info!(%site, at = %link.remote(), "a link with another site stands");
-        let end = self.serve(&site, &link).await;
+        self.0.link_began(&site);
+        let end = tokio::select! {
+            end = self.serve(&site, &link) => end,
+            end = self.hear(&site, &link) => end,
+        };
         lock(&self.0.links).remove(&site, &link);
+        self.0.link_ended(&site);
         info!(%site, "a link with another site ended: {end}");
     }
 
@@ -233,7 +246,7 @@ impl Federation {
             let ask = PeerAsk::Macs {
                 macs: macs.iter().map(bare).collect(),
             };
-            if let Ok(PeerReply::Noted) = link.ask(&ask, TELL).await {
+            if let Ok(PeerReply::Noted) = self.0.asked(link.ask(&ask, TELL).await) {
                 lock(&self.0.links).told.insert(site.clone(), macs);
             }
         }
@@ -251,7 +264,7 @@ impl Federation {
             outcome: told.outcome,
             reason: told.reason.clone(),
         });
-        match link.ask(&ask, TELL).await {
+        match self.0.asked(link.ask(&ask, TELL).await) {
             Ok(PeerReply::Noted) => {}
             // It will never know it: a backup was brought back there, or the machine was deleted.
             Err(CallError::Refused(refusal))
@@ -281,7 +294,13 @@ async fn after(moment: Instant, link: &PeerLink) -> Result<PeerIncoming, mesh_ne
 async fn question((federation, site, link): (Federation, SiteName, PeerLink), ask: PeerIncoming) {
     match ask.read().await {
         Ok((ask, to)) => federation.answer(&site, &link, ask, to).await,
-        Err(error) => debug!(%site, "a question of a peer cannot be read: {error}"),
+        Err(error) => {
+            federation
+                .0
+                .metrics
+                .count(Counter::Peer(PeerCounter::Answered), "unreadable");
+            debug!(%site, "a question of a peer cannot be read: {error}");
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod answer;
 mod cache;
+mod counts;
 mod files;
 mod join;
 mod kept;
@@ -15,6 +16,7 @@ mod pull;
 mod question;
 mod show;
 mod sites;
+mod wan;
 
 use std::{
     net::SocketAddr,
@@ -24,7 +26,9 @@ use std::{
 use mesh_net::{PeerCas, ServerHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{cache::Cache, files::InFlight, links::Links, pull::Pulls, show::Watching};
+use self::{
+    cache::Cache, files::InFlight, links::Links, pull::Pulls, show::Watching, wan::WanDesk,
+};
 pub use self::{
     files::FileError,
     join::JoinError,
@@ -32,8 +36,12 @@ pub use self::{
     pull::{Pull, PullError, PullState, Wanted},
     question::LookedUp,
     sites::{Heard, Part, SiteRows, Watched},
+    wan::Seen,
 };
-use crate::{assets::AssetFolder, ca::Ca, images::Images, state::peer::SiteName, store::Store};
+use crate::{
+    assets::AssetFolder, ca::Ca, images::Images, metrics::Metrics, state::peer::SiteName,
+    store::Store,
+};
 
 /// The federation; clones are the same.
 #[derive(Clone)]
@@ -56,6 +64,8 @@ struct Inner {
     links: Mutex<Links>,
     watching: Mutex<Watching>,
     pulls: Pulls,
+    wan: WanDesk,
+    metrics: Arc<Metrics>,
     cache: Mutex<Cache>,
     in_flight: InFlight,
     stop: CancellationToken,
@@ -84,20 +94,24 @@ impl Federation {
             kept,
             images,
         }: Shelves,
+        metrics: Arc<Metrics>,
         server: ServerHandle,
         ca: &Ca,
         addresses: Vec<SocketAddr>,
         stop: CancellationToken,
     ) -> Self {
+        let site: SiteName = ca
+            .site()
+            .parse()
+            .expect("the configuration takes no other name for a site");
         Self(Arc::new(Inner {
+            wan: WanDesk::new(&site, ca.generation(), &addresses),
+            metrics,
             store,
             assets,
             kept,
             server,
-            site: ca
-                .site()
-                .parse()
-                .expect("the configuration takes no other name for a site"),
+            site,
             ca: ca.pem().to_owned(),
             ca_sha256: ca.sha256(),
             addresses,

@@ -183,7 +183,7 @@ impl Inner {
         ask: &PeerAsk,
         within: Duration,
     ) -> Result<PeerReply, String> {
-        let answered = self.link(site)?.ask(ask, within).await;
+        let answered = self.asked(self.link(site)?.ask(ask, within).await);
         answered.map_err(|error| in_words(&error, within))
     }
 

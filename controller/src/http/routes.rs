@@ -3,8 +3,8 @@
 use super::{
     api::{
         activations, boot_configs, clock, commands, deployments, events, explain, facts, files,
-        helpers, holds, image_pulls, images, join_tokens, leases, logs, machines, members, meta,
-        peers, power, reservations, rollouts, setups, trust, users, webhooks,
+        heard_sites, helpers, holds, image_pulls, images, join_tokens, leases, logs, machines,
+        members, meta, peers, power, reservations, rollouts, setups, trust, users, webhooks,
     },
     auth::{
         Access::{Anyone, Least},
@@ -103,6 +103,7 @@ fn sites(routes: Routes) -> Routes {
     routes
         .at(Least(Viewer), routes!(peers::list))
         .at(Least(Viewer), routes!(peers::show))
+        .at(Least(Viewer), routes!(heard_sites::list))
         // What a site may decides what machines run, here and there.
         .at(Least(Admin), routes!(peers::invite))
         .at(Least(Admin), routes!(peers::join))

@@ -193,12 +193,14 @@ impl Bound {
                 kept: self.kept,
                 images: self.images.clone(),
             },
+            Arc::clone(&metrics),
             self.server.handle(),
             &self.ca,
             reachable.clone(),
             stop.clone(),
         );
         tasks.spawn(federation.clone().run());
+        tasks.spawn(federation.clone().run_wan());
         let inner = Arc::new(Inner {
             store: store.clone(),
             metrics,

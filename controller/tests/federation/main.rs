@@ -10,6 +10,7 @@ mod shown;
 #[path = "../site/mod.rs"]
 mod site;
 mod town;
+mod wan;
 
 use std::time::{Duration, Instant};
 

@@ -39,6 +39,7 @@ pub(crate) struct Town {
     pub(crate) images: Images,
     pub(crate) name: SiteName,
     pub(crate) links: SocketAddr,
+    pub(crate) metrics: Arc<Metrics>,
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -84,7 +85,13 @@ impl Town {
         let known_as = Arc::new(move |ip| desk.station_at(ip));
         let stop = CancellationToken::new();
         let metrics = Arc::new(Metrics::default());
-        let mesh = bound.start(&site.store, metrics, known_as, &mut tasks, &stop);
+        let mesh = bound.start(
+            &site.store,
+            Arc::clone(&metrics),
+            known_as,
+            &mut tasks,
+            &stop,
+        );
         site.desk.federate(mesh.federation().clone());
         Self {
             site: site.with_mesh(&mesh).with_images(images.clone()),
@@ -92,6 +99,7 @@ impl Town {
             images,
             name: name.parse().unwrap(),
             links,
+            metrics,
             tasks,
             stop,
         }

@@ -31,7 +31,7 @@ pub use gossip::{
     GossipTask, SwapDesk, SwapError, Swapped, swap,
 };
 pub use keys::{Csr, KeyError, NodeKey};
-pub use peer::{PeerIncoming, PeerLink, PeerReplies, PeerResponder};
+pub use peer::{PeerFrame, PeerIncoming, PeerLink, PeerReplies, PeerResponder};
 pub use server::{
     LinkHandle, MeshServer, Replies, ServeError, ServerConfig, ServerHandle, ServerLimits,
 };

@@ -1,11 +1,14 @@
 //! A link between two sites. Both ends are alike: either asks, whoever dialled.
 
+mod frames;
+
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use mesh_proto::message::peer::{PeerAsk, PeerReply};
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::time::{Instant, timeout_at};
 
+pub use self::frames::PeerFrame;
 use crate::{
     body::{BODY_IDLE, Body, Flow, Pace, send_flow},
     close::{CallError, CloseCode, LinkEnd},
@@ -35,6 +38,7 @@ impl PeerLink {
     /// A connection whose other side has proved to be a controller of `site`.
     pub(crate) fn new(site: &str, connection: Connection) -> Self {
         connection.set_max_concurrent_bi_streams(LINK_STREAMS.into());
+        connection.set_max_concurrent_uni_streams(frames::FRAME_STREAMS.into());
         // There are few such links, and files travel on them.
         connection.set_receive_window(WIDE.into());
         connection.set_send_window(WIDE.into());

@@ -4,6 +4,7 @@
 //! ([`Membership::state`]), takes controllers' verdicts, keeps asking its seeds, notices that it was stopped, and bounds
 //! everything. It neither seals nor sends: see [`crate::seal`] and the driver.
 
+mod acquaintance;
 mod effects;
 mod event;
 mod pace;
@@ -28,7 +29,8 @@ use rand_gossip::{RngExt, SeedableRng, rngs::SmallRng};
 
 pub use event::{Event, MemberState, MemberView, MembershipCounters, Refused};
 pub use pace::{SwapBudget, SwapClock};
-pub use settings::MAX_MEMBERS;
+pub use settings::{MAX_MEMBERS, Timing};
+pub(crate) use strangers::sift;
 pub use swap::{Merged, StateDigest};
 pub use verdict::Applied;
 
@@ -55,7 +57,8 @@ pub struct Membership {
     seeds: Vec<Identity>,
     /// Since when each node is there or gone, and what a controller said about it.
     standing: HashMap<NodeId, Standing>,
-    outbox: VecDeque<(SocketAddr, Vec<u8>)>,
+    timing: Timing,
+    outbox: VecDeque<(Identity, Vec<u8>)>,
     events: VecDeque<Event>,
     counters: MembershipCounters,
     left: bool,
@@ -75,10 +78,16 @@ impl Membership {
     /// A node that knows nobody. `seed` is random; whom to probe and when is drawn from it, no secret is.
     #[must_use]
     pub fn new(now: Instant, identity: Identity, seed: [u8; 32]) -> Self {
+        Self::with_timing(now, identity, seed, Timing::LAN)
+    }
+
+    /// The same in a mesh that is not a LAN's.
+    #[must_use]
+    pub fn with_timing(now: Instant, identity: Identity, seed: [u8; 32], timing: Timing) -> Self {
         let mut rng = SmallRng::from_seed(seed);
         let for_foca = SmallRng::from_seed(rng.random());
         let board = FactsBoard::default();
-        let config = settings::foca_config();
+        let config = timing.foca_config();
         let foca =
             Foca::with_custom_broadcast(identity, config, for_foca, WireCodec, board.clone());
         let mut timers = Timers::default();
@@ -91,6 +100,7 @@ impl Membership {
             rng,
             seeds: Vec::new(),
             standing: HashMap::new(),
+            timing,
             outbox: VecDeque::new(),
             events: VecDeque::new(),
             counters: MembershipCounters::default(),
@@ -140,6 +150,12 @@ impl Membership {
 
     /// The next packet to seal and send.
     pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        let (to, packet) = self.poll_transmit_to()?;
+        Some((to.addr, packet))
+    }
+
+    /// The same for drivers that find the way by the node's id.
+    pub fn poll_transmit_to(&mut self) -> Option<(Identity, Vec<u8>)> {
         self.outbox.pop_front()
     }
 

@@ -44,7 +44,7 @@ impl Membership {
         } else if self.outbox.len() >= MAX_TRANSMITS {
             self.counters.transmits_lost += 1;
         } else {
-            self.outbox.push_back((packet.to.addr, packet.bytes));
+            self.outbox.push_back((packet.to, packet.bytes));
         }
     }
 

@@ -34,44 +34,57 @@ impl Membership {
             return Ok(Cow::Borrowed(packet));
         }
         let known = self.known_nodes();
-        let mut rest = packet;
-        let header: Header<Identity> =
-            codec::next(&mut rest).map_err(|_malformed| Refused::Malformed)?;
-        if !known.contains(&header.src.node) {
+        let speaker = codec::header(packet).map_err(|_malformed| Refused::Malformed)?;
+        if !known.contains(&speaker.src.node) {
             return Err(Refused::Full);
         }
-        let lists_updates = header.message != Message::Broadcast && rest.len() >= 2;
-        if !lists_updates {
-            return Ok(Cow::Borrowed(packet));
-        }
-        let head = packet.len() - rest.len();
-        let (kept, dropped) = without_strangers(&packet[..head], rest, &known)?;
-        self.counters.strangers += dropped;
-        Ok(Cow::Owned(kept))
+        let sifted = sift(packet, |member| known.contains(&member.id().node))?;
+        self.counters.strangers += sifted.dropped.len() as u64;
+        Ok(sifted.kept)
     }
 }
 
-/// The packet without updates about unknown nodes, and how many those were.
-fn without_strangers(
-    head: &[u8],
-    mut rest: &[u8],
-    known: &HashSet<NodeId>,
-) -> Result<(Vec<u8>, u64), Refused> {
-    let mut kept = Vec::with_capacity(MAX_PACKET);
-    let mut updates = Vec::new();
+/// A packet from which some updates were taken.
+pub(crate) struct Sifted<'a> {
+    /// The packet without them.
+    pub(crate) kept: Cow<'a, [u8]>,
+    /// They.
+    pub(crate) dropped: Vec<Member<Identity>>,
+}
+
+/// Takes the updates out of a packet that are not to be kept.
+pub(crate) fn sift(
+    packet: &[u8],
+    keep: impl Fn(&Member<Identity>) -> bool,
+) -> Result<Sifted<'_>, Refused> {
+    let mut rest = packet;
+    let header: Header<Identity> =
+        codec::next(&mut rest).map_err(|_malformed| Refused::Malformed)?;
+    let lists_updates = header.message != Message::Broadcast && rest.len() >= 2;
+    if !lists_updates {
+        return Ok(Sifted {
+            kept: Cow::Borrowed(packet),
+            dropped: Vec::new(),
+        });
+    }
+    let (head, mut updates, mut dropped) = (packet.len() - rest.len(), Vec::new(), Vec::new());
     let (count, mut taken) = (rest.get_u16(), 0);
     for _ in 0..count {
         let before = rest;
         let member: Member<Identity> =
             codec::next(&mut rest).map_err(|_malformed| Refused::Malformed)?;
-        if known.contains(&member.id().node) {
+        if keep(&member) {
             updates.put_slice(&before[..before.len() - rest.len()]);
             taken += 1;
+        } else {
+            dropped.push(member);
         }
     }
-    kept.put_slice(head);
+    let mut kept = Vec::with_capacity(packet.len());
+    kept.put_slice(&packet[..head]);
     kept.put_u16(taken);
     kept.put_slice(&updates);
     kept.put_slice(rest);
-    Ok((kept, u64::from(count - taken)))
+    let kept = Cow::Owned(kept);
+    Ok(Sifted { kept, dropped })
 }

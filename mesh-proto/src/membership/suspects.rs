@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use foca::{State, Timer};
 
-use super::{Membership, settings::ASK_SUSPECT, timers::Task};
+use super::{Membership, timers::Task};
 use crate::identity::Identity;
 
 impl Membership {
@@ -14,7 +14,8 @@ impl Membership {
         if let Timer::ChangeSuspectToDown { member_id, .. } = &timer
             && !self.timers.suspects(member_id.node)
         {
-            self.timers.set(now + ASK_SUSPECT, Task::Ask(*member_id));
+            let ask_at = now + self.timing.ask_suspect;
+            self.timers.set(ask_at, Task::Ask(*member_id));
         }
         self.timers.set(at, Task::Foca(timer));
     }
@@ -25,7 +26,8 @@ impl Membership {
         if still && self.timers.suspects(suspect.node) {
             let asked = self.foca.announce(suspect, &mut self.effects);
             self.note_fault(&asked);
-            self.timers.set(now + ASK_SUSPECT, Task::Ask(suspect));
+            let again_at = now + self.timing.ask_suspect;
+            self.timers.set(again_at, Task::Ask(suspect));
         }
     }
 

@@ -1,6 +1,6 @@
 //! About the controller itself: alive, metrics, the API's description.
 
-use std::io::Read;
+use std::{collections::BTreeMap, io::Read};
 
 use axum::{
     extract::State,
@@ -11,6 +11,7 @@ use flate2::read::GzDecoder;
 
 use crate::{
     http::Api,
+    mesh::Mesh,
     metrics::{self, family},
 };
 
@@ -45,6 +46,7 @@ async fn mesh(text: &mut String, api: &Api) {
         "role",
         links,
     );
+    sites(text, api, mesh);
     let counts = mesh.gossip_counts().await;
     let help = "Gossip datagrams, by what became of them.";
     family(
@@ -55,6 +57,21 @@ async fn mesh(text: &mut String, api: &Api) {
         "fate",
         counts,
     );
+}
+
+/// Other sites.
+fn sites(text: &mut String, api: &Api, mesh: &Mesh) {
+    let (federation, view) = (mesh.federation(), api.store.view());
+    let standing = federation.standing();
+    let links = standing.iter().map(|(site, n)| (site.as_str(), *n));
+    let help = "Links with other sites that stand.";
+    family(text, "enforcer_peer_links", "gauge", help, "site", links);
+    let joined = view.peers().filter(|p| p.is_joined());
+    let seen = joined.filter_map(|p| federation.seen(&p.site));
+    let mut counts = BTreeMap::<&str, u64>::new();
+    seen.for_each(|seen| *counts.entry(seen.presence.word()).or_default() += 1);
+    let help = "Joined sites, by whether they are there.";
+    family(text, "enforcer_peers", "gauge", help, "presence", counts);
 }
 
 /// The description of this API (OpenAPI 3.1).

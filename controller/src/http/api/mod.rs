@@ -10,6 +10,7 @@ pub mod events;
 pub mod explain;
 pub mod facts;
 pub mod files;
+pub mod heard_sites;
 pub mod helpers;
 pub mod holds;
 pub mod image_pulls;

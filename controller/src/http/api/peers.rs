@@ -4,7 +4,10 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Page, PageQuery, words::PeerState};
+use super::{
+    Page, PageQuery,
+    words::{PeerState, Presence},
+};
 use crate::{
     http::{
         Api,
@@ -30,6 +33,15 @@ pub struct PeerDoc {
     pub state: PeerState,
     /// Whether a link with it stands now.
     pub linked: bool,
+    /// Whether it is there, as far as this site and its peers know; absent for one that was revoked.
+    #[serde(default)]
+    pub presence: Option<Presence>,
+    /// Since when it is there, or not.
+    #[serde(default)]
+    pub presence_since: Option<Timestamp>,
+    /// How long a packet takes there and back, milliseconds, while a link stands.
+    #[serde(default)]
+    pub rtt_ms: Option<u64>,
     /// SHA-256 of its CA, by which it is believed.
     pub ca_sha256: String,
     /// Where its controllers listen.
@@ -60,7 +72,13 @@ impl PeerDoc {
     fn of(peer: &Peer, view: &View, api: &Api) -> Self {
         let texts = |selectors: &[Selector]| selectors.iter().map(ToString::to_string).collect();
         let mesh = api.mesh().ok();
+        let seen = mesh.and_then(|m| m.federation().seen(&peer.site));
+        let seen = seen.filter(|_| peer.is_joined());
+        let rtt = seen.and_then(|s| s.rtt);
         Self {
+            presence: seen.map(|s| s.presence.into()),
+            presence_since: seen.map(|s| s.since),
+            rtt_ms: rtt.map(|rtt| rtt.as_millis().try_into().unwrap_or(u64::MAX)),
             site: peer.site.to_string(),
             state: peer.state.into(),
             linked: mesh.is_some_and(|m| m.federation().links_with(&peer.site) > 0),

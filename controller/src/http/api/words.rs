@@ -4,7 +4,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use mesh_proto::message::{enrol, job, link};
+use mesh_proto::{
+    message::{enrol, job, link},
+    wan,
+};
 
 use crate::state::{
     activation, command, config, deployment, image, machine, member, peer, preset, rollout,
@@ -120,6 +123,17 @@ words! {
         Joined = "joined",
         /// A person ended it.
         Revoked = "revoked",
+    }
+    /// Whether a joined site is there.
+    Presence mirrors wan::Presence {
+        /// Nobody has heard of it since this controller started.
+        Unknown = "unknown",
+        /// A link with it stands.
+        Alive = "alive",
+        /// No link with it stands; it lives as far as its peers can tell.
+        Unreachable = "unreachable",
+        /// None of its peers reaches it.
+        Down = "down",
     }
     /// How a machine is sent to its own disk.
     LocalBoot mirrors ipxe::LocalBoot {
@@ -329,6 +343,7 @@ mod tests {
         check(CommandStage::word);
         check(TokenState::word);
         check(PeerState::word);
+        check(Presence::word);
         check(Visibility::word);
         check(DeploymentState::word);
         check(RolloutStage::word);

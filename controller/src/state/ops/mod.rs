@@ -21,6 +21,7 @@ mod machines;
 mod members;
 mod online;
 mod orders;
+mod peer_moves;
 mod peers;
 mod pending;
 mod power;
@@ -69,6 +70,7 @@ pub use online::{
     Evidence as OnlineEvidence, PassDeadlines, PhoneHome, ProbeAnswered, deadline_passed,
 };
 pub use orders::{ONLINE_WITHIN_S, OrderError, OrderSpec};
+pub use peer_moves::MovePeer;
 pub use peers::{
     AdmitPeer, AllowPeer, Invite, JoinPeer, PeerError, RevokePeer, SiteCard, TakeMacs,
 };
