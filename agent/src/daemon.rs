@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_net::{
-    AgentEndpoint, BadToken, CaTrust, EnrolError, EnrolEvent, EnrolProof, NodeKey, TlsError, tls,
+    AgentEndpoint, BadToken, CaTrust, EnrolError, EnrolEvent, EnrolProof, NodeKey, ServiceManager,
+    TlsError, tls,
 };
 use mesh_proto::facts::HardwareFacts;
 use mesh_proto::identity::Role;
@@ -198,10 +199,15 @@ async fn live<E: Effects>(args: &DaemonArgs, effects: Arc<E>) -> Result<(), Daem
         stop.cancel();
         std::future::pending::<()>().await;
     };
+    let manager = ServiceManager::of_this_process()?;
     let ending = tokio::select! {
         ending = agent.run(stop.clone()) => ending,
         () = signalled => Ending::Stopped,
+        () = give_signs(manager.as_ref()) => Ending::Stopped,
     };
+    if let Some(manager) = &manager {
+        manager.stopping().ok();
+    }
     match ending {
         Ending::Stopped => Ok(()),
         Ending::Power(Power::Restart) => Ok(effects.restart()?),
@@ -212,6 +218,22 @@ async fn live<E: Effects>(args: &DaemonArgs, effects: Arc<E>) -> Result<(), Daem
             Err(DaemonError::Refused(text))
         }
     }
+}
+
+/// Tells the service manager that the agent runs, and then that its only thread still comes round. Ready is: set up; a
+/// controller that is away must not keep a system from starting. Never ends.
+async fn give_signs(manager: Option<&ServiceManager>) {
+    if let Some(manager) = manager {
+        // A manager that does not listen is its own trouble: it restarts us.
+        manager.ready().ok();
+        if let Some(every) = manager.sign_every() {
+            loop {
+                tokio::time::sleep(every).await;
+                manager.alive().ok();
+            }
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// The boot that this system was started by, as its kernel was told; a lab's machines have command lines of their own.

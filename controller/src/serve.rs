@@ -5,6 +5,7 @@ mod policy;
 mod run;
 mod threads;
 mod watch;
+mod watchdog;
 
 use std::{
     io,

@@ -35,6 +35,9 @@ const DEBIAN: [(&str, &str, Option<Use>); 5] = [
     ("/usr/lib/ipxe/snponly-arm64.efi", "snponly-arm64.efi", None),
 ];
 
+/// `localboot.efi` as the package of boot assets brings it, for hosts that cannot make it (arm64 has no GRUB for x86-64).
+const PACKAGED_LOCALBOOT: &str = "/usr/share/enforcer/firmware/localboot.efi";
+
 /// A file that cannot be put in.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -75,16 +78,34 @@ pub fn fill(folder: &Path) -> Result<(), ImportError> {
         }
     }
     if !manifest.files.iter().any(|e| e.name == LOCALBOOT)
-        && let Ok(program) = localboot::build()
+        && let Some(made) = local_boot(folder, Path::new(PACKAGED_LOCALBOOT))?
     {
-        let path = folder.join(LOCALBOOT);
-        write_whole(&path, &program).map_err(|source| ImportError::File { path, source })?;
-        manifest.put(entry(folder, LOCALBOOT, None, "made by grub-mkimage")?);
+        manifest.put(made);
     }
     if manifest != before {
         manifest.write(folder)?;
     }
     Ok(())
+}
+
+/// `localboot.efi`, from the package of boot assets or made here; `None` where neither can be had.
+fn local_boot(folder: &Path, packaged: &Path) -> Result<Option<Entry>, ImportError> {
+    if packaged.is_file() {
+        return copy(
+            folder,
+            packaged,
+            LOCALBOOT,
+            None,
+            "package enforcer-boot-assets",
+        )
+        .map(Some);
+    }
+    let Ok(program) = localboot::build() else {
+        return Ok(None);
+    };
+    let path = folder.join(LOCALBOOT);
+    write_whole(&path, &program).map_err(|source| ImportError::File { path, source })?;
+    entry(folder, LOCALBOOT, None, "made by grub-mkimage").map(Some)
 }
 
 /// Puts a person's file in, under `name`.
@@ -144,4 +165,23 @@ fn entry(
         used_for,
         origin: origin.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packaged_localboot_is_taken_before_one_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let packaged = dir.path().join("packaged.efi");
+        fs::write(&packaged, b"MZ packaged").unwrap();
+        let folder = dir.path().join("firmware");
+        let entry = local_boot(&folder, &packaged).unwrap().unwrap();
+        assert_eq!(
+            (entry.name.as_str(), entry.origin.as_str()),
+            (LOCALBOOT, "package enforcer-boot-assets")
+        );
+        assert_eq!(fs::read(folder.join(LOCALBOOT)).unwrap(), b"MZ packaged");
+    }
 }

@@ -126,7 +126,7 @@ impl FirmwareSet {
         if self.file(LOCALBOOT).is_none() {
             lines.push(
                 "no localboot.efi: UEFI machines are sent to their disk by `exit 1`, which some firmware takes slowly; \
-                 install grub-common and grub-efi-amd64-bin and start again"
+                 install enforcer-boot-assets, or grub-common and grub-efi-amd64-bin, and start again"
                     .to_owned(),
             );
         }

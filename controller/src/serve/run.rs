@@ -2,14 +2,16 @@
 
 use std::io::{self, IsTerminal as _};
 
+use mesh_net::ServiceManager;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::warn;
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
     fmt,
     prelude::*,
 };
 
-use super::Controller;
+use super::{Controller, watchdog};
 use crate::config::{Config, Flags};
 
 /// Serves until the process is told to end.
@@ -27,14 +29,25 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
         );
+        let manager = ServiceManager::of_this_process()?;
         let controller = Controller::start(&config)?;
+        tell(manager.as_ref(), ServiceManager::ready);
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}
+            () = watchdog::give_signs(&controller.store, manager.as_ref()) => {}
         }
+        tell(manager.as_ref(), ServiceManager::stopping);
         controller.stop().await;
         Ok(())
     })
+}
+
+/// A manager that does not listen is its own trouble: machines are answered all the same.
+fn tell(manager: Option<&ServiceManager>, word: fn(&ServiceManager) -> io::Result<()>) {
+    if let Some(Err(error)) = manager.map(word) {
+        warn!(%error, "the service manager does not listen");
+    }
 }
 
 /// Logs to stderr, coloured only for people: a journal or a file keeps the plain text.

@@ -14,6 +14,7 @@ mod gossip;
 pub mod keys;
 mod peer;
 mod server;
+mod service_manager;
 mod stream;
 pub mod tls;
 mod transport;
@@ -35,5 +36,6 @@ pub use peer::{PeerFrame, PeerIncoming, PeerLink, PeerReplies, PeerResponder};
 pub use server::{
     LinkHandle, MeshServer, Replies, ServeError, ServerConfig, ServerHandle, ServerLimits,
 };
+pub use service_manager::ServiceManager;
 pub use tls::{Clock, LinkIdentity, PeerCas, SiteIdentity, TlsError};
 pub use transport::{IDLE, KEEP_ALIVE};
