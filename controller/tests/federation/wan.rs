@@ -89,7 +89,7 @@ async fn what_travels_between_sites_is_counted() {
     named(&a).await;
     a.site.script(MAC, "s1").await;
     a.until("the files are here", |_| {
-        let files = std::fs::read_dir(a.site.state.path().join("assets/files")).unwrap();
+        let files = std::fs::read_dir(a.site.state.path().join("assets/peers")).unwrap();
         files
             .filter(|f| f.as_ref().unwrap().file_name().len() == 64)
             .count()
