@@ -11,10 +11,12 @@ mod dhcp;
 mod http;
 mod images;
 mod link;
+mod peer;
 mod seal;
 mod serf;
 mod templates;
 mod tftp;
+mod wan;
 
 pub use certificates::fuzz_certificates;
 pub use codec::fuzz_codec;
@@ -23,10 +25,12 @@ pub use dhcp::fuzz_dhcp;
 pub use http::fuzz_http;
 pub use images::fuzz_images;
 pub use link::fuzz_link;
+pub use peer::fuzz_peer;
 pub use seal::fuzz_seal;
 pub use serf::fuzz_serf;
 pub use templates::fuzz_templates;
 pub use tftp::fuzz_tftp;
+pub use wan::fuzz_wan;
 
 /// A target's name, which is also its corpus' folder, and what it does with its bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -40,8 +44,10 @@ pub const TARGETS: &[Target] = &[
     ("http", fuzz_http),
     ("images", fuzz_images),
     ("link", fuzz_link),
+    ("peer", fuzz_peer),
     ("seal", fuzz_seal),
     ("serf", fuzz_serf),
     ("templates", fuzz_templates),
     ("tftp", fuzz_tftp),
+    ("wan", fuzz_wan),
 ];

@@ -1,0 +1,3 @@
+//! Fuzzes links between sites and invitations; the body is in `fuzz/bodies`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_bodies::fuzz_peer(data));

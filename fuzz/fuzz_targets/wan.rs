@@ -1,0 +1,3 @@
+//! Fuzzes the mesh of sites; the body is in `fuzz/bodies`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_bodies::fuzz_wan(data));
