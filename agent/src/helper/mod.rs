@@ -15,6 +15,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use mesh_net::AgentLink;
 use mesh_proto::message::boot::{Duty, HelperReport, HelperState};
+use mesh_proto::message::job::Ability;
 use mesh_proto::message::link::FromAgent;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -74,6 +75,13 @@ impl Helper {
             report: watch::Sender::new(None),
             journal,
         }))
+    }
+
+    /// What the hello says that this agent can do: without a place it is no helper.
+    #[must_use]
+    pub fn abilities(&self) -> Vec<Ability> {
+        let can = |ability: &Ability| *ability != Ability::Helper || self.0.place.is_some();
+        Ability::OURS.into_iter().filter(can).collect()
     }
 
     /// What the controller wants. False: this agent cannot.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use mesh_net::{AgentEndpoint, Clock, Dialer, Link, LinkEnd, LinkError};
 use mesh_proto::facts::HardwareFacts;
 use mesh_proto::message::boot::HelperReport;
-use mesh_proto::message::job::Ability;
 use mesh_proto::message::link::{Habitat, Hello};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -232,7 +231,7 @@ impl<E: Effects> Agent<E> {
             gossip_port: self.shared.gossip.port(),
             facts_digest: self.shared.facts().digest(),
             last_generation: own.last_generation,
-            abilities: Ability::OURS.to_vec(),
+            abilities: self.shared.helper.abilities(),
         };
         let failed = |controller: SocketAddr, error: &LinkError| {
             self.shared

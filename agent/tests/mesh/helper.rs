@@ -11,6 +11,7 @@ use enforcer_agent::mesh::Stage;
 use mesh_proto::message::boot::{
     BootAnswer, BootAsk, Duty, HelperReport, HelperState, NonceFile, Program, StoredFile,
 };
+use mesh_proto::message::job::Ability;
 use mesh_proto::message::link::{ControllerReply, FromAgent, ToAgent};
 use mesh_proto::message::{Refusal, RefusalCode};
 use sha2::{Digest as _, Sha256};
@@ -240,7 +241,8 @@ async fn a_helper_serves_what_the_controller_answers_and_fetches_each_file_once(
     assert_eq!(helping.get("/boot/n/stranger/done").await.0, 404);
 
     // The role ends on the link that stands.
-    let link = next!(record, Seen::Hello(link, _) => link);
+    let (link, hello) = next!(record, Seen::Hello(link, hello) => (link, hello));
+    assert!(hello.abilities.contains(&Ability::Helper), "it says so");
     let end = ToAgent::Helper { duty: None };
     link.ask(&end, PATIENCE).await.unwrap();
     helping.until(HelperState::Off).await;
