@@ -23,15 +23,20 @@ lints() { cargo clippy --quiet --locked --workspace --all-targets -- --deny warn
 # With private items, as `make doc` writes them: links between modules are checked too.
 docs() { RUSTDOCFLAGS="--deny warnings --allow rustdoc::private-intra-doc-links" cargo doc --quiet --locked --workspace --no-deps --document-private-items; }
 build() { cargo test --quiet --locked --workspace --no-run; }
-# The pure logic, the store, the sockets, the replayed fuzz corpora.
-units() { cargo test --locked --workspace --lib --bins --examples $(inner_tests) && cargo test --locked --workspace --doc; }
+# The pure logic, the store, the sockets, the replayed fuzz corpora. One failure does not hide the next.
+units() {
+    local told=0
+    cargo test --locked --workspace --no-fail-fast --lib --bins --examples $(inner_tests) || told=1
+    cargo test --locked --workspace --doc || told=1
+    return $told
+}
 # Built before the stories, so that no story's time limit pays for it.
 fixtures() { "${CARGO_TARGET_DIR:-target}"/debug/fixtures; }
 export STORY_TIMES=
 whole_system() {
     STORY_TIMES=$(mktemp)
     local told=0
-    cargo test --locked --workspace $(stories) -- --test-threads="$story_threads" || told=1
+    cargo test --locked --workspace --no-fail-fast $(stories) -- --test-threads="$story_threads" || told=1
     echo "stories, two at a time, the longest first:"
     sort -rn "$STORY_TIMES"
     rm -f "$STORY_TIMES"
