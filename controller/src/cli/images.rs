@@ -40,7 +40,7 @@ pub enum Verb {
     },
     /// Upload a disk as a new version of an image; the image is made when it is new
     #[command(
-        after_help = "FILE is a disk: raw, or compressed with gzip, zstd or xz (seen by its first bytes).\nOf a raw disk only what the store lacks is sent, and an upload that broke goes on where it was: run it again.\n\nExamples:\n  enforcer images push debian-13-generic-amd64.raw debian\n  enforcer images push disk.img.zst web --private --note 'before the upgrade'"
+        after_help = "FILE is a disk: raw, or compressed with gzip, zstd or xz (seen by its first bytes).\nOf a raw disk only what the store lacks is sent, and an upload that broke goes on where it was: run it again.\n\nExamples:\n  enforcer images push debian-13-generic-amd64.raw debian\n  enforcer images push disk.img.zst web --private --note 'before the upgrade'\n  enforcer images push home.ext4 home --sector-size 4096"
     )]
     Push {
         /// The disk
@@ -53,6 +53,9 @@ pub enum Verb {
         /// A new image is for machines with a well proved key only (T2)
         #[arg(long)]
         private: bool,
+        /// Bytes of a sector, for a disk or file system without a GUID partition table [default: 512]
+        #[arg(long, value_name = "BYTES", value_parser = push::parse_sector_size)]
+        sector_size: Option<u32>,
         #[command(flatten)]
         output: Output,
     },
@@ -113,9 +116,14 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             name,
             note,
             private,
+            sector_size,
             output,
         } => {
-            let about = push::About { note, private };
+            let about = push::About {
+                note,
+                private,
+                sector_size,
+            };
             let version = push::push(&file, &name, &about, session).await?;
             session.show(&output, version, version_lines)
         }

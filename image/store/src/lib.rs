@@ -31,7 +31,7 @@ mod zstd_stream;
 pub use collect::Collected;
 pub use error::{Result, StoreError};
 pub use ingest::{
-    DiskReader, Format, Ingest, IngestError, IngestOptions, Ingested, MAX_WINDOW_BYTES,
+    DiskReader, Format, Ingest, IngestError, IngestOptions, Ingested, MAX_WINDOW_BYTES, sector_size,
 };
 pub use pack::{Packed, compressor};
 pub use plain::Plain;

@@ -18,7 +18,7 @@ use ::image::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::Method;
-use image_store::{DiskReader, IngestError, compressor};
+use image_store::{DiskReader, IngestError, compressor, sector_size};
 use serde_json::Value;
 use zstd::bulk::Compressor;
 
@@ -42,6 +42,8 @@ const FILE_BUFFER: usize = 256 << 10;
 pub(super) struct About {
     pub(super) note: Option<String>,
     pub(super) private: bool,
+    /// Bytes of a sector; `None`: as its partition table says, else 512.
+    pub(super) sector_size: Option<u32>,
 }
 
 impl About {
@@ -57,6 +59,15 @@ impl About {
         } else {
             format!("?{}", all.join("&"))
         }
+    }
+}
+
+/// Reads a sector's size.
+pub(super) fn parse_sector_size(text: &str) -> Result<u32, String> {
+    match text {
+        "512" => Ok(512),
+        "4096" => Ok(4096),
+        _ => Err("sectors have 512 or 4096 bytes".to_owned()),
     }
 }
 
@@ -88,22 +99,12 @@ pub(super) async fn push(
         sent: 0,
         bar: Bar::new(&title, length),
     };
-    let disk = Disk::open(disk).map_err(|e| no_disk(file, &e))?;
+    let disk = Disk::open(disk, about.sector_size).map_err(|e| no_disk(file, &e))?;
     upload.run(disk, file, about).await
 }
 
 fn no_disk(file: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::Local(format!("{}: {error}", file.display()))
-}
-
-/// By where the GUID partition table's header is.
-fn sector_size(head: &[u8]) -> u32 {
-    let header = head.get(4096..).unwrap_or_default();
-    if header.starts_with(b"EFI PART") {
-        4096
-    } else {
-        512
-    }
 }
 
 /// Chunks that are no holes, and how many bytes of the file they and the holes between them are.
@@ -138,12 +139,12 @@ struct Disk {
 }
 
 impl Disk {
-    fn open(file: File) -> Result<Self, IngestError> {
+    fn open(file: File, said: Option<u32>) -> Result<Self, IngestError> {
         let read = Arc::new(AtomicU64::new(0));
         let counted = BufReader::with_capacity(FILE_BUFFER, Counted(file, Arc::clone(&read)));
         let mut reader = DiskReader::new(counted)?;
         let first = chunk(&mut reader)?;
-        let builder = Builder::new(sector_size(&first), ChunkSize::default())?;
+        let builder = Builder::new(sector_size(said, &first)?, ChunkSize::default())?;
         Ok(Self {
             reader,
             read,

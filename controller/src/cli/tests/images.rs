@@ -1,6 +1,8 @@
 //! Claims about images and deployments on the command line.
 
-use super::{Controller, refusal};
+use clap::Parser as _;
+
+use super::{Controller, Line, refusal};
 use crate::cli::failure::Failure;
 
 const MIB: usize = 1 << 20;
@@ -176,6 +178,48 @@ async fn images_are_set_and_deleted_and_one_in_use_is_not() {
     c.run(&["images", "delete", "debian"]).await.unwrap();
     let usage = c.run(&["images", "usage"]).await.unwrap();
     assert!(usage.contains("quota"), "{usage}");
+}
+
+#[tokio::test]
+async fn what_has_no_table_gets_the_sectors_that_people_say_and_a_table_is_believed() {
+    let c = Controller::start();
+    let pushed = async |file: &str, more: &[&str]| {
+        let args = [&["images", "push", file, "home"], more].concat();
+        c.run(&args).await.map(|_| {
+            let view = c.site.api.store.view();
+            let image = view.image(&"home".parse().unwrap()).unwrap();
+            image.latest().unwrap().content.sector_size
+        })
+    };
+    let plain = c.write_bytes("home.ext4", &disk());
+    let mut large = disk();
+    large[4096..4104].copy_from_slice(b"EFI PART");
+    let large = c.write_bytes("large.raw", &large);
+    for (file, more, expected) in [
+        (&plain, &[][..], 512),
+        (&plain, &["--sector-size", "4096"], 4096),
+        (&plain, &["--sector-size", "512"], 512),
+        (&large, &[], 4096),
+        (&large, &["--sector-size", "4096"], 4096),
+    ] {
+        assert_eq!(pushed(file, more).await.unwrap(), expected, "{more:?}");
+    }
+    let refused = pushed(&large, &["--sector-size", "512"]).await;
+    assert!(
+        matches!(&refused, Err(Failure::Local(why)) if why.contains("4096")),
+        "{refused:?}"
+    );
+    let odd = [
+        "enforcer",
+        "images",
+        "push",
+        "f",
+        "n",
+        "--sector-size",
+        "520",
+    ];
+    let odd = Line::try_parse_from(odd).err().unwrap().to_string();
+    assert!(odd.contains("512 or 4096"), "{odd}");
 }
 
 #[tokio::test]

@@ -169,12 +169,6 @@ fn begin(options: &IngestOptions, head: &[u8]) -> Result<Order, IngestError> {
     if let (Some(kind), None) = (foreign, options.format) {
         return Err(IngestError::Foreign(kind));
     }
-    let sector_size = match (options.sector_size, format::sector_size(head)) {
-        (Some(said), Some(found)) if said != found => {
-            return Err(IngestError::SectorSize { said, found });
-        }
-        (Some(size), _) | (None, Some(size)) => size,
-        (None, None) => 512,
-    };
+    let sector_size = format::sector_size(options.sector_size, head)?;
     Ok(Order::new(Builder::new(sector_size, options.chunk_size)?))
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::IngestError;
+
 /// How an image is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -75,8 +77,21 @@ pub(super) fn foreign(head: &[u8]) -> Option<&'static str> {
     packed_again.or(known.map(|(_, _, name)| *name))
 }
 
-/// The sector size that the GUID partition table in the image's first bytes was made for: its header is in sector 1.
-pub(super) fn sector_size(head: &[u8]) -> Option<u32> {
+/// The sector size of a disk with these first bytes: as the sender said, else the one that its GUID partition table was made
+/// for, else 512.
+///
+/// # Errors
+/// When the table says another than the sender.
+pub fn sector_size(said: Option<u32>, head: &[u8]) -> Result<u32, IngestError> {
+    match (said, of_table(head)) {
+        (Some(said), Some(found)) if said != found => Err(IngestError::SectorSize { said, found }),
+        (Some(size), _) | (None, Some(size)) => Ok(size),
+        (None, None) => Ok(512),
+    }
+}
+
+/// A GUID partition table's header is in sector 1.
+fn of_table(head: &[u8]) -> Option<u32> {
     [512_u32, 4096].into_iter().find(|size| {
         head.get(*size as usize..)
             .is_some_and(|rest| rest.starts_with(b"EFI PART"))
@@ -121,9 +136,14 @@ mod tests {
     fn the_sector_size_is_read_from_where_the_partition_table_is() {
         for size in [512_u32, 4096] {
             let mut head = vec![0; 8192];
-            assert_eq!(sector_size(&head), None);
+            assert_eq!(of_table(&head), None);
+            assert_eq!(sector_size(None, &head).unwrap(), 512);
+            assert_eq!(sector_size(Some(size), &head).unwrap(), size);
             head[size as usize..][..8].copy_from_slice(b"EFI PART");
-            assert_eq!(sector_size(&head), Some(size));
+            assert_eq!(of_table(&head), Some(size));
+            assert_eq!(sector_size(None, &head).unwrap(), size);
+            let other = sector_size(Some(4608 - size), &head).unwrap_err();
+            assert!(other.to_string().contains(&size.to_string()), "{other}");
         }
     }
 }

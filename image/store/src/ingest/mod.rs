@@ -20,7 +20,12 @@ use self::{
     cut::{Cutter, Tally},
     feed::Pusher,
 };
-pub use self::{decode::MAX_WINDOW_BYTES, error::IngestError, file::DiskReader, format::Format};
+pub use self::{
+    decode::MAX_WINDOW_BYTES,
+    error::IngestError,
+    file::DiskReader,
+    format::{Format, sector_size},
+};
 use crate::Session;
 
 /// What is known and allowed about a disk that comes.
