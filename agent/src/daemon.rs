@@ -129,7 +129,7 @@ pub async fn join(args: &JoinArgs) -> Result<(), DaemonError> {
         own.name, own.machine, own.link.own.site
     );
     println!("start the daemon: systemctl enable --now enforcer-agent");
-    Memory::Disk { store, board }.keep_first(&own)?;
+    Memory::Folder { store, board }.keep_first(&own)?;
     Ok(())
 }
 
@@ -284,7 +284,7 @@ fn setup<E: Effects>(args: &DaemonArgs, effects: Arc<E>) -> Result<Setup<E>, Dae
         facts,
         // Numbers of a boot must not repeat when the service is started again.
         journal: Journal::new(journal::uptime_ms(), |line| eprintln!("{line}")),
-        memory: Memory::Disk { store, board },
+        memory: Memory::Folder { store, board },
         identity,
         enrolment,
         controllers,

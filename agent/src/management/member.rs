@@ -1,6 +1,7 @@
 //! The management OS in the mesh: enrols this boot's key, stays a member, shows it to people and to whoever reads the
 //! serial line (`ENFORCER MEMBER {…}`, `ENFORCER CODE 1234-5678`), until an order or the end of the idle time.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use mesh_net::{CaTrust, EnrolProof, tls};
@@ -18,6 +19,7 @@ use super::lease::Lease;
 use super::screen::{self, Machine as Shown};
 use crate::cmdline::{BootWords, Idle};
 use crate::effects::{self, Machine};
+use crate::fingerprint::Fingerprint;
 use crate::journal::Journal;
 use crate::mesh::{Agent, Ending, Enrolment, GossipChoice, Memory, Power, Setup, Stage, View};
 use crate::{GOSSIP_PORT, boot_id, randomness};
@@ -89,6 +91,12 @@ fn setup(
     facts: HardwareFacts,
     journal: &Journal,
 ) -> Setup<Machine> {
+    let folder = Path::new(super::RUN).join("key");
+    let kept = Memory::of_this_boot(&folder, Fingerprint::of(&facts));
+    let (memory, identity) = kept.unwrap_or_else(|error| {
+        journal.say(&format!("the key lasts as long as this agent: {error}"));
+        (Memory::Ram, None)
+    });
     Setup {
         effects: Arc::clone(machine),
         habitat: Habitat::ManagementOs,
@@ -97,8 +105,8 @@ fn setup(
         has_power: effects::has_power(),
         facts,
         journal: journal.clone(),
-        memory: Memory::Ram,
-        identity: None,
+        memory,
+        identity,
         enrolment: Some(enrolment(words)),
         controllers: words.controllers.clone(),
         gossip: GossipChoice::Port(GOSSIP_PORT),

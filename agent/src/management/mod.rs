@@ -27,7 +27,7 @@ use crate::mesh::Power;
 use console::Consoles;
 use lease::Lease;
 
-/// Where `/init` leaves the leases and the sign that every driver is loaded.
+/// Where `/init` leaves the leases and the sign that every driver is loaded, and we what outlives this process: in memory.
 const RUN: &str = "/run/enforcer";
 
 /// Made by the builder: without it this is an installed system, which we must never reboot.

@@ -1,14 +1,15 @@
-//! The key the agent holds, with all that was issued to it, and where it is kept: nowhere in the management OS, in the
+//! The key the agent holds, with all that was issued to it, and where it is kept: in memory in the management OS, in the
 //! state folder of an installed OS.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use mesh_net::{Enrolled, LinkIdentity, NodeKey, TlsError};
 use mesh_proto::identity::NodeId;
 
 use crate::fingerprint::Fingerprint;
-use crate::keystore::{Kept, KeyStore, KeyStoreError};
+use crate::keystore::{Found, Kept, KeyStore, KeyStoreError};
 
 /// A key with its certificate.
 #[derive(Debug, Clone)]
@@ -103,10 +104,10 @@ impl Identity {
 /// Where identities are kept.
 #[derive(Debug)]
 pub enum Memory {
-    /// Nowhere: the next boot begins anew.
+    /// In this process: the next one begins anew.
     Ram,
     /// In a folder, for this board.
-    Disk {
+    Folder {
         /// The folder.
         store: KeyStore,
         /// The board.
@@ -115,6 +116,23 @@ pub enum Memory {
 }
 
 impl Memory {
+    /// A folder that lies in memory and is gone with this boot, and what was kept there. A boot's secret is good for one key: an
+    /// agent that was killed and is started again goes on as who it was, or it would have to wait for a person.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, or another agent uses it.
+    pub fn of_this_boot(
+        folder: &Path,
+        board: Fingerprint,
+    ) -> Result<(Self, Option<Identity>), KeyStoreError> {
+        let store = KeyStore::open(folder)?;
+        let kept = match store.find(&board)? {
+            Found::Own(kept) => Identity::kept(*kept).ok(),
+            Found::Nothing | Found::OtherBoard { .. } => None,
+        };
+        Ok((Self::Folder { store, board }, kept))
+    }
+
     /// Keeps it; returns when it is durable.
     ///
     /// # Errors
@@ -122,7 +140,7 @@ impl Memory {
     pub fn keep(&self, identity: &Identity) -> Result<(), KeyStoreError> {
         match self {
             Self::Ram => Ok(()),
-            Self::Disk { store, board } => store.keep(&identity.to_keep(board)),
+            Self::Folder { store, board } => store.keep(&identity.to_keep(board)),
         }
     }
 
@@ -134,7 +152,7 @@ impl Memory {
         self.keep(identity)?;
         match self {
             Self::Ram => Ok(()),
-            Self::Disk { store, .. } => store.forget_join(),
+            Self::Folder { store, .. } => store.forget_join(),
         }
     }
 
@@ -145,7 +163,7 @@ impl Memory {
     pub fn forget(&self) -> Result<(), KeyStoreError> {
         match self {
             Self::Ram => Ok(()),
-            Self::Disk { store, .. } => store.forget(),
+            Self::Folder { store, .. } => store.forget(),
         }
     }
 }

@@ -61,6 +61,41 @@ async fn a_spent_secret_leads_to_a_person_who_compares_the_code() {
 }
 
 #[tokio::test]
+async fn an_agent_that_is_killed_in_the_management_os_goes_on_with_its_boots_key() {
+    let (site, mut record) = Site::new();
+    let server = Running::start(&site);
+    let folder = tempfile::tempdir().unwrap();
+    let begin = || {
+        let board = Fingerprint::of(&facts());
+        let (memory, identity) = Memory::of_this_boot(folder.path(), board).unwrap();
+        Start {
+            memory,
+            identity,
+            ..Start::boot(&site)
+        }
+    };
+    let mut agent = begin().live(server.addr);
+    agent.member().await;
+    let first = next!(record, Seen::Enrol(ask) => ask);
+    next!(record, Seen::Hello(..));
+    // Nobody is told, as when the kernel kills it.
+    agent.life.abort();
+    assert!(agent.life.await.is_err());
+
+    let mut agent = begin().live(server.addr);
+    let view = agent.member().await;
+    assert_eq!(view.generation, Some(2), "{first:?}");
+    loop {
+        match record.recv().await.unwrap() {
+            Seen::Hello(_, hello) => break assert_eq!(hello.last_generation, 1),
+            Seen::Enrol(_) | Seen::Pending(..) => panic!("the boot's secret was used already"),
+            _ => {}
+        }
+    }
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn a_person_who_says_no_ends_it_and_the_screen_says_so() {
     let (site, mut record) = Site::new();
     let server = Running::start(&site);
@@ -116,7 +151,7 @@ async fn an_installed_agent_enrols_once_by_its_token_and_remembers() {
     let start = |identity| Start {
         proof: EnrolProof::Token(Secret::new(site.token())),
         trust: CaTrust::from_token(&Secret::new(site.token())).unwrap(),
-        memory: Memory::Disk {
+        memory: Memory::Folder {
             store: KeyStore::open(folder.path()).unwrap(),
             board: board.clone(),
         },

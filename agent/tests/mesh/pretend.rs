@@ -114,7 +114,7 @@ impl Start {
             deeds,
         });
         let journal = Journal::new(0, |_| {});
-        let installed = matches!(self.memory, Memory::Disk { .. });
+        let installed = matches!(self.proof, EnrolProof::Token(_));
         let agent = Agent::new(Setup {
             effects: Arc::clone(&machine),
             habitat: if installed {
