@@ -212,6 +212,48 @@ impl From<Key> for Write {
     }
 }
 
+/// A type of stored value that views keep in a table of its own.
+pub(crate) trait Kept: 'static {
+    /// The value in `record`, when it is of this type.
+    fn of(record: &Record) -> Option<&Arc<Self>>;
+}
+
+macro_rules! kept {
+    ($($value:ty => $record:ident),+ $(,)?) => {$(
+        impl Kept for $value {
+            fn of(record: &Record) -> Option<&Arc<Self>> {
+                let Record::$record(value) = record else {
+                    return None;
+                };
+                Some(value)
+            }
+        }
+    )+};
+}
+
+kept!(
+    Reservation => Reservation,
+    EnrolledKey => EnrolledKey,
+    Pending => Pending,
+    JoinToken => Token,
+    FactsRecord => Facts,
+    Member => Member,
+    CommandRecord => Command,
+    Webhook => Webhook,
+    Delivery => Delivery,
+    PowerSettings => Power,
+    Image => Image,
+    Deployment => Deployment,
+    Rollout => Rollout,
+    Setup => Setup,
+    User => User,
+    ProviderMember => ProviderMember,
+    Peer => Peer,
+    Invitation => Invitation,
+    NamedMacs => NamedMacs,
+    Outgoing => Outgoing,
+);
+
 macro_rules! put {
     ($($value:ty => $record:ident),+ $(,)?) => {$(
         impl From<$value> for Write {

@@ -9,14 +9,16 @@ mod mesh;
 mod notify;
 mod peers;
 mod providers;
+mod rows;
 
 use std::sync::Arc;
 
-use imbl::{HashMap, OrdMap, OrdSet};
+use imbl::{HashMap, OrdMap};
 use ipxe::MacAddr;
 
+use self::rows::{Index, Rows, Under};
 use super::{
-    Key, Record, Timestamp, Write,
+    Key, Record, Write,
     activation::{Activation, ActivationId, Nonce},
     config::{BootConfig, ConfigName},
     event::Event,
@@ -36,20 +38,20 @@ pub struct View {
     pub policy: Arc<Policy>,
     machines: OrdMap<MachineId, Arc<Machine>>,
     /// Machines that nobody registered, the one that was silent longest first.
-    seen: OrdSet<(Timestamp, MachineId)>,
+    seen: Index,
     machine_by_mac: HashMap<MacAddr, MachineId>,
     machine_by_name: HashMap<MachineName, MachineId>,
     configs: OrdMap<ConfigName, Arc<BootConfig>>,
     activations: OrdMap<ActivationId, Arc<Activation>>,
     activation_by_nonce: HashMap<Nonce, ActivationId>,
-    activations_of: HashMap<MachineId, imbl::Vector<ActivationId>>,
+    activations_of: HashMap<MachineId, Arc<Vec<ActivationId>>>,
     events: OrdMap<u64, Arc<Event>>,
     mesh: mesh::MeshView,
     addresses: addresses::AddressesView,
     notify: notify::NotifyView,
-    power: OrdMap<MachineId, Arc<PowerSettings>>,
+    power: Rows,
     jobs: jobs::JobsView,
-    users: OrdMap<UserName, Arc<User>>,
+    users: Rows,
     providers: providers::ProvidersView,
     peers: peers::PeersView,
 }
@@ -62,8 +64,11 @@ impl View {
 
     /// Machines that nobody registered, the one that was silent longest first.
     pub fn seen(&self) -> impl Iterator<Item = &Arc<Machine>> {
-        let index = self.seen.iter();
-        index.filter_map(|(_, id)| self.machines.get(id))
+        let index = self.seen.list(Under::All);
+        index.filter_map(|key| match key {
+            Key::Machine(id) => self.machines.get(id),
+            _ => None,
+        })
     }
 
     /// How many machines nobody registered.
@@ -130,7 +135,7 @@ impl View {
         self.activations_of
             .get(machine)
             .into_iter()
-            .flatten()
+            .flat_map(|ids| ids.iter())
             .filter_map(|id| self.activations.get(id))
     }
 
@@ -143,18 +148,18 @@ impl View {
     /// How a machine is switched, if somebody said so.
     #[must_use]
     pub fn power(&self, machine: &MachineId) -> Option<&Arc<PowerSettings>> {
-        self.power.get(machine)
+        self.power.get(&Key::Power(machine.clone()))
     }
 
     /// All people that are written down, by name.
     pub fn users(&self) -> impl Iterator<Item = &Arc<User>> {
-        self.users.values()
+        self.users.all()
     }
 
     /// A person by name.
     #[must_use]
     pub fn user(&self, name: &UserName) -> Option<&Arc<User>> {
-        self.users.get(name)
+        self.users.get(&Key::User(name.clone()))
     }
 
     /// Events with a number above `after`, oldest first.
@@ -205,7 +210,8 @@ impl View {
                 self.machine_by_name.insert(m.name.clone(), m.id.clone());
                 let id = m.id.clone();
                 if m.standing == Standing::Seen {
-                    self.seen.insert((m.last_seen, id.clone()));
+                    let rank = m.last_seen.as_nanosecond();
+                    self.seen.insert(Under::All, rank, Key::Machine(id.clone()));
                 }
                 self.machines.insert(id.clone(), m);
                 self.index_identity(&id);
@@ -215,14 +221,9 @@ impl View {
             }
             Record::Activation(a) => {
                 self.activation_by_nonce.insert(a.nonce.clone(), a.id);
-                self.activations_of
-                    .entry(a.machine.clone())
-                    .or_default()
-                    .push_back(a.id);
-                self.activations_of
-                    .entry(a.machine.clone())
-                    .or_default()
-                    .sort();
+                let of = self.activations_of.entry(a.machine.clone());
+                let ids = Arc::make_mut(of.or_default());
+                ids.insert(ids.partition_point(|id| *id < a.id), a.id);
                 self.activations.insert(a.id, a);
             }
             Record::Lease(l) => self.addresses.insert_lease(l),
@@ -239,23 +240,19 @@ impl View {
             | Record::Command(_)
             | Record::Ring(_)
             | Record::Stamp(_) => self.insert_mesh(record),
-            Record::Webhook(w) => self.insert_webhook(w),
+            Record::Webhook(_) => self.put_webhook(record),
             Record::Delivery(d) => self.insert_delivery(d),
-            Record::Power(p) => {
-                self.power.insert(p.machine.clone(), p);
-            }
-            Record::Image(i) => self.jobs.insert_image(i),
+            Record::Power(_) => self.power.put(record),
+            Record::Image(_) => self.jobs.put_image(record),
             Record::Deployment(d) => self.jobs.insert(d),
-            Record::Rollout(r) => self.jobs.insert_rollout(r),
-            Record::Setup(s) => self.jobs.insert_setup(s),
-            Record::User(u) => {
-                self.users.insert(u.name.clone(), u);
-            }
-            Record::ProviderMember(m) => self.providers.insert(m),
-            Record::Peer(p) => self.peers.insert(p),
-            Record::Invitation(i) => self.peers.insert_invitation(i),
+            Record::Rollout(_) => self.jobs.put_rollout(record),
+            Record::Setup(_) => self.jobs.put_setup(record),
+            Record::User(_) => self.users.put(record),
+            Record::ProviderMember(m) => self.providers.insert(&m),
+            Record::Peer(_) => self.peers.put(record),
+            Record::Invitation(_) => self.peers.put_invitation(record),
             Record::NamedMacs(n) => self.peers.insert_named(n),
-            Record::Outgoing(o) => self.peers.insert_outgoing(o),
+            Record::Outgoing(_) => self.peers.put_outgoing(record),
         }
     }
 
@@ -280,23 +277,23 @@ impl View {
             | Key::Command(_)
             | Key::Ring
             | Key::Stamp => self.forget_mesh(key),
-            Key::Webhook(name) => self.forget_webhook(name),
-            Key::Delivery(id) => self.forget_delivery(*id),
-            Key::Power(id) => {
-                self.power.remove(id);
+            Key::Webhook(_) => self.forget_webhook(key),
+            Key::Delivery(_) => self.forget_delivery(key),
+            Key::Power(_) => {
+                self.power.remove(key);
             }
-            Key::Image(name) => self.jobs.forget_image(name),
+            Key::Image(_) => self.jobs.forget_image(key),
             Key::Deployment(id) => self.jobs.forget(*id),
-            Key::Rollout(id) => self.jobs.forget_rollout(*id),
-            Key::Setup(name) => self.jobs.forget_setup(name),
-            Key::User(name) => {
-                self.users.remove(name);
+            Key::Rollout(_) => self.jobs.forget_rollout(key),
+            Key::Setup(_) => self.jobs.forget_setup(key),
+            Key::User(_) => {
+                self.users.remove(key);
             }
-            Key::ProviderMember(provider, node) => self.providers.forget(provider, node),
-            Key::Peer(site) => self.peers.forget(site),
-            Key::Invitation(id) => self.peers.forget_invitation(id),
-            Key::NamedMacs(site) => self.peers.forget_named(site),
-            Key::Outgoing(nonce) => self.peers.forget_outgoing(nonce),
+            Key::ProviderMember(provider, _) => self.providers.forget(provider, key),
+            Key::Peer(_) => self.peers.forget(key),
+            Key::Invitation(_) => self.peers.forget_invitation(key),
+            Key::NamedMacs(_) => self.peers.forget_named(key),
+            Key::Outgoing(_) => self.peers.forget_outgoing(key),
         }
     }
 
@@ -304,7 +301,8 @@ impl View {
         let Some(old) = self.machines.remove(id) else {
             return;
         };
-        self.seen.remove(&(old.last_seen, id.clone()));
+        let rank = old.last_seen.as_nanosecond();
+        self.seen.remove(Under::All, rank, Key::Machine(id.clone()));
         for mac in &old.macs {
             if self.machine_by_mac.get(mac) == Some(id) {
                 self.machine_by_mac.remove(mac);
@@ -321,6 +319,7 @@ impl View {
         };
         self.activation_by_nonce.remove(&old.nonce);
         if let Some(ids) = self.activations_of.get_mut(&old.machine) {
+            let ids = Arc::make_mut(ids);
             ids.retain(|i| *i != id);
             if ids.is_empty() {
                 self.activations_of.remove(&old.machine);

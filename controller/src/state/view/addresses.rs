@@ -5,9 +5,9 @@ use std::{net::Ipv4Addr, sync::Arc};
 use imbl::{OrdMap, OrdSet};
 use ipxe::MacAddr;
 
-use super::View;
+use super::{View, rows::Rows};
 use crate::state::{
-    Timestamp,
+    Key, Record, Timestamp,
     lease::{Declined, LeaseRecord, Reservation},
 };
 
@@ -17,9 +17,9 @@ pub(super) struct AddressesView {
     leases: OrdMap<MacAddr, Arc<LeaseRecord>>,
     lease_by_ip: OrdMap<Ipv4Addr, MacAddr>,
     lease_by_expiry: OrdSet<(Timestamp, MacAddr)>,
-    reservations: OrdMap<MacAddr, Arc<Reservation>>,
+    reservations: Rows,
     reservation_by_ip: OrdMap<Ipv4Addr, MacAddr>,
-    declined: OrdMap<Ipv4Addr, Declined>,
+    declined: Rows,
 }
 
 impl View {
@@ -53,32 +53,30 @@ impl View {
 
     /// All reservations, by hardware address.
     pub fn reservations(&self) -> impl Iterator<Item = &Arc<Reservation>> {
-        self.addresses.reservations.values()
+        self.addresses.reservations.all()
     }
 
     /// The reservation of a station.
     #[must_use]
     pub fn reservation(&self, mac: MacAddr) -> Option<&Arc<Reservation>> {
-        self.addresses.reservations.get(&mac)
+        self.addresses.reservations.get(&Key::Reservation(mac))
     }
 
     /// The reservation on an address.
     #[must_use]
     pub fn reservation_on(&self, ip: Ipv4Addr) -> Option<&Arc<Reservation>> {
-        self.addresses
-            .reservations
-            .get(self.addresses.reservation_by_ip.get(&ip)?)
+        self.reservation(*self.addresses.reservation_by_ip.get(&ip)?)
     }
 
     /// Whether and until when an address is known to be somebody else's.
     #[must_use]
     pub fn declined(&self, ip: Ipv4Addr) -> Option<&Declined> {
-        self.addresses.declined.get(&ip)
+        declined(self.addresses.declined.record(&Key::Declined(ip))?)
     }
 
     /// All addresses that were found to be somebody else's, also those that may be tried again.
     pub fn declined_addresses(&self) -> impl Iterator<Item = &Declined> {
-        self.addresses.declined.values()
+        self.addresses.declined.records().filter_map(declined)
     }
 }
 
@@ -92,11 +90,11 @@ impl AddressesView {
     pub(super) fn insert_reservation(&mut self, reservation: Arc<Reservation>) {
         let (mac, ip) = (reservation.mac, reservation.ip);
         self.reservation_by_ip.insert(ip, mac);
-        self.reservations.insert(mac, reservation);
+        self.reservations.put(Record::Reservation(reservation));
     }
 
     pub(super) fn insert_declined(&mut self, declined: Declined) {
-        self.declined.insert(declined.ip, declined);
+        self.declined.put(Record::Declined(declined));
     }
 
     pub(super) fn forget_lease(&mut self, mac: MacAddr) {
@@ -107,14 +105,22 @@ impl AddressesView {
     }
 
     pub(super) fn forget_reservation(&mut self, mac: MacAddr) {
-        if let Some(old) = self.reservations.remove(&mac) {
+        let old = self.reservations.remove(&Key::Reservation(mac));
+        if let Some(Record::Reservation(old)) = old {
             remove_if(&mut self.reservation_by_ip, old.ip, mac);
         }
     }
 
     pub(super) fn forget_declined(&mut self, ip: Ipv4Addr) {
-        self.declined.remove(&ip);
+        self.declined.remove(&Key::Declined(ip));
     }
+}
+
+fn declined(record: &Record) -> Option<&Declined> {
+    let Record::Declined(declined) = record else {
+        return None;
+    };
+    Some(declined)
 }
 
 /// Drops an address from an index, unless it has meanwhile gone to another station.

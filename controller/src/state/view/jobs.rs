@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use ::image::ChunkId;
-use imbl::{HashMap, OrdMap, OrdSet};
+use imbl::HashMap;
 
-use super::View;
+use super::{
+    View,
+    rows::{Index, Rows, UNRANKED, Under},
+};
 use crate::state::{
+    Key, Record,
     activation::Nonce,
     deployment::{Deployment, DeploymentId, Phase},
     image::{Image, ImageName, ImageSpec, Version, VersionId},
@@ -18,15 +22,15 @@ use crate::state::{
 /// The maps; private to the view.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct JobsView {
-    images: OrdMap<ImageName, Arc<Image>>,
-    setups: OrdMap<SetupName, Arc<Setup>>,
-    rollouts: OrdMap<RolloutId, Arc<Rollout>>,
-    deployments: OrdMap<DeploymentId, Arc<Deployment>>,
-    deployments_of: OrdSet<(MachineId, DeploymentId)>,
-    open: OrdSet<DeploymentId>,
+    images: Rows,
+    setups: Rows,
+    rollouts: Rows,
+    deployments: Rows,
+    deployments_of: Index,
+    open: Index,
     /// The one that has the machine; there is never a second.
     active: HashMap<MachineId, DeploymentId>,
-    waiting: OrdSet<(MachineId, i64, DeploymentId)>,
+    waiting: Index,
     by_nonce: HashMap<Nonce, DeploymentId>,
     by_key: HashMap<String, DeploymentId>,
 }
@@ -34,13 +38,13 @@ pub(super) struct JobsView {
 impl View {
     /// All images, by name.
     pub fn images(&self) -> impl Iterator<Item = &Arc<Image>> {
-        self.jobs.images.values()
+        self.jobs.images.all()
     }
 
     /// An image by name.
     #[must_use]
     pub fn image(&self, name: &ImageName) -> Option<&Arc<Image>> {
-        self.jobs.images.get(name)
+        self.jobs.images.get(&Key::Image(name.clone()))
     }
 
     /// The version that a person names.
@@ -64,41 +68,42 @@ impl View {
 
     /// All setups, by name.
     pub fn setups(&self) -> impl Iterator<Item = &Arc<Setup>> {
-        self.jobs.setups.values()
+        self.jobs.setups.all()
     }
 
     /// A setup by name.
     #[must_use]
     pub fn setup(&self, name: &SetupName) -> Option<&Arc<Setup>> {
-        self.jobs.setups.get(name)
+        self.jobs.setups.get(&Key::Setup(name.clone()))
     }
 
     /// All rollouts that are kept, oldest first.
     pub fn rollouts(&self) -> impl DoubleEndedIterator<Item = &Arc<Rollout>> {
-        self.jobs.rollouts.values()
+        self.jobs.rollouts.all()
     }
 
     /// A rollout by number.
     #[must_use]
     pub fn rollout(&self, id: RolloutId) -> Option<&Arc<Rollout>> {
-        self.jobs.rollouts.get(&id)
+        self.jobs.rollouts.get(&Key::Rollout(id))
     }
 
     /// The number of the next rollout.
     #[must_use]
     pub fn next_rollout(&self) -> RolloutId {
-        RolloutId(self.jobs.rollouts.get_max().map_or(1, |(id, _)| id.0 + 1))
+        let newest = self.rollouts().next_back();
+        RolloutId(newest.map_or(1, |r| r.id.0 + 1))
     }
 
     /// All deployments that are kept, oldest first.
     pub fn deployments(&self) -> impl DoubleEndedIterator<Item = &Arc<Deployment>> {
-        self.jobs.deployments.values()
+        self.jobs.deployments.all()
     }
 
     /// A deployment by number.
     #[must_use]
     pub fn deployment(&self, id: DeploymentId) -> Option<&Arc<Deployment>> {
-        self.jobs.deployments.get(&id)
+        self.jobs.deployments.get(&Key::Deployment(id))
     }
 
     /// A deployment by nonce.
@@ -118,17 +123,12 @@ impl View {
         &'a self,
         machine: &MachineId,
     ) -> impl DoubleEndedIterator<Item = &'a Arc<Deployment>> + use<'a> {
-        let (start, end) = (DeploymentId(0), DeploymentId(u64::MAX));
-        self.jobs
-            .deployments_of
-            .range((machine.clone(), start)..=(machine.clone(), end))
-            .filter_map(|(_, id)| self.jobs.deployments.get(id))
+        self.listed(&self.jobs.deployments_of, Under::Machine(machine.clone()))
     }
 
     /// The deployments that are not over, oldest first.
     pub fn open_deployments(&self) -> impl Iterator<Item = &Arc<Deployment>> {
-        let open = self.jobs.open.iter();
-        open.filter_map(|id| self.jobs.deployments.get(id))
+        self.listed(&self.jobs.open, Under::All)
     }
 
     /// The deployments that wait for a machine, in the order of its queue.
@@ -136,12 +136,16 @@ impl View {
         &'a self,
         machine: &MachineId,
     ) -> impl DoubleEndedIterator<Item = &'a Arc<Deployment>> + use<'a> {
-        let start = (machine.clone(), i64::MIN, DeploymentId(0));
-        let end = (machine.clone(), i64::MAX, DeploymentId(u64::MAX));
-        self.jobs
-            .waiting
-            .range(start..=end)
-            .filter_map(|(.., id)| self.jobs.deployments.get(id))
+        self.listed(&self.jobs.waiting, Under::Machine(machine.clone()))
+    }
+
+    fn listed<'a>(
+        &'a self,
+        index: &'a Index,
+        under: Under,
+    ) -> impl DoubleEndedIterator<Item = &'a Arc<Deployment>> + use<'a> {
+        let keys = index.list(under);
+        keys.filter_map(|key| self.jobs.deployments.get(key))
     }
 
     /// The deployment that has the machine.
@@ -153,68 +157,72 @@ impl View {
     /// The number of the next deployment.
     #[must_use]
     pub fn next_deployment(&self) -> DeploymentId {
-        let newest = self.jobs.deployments.get_max();
-        DeploymentId(newest.map_or(1, |(id, _)| id.0 + 1))
+        let newest = self.deployments().next_back();
+        DeploymentId(newest.map_or(1, |d| d.id.0 + 1))
     }
 }
 
 impl JobsView {
-    pub(super) fn insert_image(&mut self, i: Arc<Image>) {
-        self.images.insert(i.name.clone(), i);
+    pub(super) fn put_image(&mut self, image: Record) {
+        self.images.put(image);
     }
 
-    pub(super) fn forget_image(&mut self, name: &ImageName) {
-        self.images.remove(name);
+    pub(super) fn forget_image(&mut self, key: &Key) {
+        self.images.remove(key);
     }
 
-    pub(super) fn insert_rollout(&mut self, r: Arc<Rollout>) {
-        self.rollouts.insert(r.id, r);
+    pub(super) fn put_rollout(&mut self, rollout: Record) {
+        self.rollouts.put(rollout);
     }
 
-    pub(super) fn forget_rollout(&mut self, id: RolloutId) {
-        self.rollouts.remove(&id);
+    pub(super) fn forget_rollout(&mut self, key: &Key) {
+        self.rollouts.remove(key);
     }
 
-    pub(super) fn insert_setup(&mut self, s: Arc<Setup>) {
-        self.setups.insert(s.name.clone(), s);
+    pub(super) fn put_setup(&mut self, setup: Record) {
+        self.setups.put(setup);
     }
 
-    pub(super) fn forget_setup(&mut self, name: &SetupName) {
-        self.setups.remove(name);
+    pub(super) fn forget_setup(&mut self, key: &Key) {
+        self.setups.remove(key);
     }
 
     pub(super) fn insert(&mut self, d: Arc<Deployment>) {
         let (machine, id) = (d.machine.clone(), d.id);
+        let (of, key) = (Under::Machine(machine.clone()), Key::Deployment(id));
         match d.phase() {
             Phase::Waiting => {
-                self.waiting.insert((machine.clone(), d.place, id));
+                let place = d.place.into();
+                self.waiting.insert(of.clone(), place, key.clone());
             }
             Phase::AtWork | Phase::Starting => {
-                self.active.insert(machine.clone(), id);
+                self.active.insert(machine, id);
             }
             Phase::Over => {}
         }
         if d.is_open() {
-            self.open.insert(id);
+            self.open.insert(Under::All, UNRANKED, key.clone());
         }
-        self.deployments_of.insert((machine, id));
+        self.deployments_of.insert(of, UNRANKED, key);
         self.by_nonce.insert(d.nonce.clone(), id);
         for key in &d.keys {
             self.by_key.insert(key.clone(), id);
         }
-        self.deployments.insert(id, d);
+        self.deployments.put(Record::Deployment(d));
     }
 
     pub(super) fn forget(&mut self, id: DeploymentId) {
-        let Some(d) = self.deployments.remove(&id) else {
+        let key = Key::Deployment(id);
+        let Some(Record::Deployment(d)) = self.deployments.remove(&key) else {
             return;
         };
-        self.waiting.remove(&(d.machine.clone(), d.place, id));
+        let of = || Under::Machine(d.machine.clone());
+        self.waiting.remove(of(), d.place.into(), key.clone());
         if self.active.get(&d.machine) == Some(&id) {
             self.active.remove(&d.machine);
         }
-        self.open.remove(&id);
-        self.deployments_of.remove(&(d.machine.clone(), id));
+        self.open.remove(Under::All, UNRANKED, key.clone());
+        self.deployments_of.remove(of(), UNRANKED, key);
         self.by_nonce.remove(&d.nonce);
         for key in &d.keys {
             if self.by_key.get(key) == Some(&id) {

@@ -1,10 +1,13 @@
 //! The part of the view about keys, facts, members and commands.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use imbl::{HashMap, OrdMap, OrdSet};
+use imbl::HashMap;
 
-use super::View;
+use super::{
+    View,
+    rows::{Index, Rows, UNRANKED, Under},
+};
 use crate::state::{
     Key, Record, Timestamp,
     command::{CommandId, CommandRecord},
@@ -25,32 +28,32 @@ use crate::state::{
 /// The maps; private to the view.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct MeshView {
-    keys: OrdMap<Serial, Arc<EnrolledKey>>,
-    keys_of: OrdSet<(MachineId, Timestamp, Serial)>,
-    pending: OrdMap<Digest, Arc<Pending>>,
-    pending_of: OrdSet<(MachineId, Digest)>,
-    tokens: OrdMap<TokenId, Arc<JoinToken>>,
-    facts: OrdMap<MachineId, Arc<FactsRecord>>,
-    members: OrdMap<MachineId, Arc<Member>>,
-    commands: OrdMap<CommandId, Arc<CommandRecord>>,
-    commands_of: OrdSet<(MachineId, CommandId)>,
-    commands_open: OrdSet<CommandId>,
+    keys: Rows,
+    keys_of: Index,
+    pending: Rows,
+    pending_of: Index,
+    tokens: Rows,
+    facts: Rows,
+    members: Rows,
+    commands: Rows,
+    commands_of: Index,
+    commands_open: Index,
     ring: Arc<KeyRing>,
     stamp: Option<Stamp>,
     identities: HashMap<MachineId, Arc<Identity>>,
-    machines_by_mark: HashMap<Mark, OrdSet<MachineId>>,
+    machines_by_mark: Index,
 }
 
 impl View {
     /// All enrolled keys, also those that no longer count.
     pub fn keys(&self) -> impl Iterator<Item = &Arc<EnrolledKey>> {
-        self.mesh.keys.values()
+        self.mesh.keys.all()
     }
 
     /// A key by its certificate's serial.
     #[must_use]
     pub fn key(&self, serial: &Serial) -> Option<&Arc<EnrolledKey>> {
-        self.mesh.keys.get(serial)
+        self.mesh.keys.get(&Key::EnrolledKey(serial.clone()))
     }
 
     /// The keys of a machine, the one issued first first.
@@ -58,12 +61,8 @@ impl View {
         &'a self,
         machine: &MachineId,
     ) -> impl DoubleEndedIterator<Item = &'a Arc<EnrolledKey>> + use<'a> {
-        let start = (machine.clone(), Timestamp::MIN, Serial::new(""));
-        let end = (machine.clone(), Timestamp::MAX, Serial::new("~"));
-        self.mesh
-            .keys_of
-            .range(start..=end)
-            .filter_map(|(.., serial)| self.mesh.keys.get(serial))
+        let keys = self.mesh.keys_of.list(Under::Machine(machine.clone()));
+        keys.filter_map(|key| self.mesh.keys.get(key))
     }
 
     /// The keys of a machine that count.
@@ -76,13 +75,13 @@ impl View {
 
     /// All keys that wait for a person.
     pub fn pending(&self) -> impl Iterator<Item = &Arc<Pending>> {
-        self.mesh.pending.values()
+        self.mesh.pending.all()
     }
 
     /// A waiting key.
     #[must_use]
     pub fn pending_key(&self, key: &Digest) -> Option<&Arc<Pending>> {
-        self.mesh.pending.get(key)
+        self.mesh.pending.get(&Key::Pending(*key))
     }
 
     /// The keys that wait to be this machine's.
@@ -90,50 +89,47 @@ impl View {
         &'a self,
         machine: &MachineId,
     ) -> impl Iterator<Item = &'a Arc<Pending>> + use<'a> {
-        let (start, end) = (Digest([0; 32]), Digest([0xff; 32]));
-        self.mesh
-            .pending_of
-            .range((machine.clone(), start)..=(machine.clone(), end))
-            .filter_map(|(_, key)| self.mesh.pending.get(key))
+        let keys = self.mesh.pending_of.list(Under::Machine(machine.clone()));
+        keys.filter_map(|key| self.mesh.pending.get(key))
     }
 
     /// All join tokens that are kept.
     pub fn tokens(&self) -> impl Iterator<Item = &Arc<JoinToken>> {
-        self.mesh.tokens.values()
+        self.mesh.tokens.all()
     }
 
     /// A join token by name.
     #[must_use]
     pub fn token(&self, id: &TokenId) -> Option<&Arc<JoinToken>> {
-        self.mesh.tokens.get(id)
+        self.mesh.tokens.get(&Key::Token(id.clone()))
     }
 
     /// What a machine is made of.
     #[must_use]
     pub fn facts(&self, machine: &MachineId) -> Option<&Arc<FactsRecord>> {
-        self.mesh.facts.get(machine)
+        self.mesh.facts.get(&Key::Facts(machine.clone()))
     }
 
     /// All members, by machine.
     pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
-        self.mesh.members.values()
+        self.mesh.members.all()
     }
 
     /// A machine's agent.
     #[must_use]
     pub fn member(&self, machine: &MachineId) -> Option<&Arc<Member>> {
-        self.mesh.members.get(machine)
+        self.mesh.members.get(&Key::Member(machine.clone()))
     }
 
     /// All commands that are kept, oldest first.
     pub fn commands(&self) -> impl DoubleEndedIterator<Item = &Arc<CommandRecord>> {
-        self.mesh.commands.values()
+        self.mesh.commands.all()
     }
 
     /// A command by number.
     #[must_use]
     pub fn command(&self, id: CommandId) -> Option<&Arc<CommandRecord>> {
-        self.mesh.commands.get(&id)
+        self.mesh.commands.get(&Key::Command(id))
     }
 
     /// The commands of a machine, oldest first.
@@ -141,24 +137,21 @@ impl View {
         &'a self,
         machine: &MachineId,
     ) -> impl DoubleEndedIterator<Item = &'a Arc<CommandRecord>> + use<'a> {
-        let (start, end) = (CommandId(0), CommandId(u64::MAX));
-        self.mesh
-            .commands_of
-            .range((machine.clone(), start)..=(machine.clone(), end))
-            .filter_map(|(_, id)| self.mesh.commands.get(id))
+        let keys = self.mesh.commands_of.list(Under::Machine(machine.clone()));
+        keys.filter_map(|key| self.mesh.commands.get(key))
     }
 
     /// The commands that are not settled, oldest first.
     pub fn open_commands(&self) -> impl Iterator<Item = &Arc<CommandRecord>> {
-        let open = self.mesh.commands_open.iter();
-        open.filter_map(|id| self.mesh.commands.get(id))
+        let open = self.mesh.commands_open.list(Under::All);
+        open.filter_map(|key| self.mesh.commands.get(key))
     }
 
     /// The number of the next command.
     #[must_use]
     pub fn next_command(&self) -> CommandId {
-        let newest = self.mesh.commands.get_max();
-        CommandId(newest.map_or(1, |(id, _)| id.0 + 1))
+        let newest = self.commands().next_back();
+        CommandId(newest.map_or(1, |c| c.id.0 + 1))
     }
 
     /// The gossip key ring; empty before the first key was made.
@@ -187,7 +180,12 @@ impl View {
 
     /// The machines that have this mark.
     pub fn machines_with(&self, mark: &Mark) -> impl Iterator<Item = &MachineId> {
-        self.mesh.machines_by_mark.get(mark).into_iter().flatten()
+        let of = Under::Mark(mark.clone());
+        let machines = self.mesh.machines_by_mark.list(of);
+        machines.filter_map(|key| match key {
+            Key::Machine(id) => Some(id),
+            _ => None,
+        })
     }
 
     /// The machines that share a mark with `who`, each once.
@@ -195,7 +193,7 @@ impl View {
         &self,
         who: &Identity,
     ) -> impl Iterator<Item = (&MachineId, &Identity)> {
-        let mut alike = OrdSet::new();
+        let mut alike = BTreeSet::new();
         for mark in who.marks() {
             alike.extend(self.machines_with(&mark));
         }
@@ -205,36 +203,36 @@ impl View {
 
     /// Takes in one of this part's records; gives back one that is not.
     pub(super) fn insert_mesh(&mut self, record: Record) {
-        match record {
+        match &record {
             Record::EnrolledKey(k) => {
-                let entry = (k.machine.clone(), k.issued, k.serial.clone());
-                self.mesh.keys_of.insert(entry);
-                self.mesh.keys.insert(k.serial.clone(), k);
+                let of = Under::Machine(k.machine.clone());
+                let (rank, key) = (k.issued.as_nanosecond(), record.key());
+                self.mesh.keys_of.insert(of, rank, key);
+                self.mesh.keys.put(record);
             }
             Record::Pending(p) => {
-                self.mesh.pending_of.insert((p.machine.clone(), p.key));
-                self.mesh.pending.insert(p.key, p);
+                let of = Under::Machine(p.machine.clone());
+                self.mesh.pending_of.insert(of, UNRANKED, record.key());
+                self.mesh.pending.put(record);
             }
-            Record::Token(t) => {
-                self.mesh.tokens.insert(t.id.clone(), t);
-            }
+            Record::Token(_) => self.mesh.tokens.put(record),
             Record::Facts(f) => {
                 let machine = f.machine.clone();
-                self.mesh.facts.insert(machine.clone(), f);
+                self.mesh.facts.put(record);
                 self.index_identity(&machine);
             }
-            Record::Member(m) => {
-                self.mesh.members.insert(m.machine.clone(), m);
-            }
+            Record::Member(_) => self.mesh.members.put(record),
             Record::Command(c) => {
-                self.mesh.commands_of.insert((c.machine.clone(), c.id));
+                let of = Under::Machine(c.machine.clone());
+                self.mesh.commands_of.insert(of, UNRANKED, record.key());
                 if c.stage.is_open() {
-                    self.mesh.commands_open.insert(c.id);
+                    let open = &mut self.mesh.commands_open;
+                    open.insert(Under::All, UNRANKED, record.key());
                 }
-                self.mesh.commands.insert(c.id, c);
+                self.mesh.commands.put(record);
             }
-            Record::Ring(r) => self.mesh.ring = r,
-            Record::Stamp(s) => self.mesh.stamp = Some(s),
+            Record::Ring(r) => self.mesh.ring = Arc::clone(r),
+            Record::Stamp(s) => self.mesh.stamp = Some(*s),
             Record::Machine(_)
             | Record::Config(_)
             | Record::Activation(_)
@@ -260,31 +258,35 @@ impl View {
 
     pub(super) fn forget_mesh(&mut self, key: &Key) {
         match key {
-            Key::EnrolledKey(serial) => {
-                if let Some(k) = self.mesh.keys.remove(serial) {
-                    let entry = (k.machine.clone(), k.issued, k.serial.clone());
-                    self.mesh.keys_of.remove(&entry);
+            Key::EnrolledKey(_) => {
+                if let Some(Record::EnrolledKey(k)) = self.mesh.keys.remove(key) {
+                    let of = Under::Machine(k.machine.clone());
+                    let rank = k.issued.as_nanosecond();
+                    self.mesh.keys_of.remove(of, rank, key.clone());
                 }
             }
-            Key::Pending(key) => {
-                if let Some(p) = self.mesh.pending.remove(key) {
-                    self.mesh.pending_of.remove(&(p.machine.clone(), *key));
+            Key::Pending(_) => {
+                if let Some(Record::Pending(p)) = self.mesh.pending.remove(key) {
+                    let of = Under::Machine(p.machine.clone());
+                    self.mesh.pending_of.remove(of, UNRANKED, key.clone());
                 }
             }
-            Key::Token(id) => {
-                self.mesh.tokens.remove(id);
+            Key::Token(_) => {
+                self.mesh.tokens.remove(key);
             }
             Key::Facts(machine) => {
-                self.mesh.facts.remove(machine);
+                self.mesh.facts.remove(key);
                 self.index_identity(machine);
             }
-            Key::Member(machine) => {
-                self.mesh.members.remove(machine);
+            Key::Member(_) => {
+                self.mesh.members.remove(key);
             }
-            Key::Command(id) => {
-                if let Some(c) = self.mesh.commands.remove(id) {
-                    self.mesh.commands_of.remove(&(c.machine.clone(), *id));
-                    self.mesh.commands_open.remove(id);
+            Key::Command(_) => {
+                if let Some(Record::Command(c)) = self.mesh.commands.remove(key) {
+                    let of = Under::Machine(c.machine.clone());
+                    let mesh = &mut self.mesh;
+                    mesh.commands_of.remove(of, UNRANKED, key.clone());
+                    mesh.commands_open.remove(Under::All, UNRANKED, key.clone());
                 }
             }
             Key::Ring => self.mesh.ring = Arc::default(),
@@ -314,24 +316,19 @@ impl View {
 
     /// Brings the marks of a machine up to date after its record or its facts changed.
     pub(super) fn index_identity(&mut self, id: &MachineId) {
-        let facts = self.mesh.facts.get(id).map(AsRef::as_ref);
+        let facts = self.facts(id).map(AsRef::as_ref);
         let machine = self.machines.get(id);
         let now = machine.map(|m| Arc::new(Identity::of_machine(m, facts)));
         let was = self.mesh.identities.get(id).cloned();
         if was == now {
             return;
         }
+        let (machines, key) = (&mut self.mesh.machines_by_mark, Key::Machine(id.clone()));
         for mark in was.iter().flat_map(|i| i.marks()) {
-            if let Some(machines) = self.mesh.machines_by_mark.get_mut(&mark) {
-                machines.remove(id);
-                if machines.is_empty() {
-                    self.mesh.machines_by_mark.remove(&mark);
-                }
-            }
+            machines.remove(Under::Mark(mark), UNRANKED, key.clone());
         }
         for mark in now.iter().flat_map(|i| i.marks()) {
-            let machines = self.mesh.machines_by_mark.entry(mark).or_default();
-            machines.insert(id.clone());
+            machines.insert(Under::Mark(mark), UNRANKED, key.clone());
         }
         match now {
             Some(identity) => self.mesh.identities.insert(id.clone(), identity),

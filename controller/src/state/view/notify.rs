@@ -2,39 +2,40 @@
 
 use std::sync::Arc;
 
-use imbl::{OrdMap, OrdSet};
-
-use super::View;
+use super::{
+    View,
+    rows::{Index, Rows, UNRANKED, Under},
+};
 use crate::state::{
-    Timestamp,
+    Key, Record,
     notify::{Delivery, DeliveryId, HookName, Webhook},
 };
 
 /// The maps; private to the view.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct NotifyView {
-    webhooks: OrdMap<HookName, Arc<Webhook>>,
-    deliveries: OrdMap<DeliveryId, Arc<Delivery>>,
-    deliveries_of: OrdSet<(HookName, DeliveryId)>,
-    due: OrdSet<(Timestamp, DeliveryId)>,
+    webhooks: Rows,
+    deliveries: Rows,
+    deliveries_of: Index,
+    due: Index,
 }
 
 impl View {
     /// All webhooks, by name.
     pub fn webhooks(&self) -> impl Iterator<Item = &Arc<Webhook>> {
-        self.notify.webhooks.values()
+        self.notify.webhooks.all()
     }
 
     /// A webhook by name.
     #[must_use]
     pub fn webhook(&self, name: &HookName) -> Option<&Arc<Webhook>> {
-        self.notify.webhooks.get(name)
+        self.notify.webhooks.get(&Key::Webhook(name.clone()))
     }
 
     /// A delivery by number.
     #[must_use]
     pub fn delivery(&self, id: DeliveryId) -> Option<&Arc<Delivery>> {
-        self.notify.deliveries.get(&id)
+        self.notify.deliveries.get(&Key::Delivery(id))
     }
 
     /// What is kept of a webhook's deliveries, oldest first.
@@ -42,52 +43,54 @@ impl View {
         &'a self,
         hook: &HookName,
     ) -> impl DoubleEndedIterator<Item = &'a Arc<Delivery>> + use<'a> {
-        let (start, end) = (DeliveryId(0), DeliveryId(u64::MAX));
-        self.notify
-            .deliveries_of
-            .range((hook.clone(), start)..=(hook.clone(), end))
-            .filter_map(|(_, id)| self.notify.deliveries.get(id))
+        let keys = self.notify.deliveries_of.list(Under::Hook(hook.clone()));
+        keys.filter_map(|key| self.notify.deliveries.get(key))
     }
 
     /// Deliveries that wait, the one that is due first first.
     pub fn deliveries_waiting(&self) -> impl Iterator<Item = &Arc<Delivery>> {
-        let due = self.notify.due.iter();
-        due.filter_map(|(_, id)| self.notify.deliveries.get(id))
+        let due = self.notify.due.list(Under::All);
+        due.filter_map(|key| self.notify.deliveries.get(key))
     }
 
     /// The number of the next delivery.
     #[must_use]
     pub fn next_delivery(&self) -> DeliveryId {
-        let newest = self.notify.deliveries.get_max();
-        DeliveryId(newest.map_or(1, |(id, _)| id.0 + 1))
+        let newest = self.notify.deliveries.last::<Delivery>();
+        DeliveryId(newest.map_or(1, |d| d.id.0 + 1))
     }
 
-    pub(super) fn insert_webhook(&mut self, webhook: Arc<Webhook>) {
-        self.notify.webhooks.insert(webhook.name.clone(), webhook);
+    pub(super) fn put_webhook(&mut self, webhook: Record) {
+        self.notify.webhooks.put(webhook);
     }
 
     pub(super) fn insert_delivery(&mut self, delivery: Arc<Delivery>) {
-        let id = delivery.id;
-        self.notify
-            .deliveries_of
-            .insert((delivery.hook.clone(), id));
+        let (of, key) = (
+            Under::Hook(delivery.hook.clone()),
+            Key::Delivery(delivery.id),
+        );
+        let notify = &mut self.notify;
+        notify.deliveries_of.insert(of, UNRANKED, key.clone());
         if let Some(due) = delivery.due() {
-            self.notify.due.insert((due, id));
+            notify.due.insert(Under::All, due.as_nanosecond(), key);
         }
-        self.notify.deliveries.insert(id, delivery);
+        notify.deliveries.put(Record::Delivery(delivery));
     }
 
-    pub(super) fn forget_webhook(&mut self, name: &HookName) {
-        self.notify.webhooks.remove(name);
+    pub(super) fn forget_webhook(&mut self, key: &Key) {
+        self.notify.webhooks.remove(key);
     }
 
-    pub(super) fn forget_delivery(&mut self, id: DeliveryId) {
-        let Some(old) = self.notify.deliveries.remove(&id) else {
+    pub(super) fn forget_delivery(&mut self, key: &Key) {
+        let notify = &mut self.notify;
+        let Some(Record::Delivery(old)) = notify.deliveries.remove(key) else {
             return;
         };
         if let Some(due) = old.due() {
-            self.notify.due.remove(&(due, id));
+            let rank = due.as_nanosecond();
+            notify.due.remove(Under::All, rank, key.clone());
         }
-        self.notify.deliveries_of.remove(&(old.hook.clone(), id));
+        let of = Under::Hook(old.hook.clone());
+        notify.deliveries_of.remove(of, UNRANKED, key.clone());
     }
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use imbl::{HashMap, OrdMap, OrdSet};
 use ipxe::MacAddr;
 
-use super::View;
+use super::{
+    View,
+    rows::{Index, Rows, UNRANKED, Under},
+};
 use crate::state::{
-    activation::Nonce,
+    Key, Record,
     peer::{Invitation, NamedMacs, Outgoing, Peer, SiteName},
     trust::token::TokenId,
 };
@@ -15,100 +17,100 @@ use crate::state::{
 /// The maps; private to the view.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct PeersView {
-    peers: OrdMap<SiteName, Arc<Peer>>,
-    invitations: OrdMap<TokenId, Arc<Invitation>>,
-    named: OrdMap<SiteName, Arc<NamedMacs>>,
-    sites_by_mac: HashMap<MacAddr, OrdSet<SiteName>>,
-    outgoing: OrdMap<Nonce, Arc<Outgoing>>,
+    peers: Rows,
+    invitations: Rows,
+    named: Rows,
+    /// What sites named a MAC.
+    named_by_mac: Index,
+    outgoing: Rows,
 }
 
 impl View {
     /// All peers, revoked ones too, by name.
     pub fn peers(&self) -> impl Iterator<Item = &Arc<Peer>> {
-        self.peers.peers.values()
+        self.peers.peers.all()
     }
 
     /// A peer by name.
     #[must_use]
     pub fn peer(&self, site: &SiteName) -> Option<&Arc<Peer>> {
-        self.peers.peers.get(site)
+        self.peers.peers.get(&Key::Peer(site.clone()))
     }
 
     /// All invitations that are kept.
     pub fn invitations(&self) -> impl Iterator<Item = &Arc<Invitation>> {
-        self.peers.invitations.values()
+        self.peers.invitations.all()
     }
 
     /// An invitation by name.
     #[must_use]
     pub fn invitation(&self, id: &TokenId) -> Option<&Arc<Invitation>> {
-        self.peers.invitations.get(id)
+        self.peers.invitations.get(&Key::Invitation(id.clone()))
     }
 
     /// The MACs that a peer has named.
     #[must_use]
     pub fn named_by(&self, site: &SiteName) -> Option<&Arc<NamedMacs>> {
-        self.peers.named.get(site)
+        self.peers.named.get(&Key::NamedMacs(site.clone()))
     }
 
     /// The joined peers that have named this MAC, by name.
     pub fn peers_naming(&self, mac: MacAddr) -> impl Iterator<Item = &Arc<Peer>> {
-        let sites = self.peers.sites_by_mac.get(&mac).into_iter().flatten();
-        sites
-            .filter_map(|site| self.peers.peers.get(site))
-            .filter(|peer| peer.is_joined())
+        let named = self.peers.named_by_mac.list(Under::Mac(mac));
+        let peers = named.filter_map(|key| match key {
+            Key::NamedMacs(site) => self.peer(site),
+            _ => None,
+        });
+        peers.filter(|peer| peer.is_joined())
     }
 
     /// What peers have still to be told.
     pub fn outgoing(&self) -> impl Iterator<Item = &Arc<Outgoing>> {
-        self.peers.outgoing.values()
+        self.peers.outgoing.all()
     }
 }
 
 impl PeersView {
-    pub(super) fn insert(&mut self, peer: Arc<Peer>) {
-        self.peers.insert(peer.site.clone(), peer);
+    pub(super) fn put(&mut self, peer: Record) {
+        self.peers.put(peer);
     }
 
-    pub(super) fn forget(&mut self, site: &SiteName) {
-        self.peers.remove(site);
+    pub(super) fn forget(&mut self, key: &Key) {
+        self.peers.remove(key);
     }
 
-    pub(super) fn insert_invitation(&mut self, invitation: Arc<Invitation>) {
-        self.invitations.insert(invitation.id.clone(), invitation);
+    pub(super) fn put_invitation(&mut self, invitation: Record) {
+        self.invitations.put(invitation);
     }
 
-    pub(super) fn forget_invitation(&mut self, id: &TokenId) {
-        self.invitations.remove(id);
+    pub(super) fn forget_invitation(&mut self, key: &Key) {
+        self.invitations.remove(key);
     }
 
     pub(super) fn insert_named(&mut self, named: Arc<NamedMacs>) {
+        let key = Key::NamedMacs(named.site.clone());
         for mac in &named.macs {
-            let sites = self.sites_by_mac.entry(*mac).or_default();
-            sites.insert(named.site.clone());
+            let of = Under::Mac(*mac);
+            self.named_by_mac.insert(of, UNRANKED, key.clone());
         }
-        self.named.insert(named.site.clone(), named);
+        self.named.put(Record::NamedMacs(named));
     }
 
-    pub(super) fn forget_named(&mut self, site: &SiteName) {
-        let Some(old) = self.named.remove(site) else {
+    pub(super) fn forget_named(&mut self, key: &Key) {
+        let Some(Record::NamedMacs(old)) = self.named.remove(key) else {
             return;
         };
         for mac in &old.macs {
-            if let Some(sites) = self.sites_by_mac.get_mut(mac) {
-                sites.remove(site);
-                if sites.is_empty() {
-                    self.sites_by_mac.remove(mac);
-                }
-            }
+            let of = Under::Mac(*mac);
+            self.named_by_mac.remove(of, UNRANKED, key.clone());
         }
     }
 
-    pub(super) fn insert_outgoing(&mut self, told: Arc<Outgoing>) {
-        self.outgoing.insert(told.nonce.clone(), told);
+    pub(super) fn put_outgoing(&mut self, told: Record) {
+        self.outgoing.put(told);
     }
 
-    pub(super) fn forget_outgoing(&mut self, nonce: &Nonce) {
-        self.outgoing.remove(nonce);
+    pub(super) fn forget_outgoing(&mut self, key: &Key) {
+        self.outgoing.remove(key);
     }
 }

@@ -1,11 +1,13 @@
 //! The part of the view about members of providers.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use imbl::{HashMap, OrdMap, OrdSet};
-
-use super::View;
+use super::{
+    View,
+    rows::{Index, Rows, UNRANKED, Under},
+};
 use crate::state::{
+    Key, Record,
     machine::MachineId,
     provider::{NodeName, ProviderMember, ProviderName},
 };
@@ -13,8 +15,9 @@ use crate::state::{
 /// The maps; private to the view.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct ProvidersView {
-    members: OrdMap<ProviderName, OrdMap<NodeName, Arc<ProviderMember>>>,
-    members_of: HashMap<MachineId, OrdSet<(ProviderName, NodeName)>>,
+    /// A few; copied when one changes.
+    members: Arc<BTreeMap<ProviderName, Rows>>,
+    members_of: Index,
 }
 
 impl View {
@@ -25,8 +28,7 @@ impl View {
 
     /// The members of all providers, by provider and name.
     pub fn provider_members(&self) -> impl Iterator<Item = &Arc<ProviderMember>> {
-        let providers = self.providers.members.values();
-        providers.flat_map(|members| members.values())
+        self.providers.members.values().flat_map(Rows::all)
     }
 
     /// The members of one provider, by name.
@@ -35,14 +37,14 @@ impl View {
         provider: &ProviderName,
     ) -> impl Iterator<Item = &'a Arc<ProviderMember>> + use<'a> {
         let members = self.providers.members.get(provider);
-        members.into_iter().flat_map(|members| members.values())
+        members.into_iter().flat_map(Rows::all)
     }
 
     /// How many members of one provider are kept.
     #[must_use]
     pub fn provider_count(&self, provider: &ProviderName) -> usize {
         let members = self.providers.members.get(provider);
-        members.map_or(0, OrdMap::len)
+        members.map_or(0, Rows::len)
     }
 
     /// A member of a provider.
@@ -52,7 +54,8 @@ impl View {
         provider: &ProviderName,
         node: &NodeName,
     ) -> Option<&Arc<ProviderMember>> {
-        self.providers.members.get(provider)?.get(node)
+        let key = Key::ProviderMember(provider.clone(), node.clone());
+        self.member_at(&key)
     }
 
     /// The members whose tags describe this machine.
@@ -60,39 +63,44 @@ impl View {
         &'a self,
         machine: &MachineId,
     ) -> impl Iterator<Item = &'a Arc<ProviderMember>> + use<'a> {
-        let keys = self.providers.members_of.get(machine);
-        let keys = keys.into_iter().flatten();
-        keys.filter_map(|(provider, node)| self.provider_member(provider, node))
+        let of = Under::Machine(machine.clone());
+        let keys = self.providers.members_of.list(of);
+        keys.filter_map(|key| self.member_at(key))
+    }
+
+    fn member_at(&self, key: &Key) -> Option<&Arc<ProviderMember>> {
+        let Key::ProviderMember(provider, _) = key else {
+            return None;
+        };
+        self.providers.members.get(provider)?.get(key)
     }
 }
 
 impl ProvidersView {
-    pub(super) fn insert(&mut self, member: Arc<ProviderMember>) {
+    pub(super) fn insert(&mut self, member: &Arc<ProviderMember>) {
+        let record = Record::ProviderMember(Arc::clone(member));
         if let Some(machine) = &member.machine {
-            let key = (member.provider.clone(), member.node.clone());
-            let of = self.members_of.entry(machine.clone()).or_default();
-            of.insert(key);
+            let of = Under::Machine(machine.clone());
+            self.members_of.insert(of, UNRANKED, record.key());
         }
-        let members = self.members.entry(member.provider.clone()).or_default();
-        members.insert(member.node.clone(), member);
+        let members = Arc::make_mut(&mut self.members);
+        let of = members.entry(member.provider.clone()).or_default();
+        of.put(record);
     }
 
-    pub(super) fn forget(&mut self, provider: &ProviderName, node: &NodeName) {
-        let Some(members) = self.members.get_mut(provider) else {
+    pub(super) fn forget(&mut self, provider: &ProviderName, key: &Key) {
+        if !self.members.contains_key(provider) {
             return;
-        };
-        let old = members.remove(node);
-        if members.is_empty() {
-            self.members.remove(provider);
         }
-        let Some(machine) = old.and_then(|m| m.machine.clone()) else {
+        let members = Arc::make_mut(&mut self.members);
+        let old = members.get_mut(provider).and_then(|of| of.remove(key));
+        members.retain(|_, of| !of.is_empty());
+        let Some(Record::ProviderMember(old)) = old else {
             return;
         };
-        if let Some(of) = self.members_of.get_mut(&machine) {
-            of.remove(&(provider.clone(), node.clone()));
-            if of.is_empty() {
-                self.members_of.remove(&machine);
-            }
+        if let Some(machine) = &old.machine {
+            let of = Under::Machine(machine.clone());
+            self.members_of.remove(of, UNRANKED, key.clone());
         }
     }
 }
