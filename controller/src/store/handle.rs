@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     Backend, BackendError, Clock, drive,
-    job::Asked,
+    job::{Asked, Job, Made},
     notes::{Notes, Subject},
     writer::{Control, Message, Writer},
 };
@@ -157,10 +157,13 @@ impl Store {
     ///
     /// # Errors
     /// When the changes could not be made durable; then they are not in the view.
-    pub async fn apply<T: Transition>(&self, transition: T) -> Result<T::Outcome, StoreError> {
+    pub fn apply<T: Transition>(
+        &self,
+        transition: T,
+    ) -> impl Future<Output = Result<T::Outcome, StoreError>> + Send {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Asked::new(transition, reply));
-        self.ask(Message::Run(job), answer).await?
+        let made = self.run(Box::new(Asked::new(transition, reply)), answer);
+        async { Ok(*made.await?.downcast().expect("what this transition makes")) }
     }
 
     /// Replaces the site's rules, which are not stored; the view has them when this returns.
@@ -225,6 +228,14 @@ impl Store {
             failures: read(&counts.failures),
             dropped_notes: self.shared.notes.dropped(),
         }
+    }
+
+    async fn run(
+        &self,
+        job: Box<dyn Job>,
+        answer: oneshot::Receiver<Result<Made, StoreError>>,
+    ) -> Result<Made, StoreError> {
+        self.ask(Message::Run(job), answer).await?
     }
 
     async fn ask<A>(

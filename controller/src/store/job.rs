@@ -1,6 +1,9 @@
 //! A queued transition with its type erased: run as often as the backend wants, answered once.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use tokio::sync::oneshot;
 
@@ -16,18 +19,21 @@ pub(super) trait Job: Send {
     fn settle(self: Box<Self>, kept: Result<(), StoreError>);
 }
 
+/// What a transition made, its type erased: one channel for all of them, or each would be compiled with its own.
+pub(super) type Made = Box<dyn Any + Send>;
+
+/// Where the asker waits. What comes is the outcome of the transition it asked for.
+pub(super) type Reply = oneshot::Sender<Result<Made, StoreError>>;
+
 /// A transition somebody waits for.
-pub(super) struct Asked<T: Transition> {
+pub(super) struct Asked<T> {
     transition: T,
-    outcome: Result<T::Outcome, StoreError>,
-    reply: oneshot::Sender<Result<T::Outcome, StoreError>>,
+    outcome: Result<Made, StoreError>,
+    reply: Reply,
 }
 
 impl<T: Transition> Asked<T> {
-    pub(super) fn new(
-        transition: T,
-        reply: oneshot::Sender<Result<T::Outcome, StoreError>>,
-    ) -> Self {
+    pub(super) fn new(transition: T, reply: Reply) -> Self {
         Self {
             transition,
             outcome: Err(StoreError::Closed),
@@ -39,7 +45,7 @@ impl<T: Transition> Asked<T> {
 impl<T: Transition> Job for Asked<T> {
     fn run(&mut self, view: &View, now: Timestamp) -> Changes {
         let (changes, outcome) = guarded(&self.transition, view, now);
-        self.outcome = outcome;
+        self.outcome = outcome.map(|made| Box::new(made) as Made);
         changes
     }
 

@@ -157,7 +157,7 @@ fn until_the_power_goes(disk: &Disk, told: &mut Told, dice: &mut StdRng) -> Resu
         writer.run(jobs, false);
         for (key, mut answer) in askers {
             if let Ok(number) = answer.try_recv().unwrap() {
-                told.0[usize::from(key)].0 = number;
+                told.0[usize::from(key)].0 = *number.downcast().unwrap();
             }
         }
     }
