@@ -2,6 +2,7 @@
 //!
 //! [`router`] is served on the local socket ([`local`]); what it needs to know of its caller, the transport says.
 
+mod answer;
 pub mod api;
 pub mod auth;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Activations: boot configs made due for machines, and how they went.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -11,6 +11,7 @@ use super::{
 use crate::{
     http::{
         Api,
+        answer::Json,
         auth::Caller,
         error::{Code, Problem},
         extract::{JsonBody, Params, Segment, parse},

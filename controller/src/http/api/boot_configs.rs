@@ -6,7 +6,7 @@ mod preview;
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -26,6 +26,7 @@ use super::{
 use crate::{
     http::{
         Api,
+        answer::Json,
         auth::Caller,
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},

@@ -1,11 +1,11 @@
 //! This host's clock, by which certificates are issued.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    http::{Api, error::Problem},
+    http::{Api, answer::Json, error::Problem},
     state::ops::ConfirmClock,
 };
 

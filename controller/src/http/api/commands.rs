@@ -1,6 +1,6 @@
 //! Commands: what machines were asked to do, and how it went.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use mesh_proto::message::command::Command;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -9,6 +9,7 @@ use super::{Page, PageQuery, by_number, machines, words::CommandStage};
 use crate::{
     http::{
         Api,
+        answer::Json,
         auth::Caller,
         error::{Code, Problem},
         extract::{JsonBody, Params, Segment},

@@ -5,7 +5,7 @@ mod document;
 mod order;
 pub mod stream;
 
-use axum::{Json, extract::State as Extract};
+use axum::extract::State as Extract;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -18,6 +18,7 @@ use super::{Page, machines, page::page_limit, words::DeploymentState};
 use crate::{
     http::{
         Api,
+        answer::Json,
         auth::Caller,
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},

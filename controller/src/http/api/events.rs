@@ -6,7 +6,6 @@ mod stream;
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
-    Json,
     extract::State,
     http::HeaderMap,
     response::{IntoResponse, Response},
@@ -21,6 +20,7 @@ use super::{Page, machines, page::page_limit};
 use crate::{
     http::{
         Api,
+        answer::Json,
         error::{Code, Problem},
         extract::{Params, parse},
     },

@@ -1,6 +1,6 @@
 //! Explain: what a machine would boot now, and why. Looks only; nothing is claimed.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use ipxe::{Arch, BootPlan, MacAddr};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::machines;
 use crate::{
     federation::LookedUp,
-    http::{Api, error::Problem, extract::Params},
+    http::{Api, answer::Json, error::Problem, extract::Params},
     state::{
         View,
         boot::{BootRequest, Decision, decide},

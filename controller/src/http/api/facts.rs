@@ -1,6 +1,6 @@
 //! What machines are made of, as their agents told, and how that changed.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -9,6 +9,7 @@ use super::machines;
 use crate::{
     http::{
         Api,
+        answer::Json,
         error::{Code, Problem},
         extract::Segment,
     },

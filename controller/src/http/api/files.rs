@@ -1,6 +1,6 @@
 //! Files of boot configs: kernels, initrds and others, by the SHA-256 of their bytes. Uploads stream to the disk.
 
-use axum::{Json, body::Body, extract::State, http::StatusCode};
+use axum::{body::Body, extract::State, http::StatusCode};
 use futures_util::StreamExt as _;
 use hyper::body::Body as _;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use crate::{
     assets::{Sha256Hex, Stored},
     http::{
         Api,
+        answer::Json,
         error::{Code, Problem},
         extract::{Params, Segment},
     },

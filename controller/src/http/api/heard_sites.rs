@@ -1,12 +1,12 @@
 //! Sites that peers list and that nobody joined here.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Page, PageQuery};
 use crate::{
-    http::{Api, error::Problem, extract::Params},
+    http::{Api, answer::Json, error::Problem, extract::Params},
     state::Timestamp,
 };
 

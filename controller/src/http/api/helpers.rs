@@ -1,6 +1,6 @@
 //! Boot helpers: agents that serve boot on their own segments, because a person said so.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -8,6 +8,7 @@ use super::machines::{MachineDoc, on};
 use crate::{
     http::{
         Api,
+        answer::Json,
         auth::Caller,
         error::Problem,
         extract::{JsonBody, Segment},

@@ -1,6 +1,6 @@
 //! Reservations of machines: who has one, and until when.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -8,6 +8,7 @@ use super::machines::MachineDoc;
 use crate::{
     http::{
         Api,
+        answer::Json,
         auth::Caller,
         error::Problem,
         extract::{JsonBody, Segment, parse},

@@ -1,6 +1,6 @@
 //! Images on their way here from other sites: begun, listed, looked at, cancelled. What has come is a version of an image.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -9,6 +9,7 @@ use crate::{
     federation::{Federation, Pull, PullError, PullState, Wanted},
     http::{
         Api,
+        answer::Json,
         auth::Caller,
         error::{Code, Problem, ProblemDoc},
         extract::{JsonBody, Params, Segment, parse},

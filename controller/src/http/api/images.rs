@@ -6,7 +6,7 @@ pub mod uploads;
 pub mod usage;
 pub mod versions;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -15,6 +15,7 @@ use super::{Page, PageQuery, words::Visibility};
 use crate::{
     http::{
         Api,
+        answer::Json,
         auth::Caller,
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},

@@ -2,14 +2,14 @@
 
 use std::net::Ipv4Addr;
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use ipxe::MacAddr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Page, PageQuery};
 use crate::{
-    http::{Api, error::Problem, extract::Params},
+    http::{Api, answer::Json, error::Problem, extract::Params},
     state::{Timestamp, View, lease::LeaseRecord},
 };
 

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 
 use axum::{
-    Json,
     extract::State,
     http::HeaderMap,
     response::{
@@ -24,6 +23,7 @@ use super::{
 use crate::{
     http::{
         Api,
+        answer::Json,
         error::{Code, Problem},
         extract::{Params, Segment},
     },

@@ -4,7 +4,7 @@ mod document;
 pub mod sites;
 pub mod update;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -14,6 +14,7 @@ use super::{Page, PageQuery, helpers, words::Standing};
 use crate::{
     http::{
         Api,
+        answer::Json,
         auth::Caller,
         error::{Code, Problem},
         extract::{JsonBody, Params, Segment, parse},

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     http::{
         Api,
+        answer::Json,
         error::{Code, Problem},
         extract::{Params, Segment},
     },

@@ -1,10 +1,12 @@
 //! Lists come in pages; a cursor says where the next one starts.
 
-use axum::Json;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::http::error::{Code, Problem};
+use crate::http::{
+    answer::Json,
+    error::{Code, Problem},
+};
 
 /// The largest page, entries; also the default: a room of machines in one answer.
 pub const MAX_PAGE: usize = 1000;

@@ -1,6 +1,6 @@
 //! Power: who switches a machine, and switching it.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use mesh_proto::message::Secret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -9,6 +9,7 @@ use super::machines;
 use crate::{
     http::{
         Api,
+        answer::Json,
         auth::Caller,
         error::{Code, Problem},
         extract::{JsonBody, Segment, parse},

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use ipxe::MacAddr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,6 +11,7 @@ use super::{Page, PageQuery};
 use crate::{
     http::{
         Api,
+        answer::Json,
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},
     },

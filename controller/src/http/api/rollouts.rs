@@ -1,6 +1,6 @@
 //! Rollouts: one order for many machines, a few at a time. Asked for with `POST /deployments` and a selector.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -8,6 +8,7 @@ use super::{Page, PageQuery, by_number, words::RolloutStage};
 use crate::{
     http::{
         Api,
+        answer::Json,
         auth::Caller,
         error::Problem,
         extract::{JsonBody, Params, Segment},

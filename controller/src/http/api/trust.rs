@@ -1,6 +1,6 @@
 //! A person's word on machines: accept, refuse, decide between two claims, revoke.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use mesh_proto::pairing::PairingCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -9,6 +9,7 @@ use super::machines::{self, MachineDoc};
 use crate::{
     http::{
         Api,
+        answer::Json,
         auth::Caller,
         error::Problem,
         extract::{JsonBody, Segment, parse},

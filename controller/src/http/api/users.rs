@@ -1,6 +1,6 @@
 //! People: who they are, and what they may.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -8,6 +8,7 @@ use super::{Page, PageQuery, words::Role};
 use crate::{
     http::{
         Api,
+        answer::Json,
         auth::Caller,
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},

@@ -2,7 +2,7 @@
 
 pub mod deliveries;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use mesh_proto::message::Secret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,6 +12,7 @@ use super::{Page, PageQuery};
 use crate::{
     http::{
         Api,
+        answer::Json,
         auth::Caller,
         error::{Code, Problem},
         extract::{JsonBody, Params, Segment, parse},

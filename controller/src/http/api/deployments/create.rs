@@ -1,7 +1,6 @@
 //! Deployments are asked for: one, a setup's, or one for each machine that a selector names.
 
 use axum::{
-    Json,
     extract::State as Extract,
     http::{HeaderMap, StatusCode},
 };
@@ -12,6 +11,7 @@ use super::{DeploymentDoc, OrderBody};
 use crate::{
     http::{
         Api,
+        answer::Json,
         api::images::content::idempotency_key,
         auth::Caller,
         error::{Code, Problem},

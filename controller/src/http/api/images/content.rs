@@ -1,7 +1,6 @@
 //! An image's bytes over HTTP: a version comes as one stream and goes as one, whole or in ranges.
 
 use axum::{
-    Json,
     body::Body,
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -20,6 +19,7 @@ use super::{
 use crate::{
     http::{
         Api,
+        answer::Json,
         api::words::Visibility,
         auth::Caller,
         error::{Code, Problem},

@@ -3,7 +3,6 @@
 
 use ::image::ChunkId;
 use axum::{
-    Json,
     body::{Body, Bytes},
     extract::{FromRequestParts, Path, State},
     http::request::Parts,
@@ -18,6 +17,7 @@ use super::{
 use crate::{
     http::{
         Api,
+        answer::Json,
         api::words::Visibility,
         auth::Caller,
         error::{Code, Problem},

@@ -1,10 +1,10 @@
 //! How full the store of images is.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::{Api, error::Problem};
+use crate::http::{Api, answer::Json, error::Problem};
 
 /// What the store of images holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -1,7 +1,6 @@
 //! Versions of images: which one a path names, listing, deleting, and writing down one whose bytes are here.
 
 use axum::{
-    Json,
     extract::{FromRequestParts, Path, State},
     http::{StatusCode, request::Parts},
 };
@@ -10,6 +9,7 @@ use super::{VersionDoc, find, theirs};
 use crate::{
     http::{
         Api,
+        answer::Json,
         api::{Page, PageQuery, words::Visibility},
         auth::Caller,
         error::{Code, Problem},

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,6 +10,7 @@ use super::{MachineDoc, on};
 use crate::{
     http::{
         Api,
+        answer::Json,
         api::{images, words::LocalBoot},
         auth::Caller,
         error::Problem,

@@ -1,6 +1,6 @@
 //! What became of a webhook's notifications: delivered, waiting, or given up; and how these are sent again.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -8,6 +8,7 @@ use super::find;
 use crate::{
     http::{
         Api,
+        answer::Json,
         api::{Page, PageQuery, by_number},
         auth::Caller,
         error::Problem,
