@@ -51,7 +51,8 @@ fn load(folder: PathBuf, site: &str) -> Result<Ca, CaError> {
     let damaged = |name: &str| CaError::Damaged {
         path: folder.join(name),
     };
-    let known: SiteFile = serde_json::from_str(&read(&folder, SITE)?).map_err(|_| damaged(SITE))?;
+    let known: SiteFile =
+        serde_json::from_slice(read(&folder, SITE)?.as_bytes()).map_err(|_| damaged(SITE))?;
     if known.site != site {
         return Err(CaError::OtherSite {
             path: folder,

@@ -189,7 +189,7 @@ async fn preview(
     if output.format == Format::Json {
         return session.json(&value);
     }
-    let preview: PreviewDoc = read(value)?;
+    let preview: PreviewDoc = read(&value)?;
     let Some(answer) = answer else {
         return session.text(&preview.script);
     };

@@ -41,7 +41,7 @@ impl Client {
         let mut cursor = String::new();
         let more = if path.contains('?') { '&' } else { '?' };
         loop {
-            let page: Page<Value> = read(self.get(&format!("{path}{cursor}")).await?)?;
+            let page: Page<Value> = read(&self.get(&format!("{path}{cursor}")).await?)?;
             all.extend(page.items);
             let Some(next) = page.next else {
                 return Ok(all);
@@ -186,7 +186,7 @@ async fn answer(response: Response<Incoming>) -> Result<Value, Failure> {
     if status.is_success() {
         return Ok(value);
     }
-    Err(Failure::Refused(read::<ProblemDoc>(value)?))
+    Err(Failure::Refused(read::<ProblemDoc>(&value)?))
 }
 
 fn empty() -> Body {
@@ -195,9 +195,9 @@ fn empty() -> Body {
         .boxed_unsync()
 }
 
-/// The document in `value`.
-pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, Failure> {
-    serde_json::from_value(value).map_err(|e| Failure::Answer(e.to_string()))
+/// The document in `value`. Read as a text, as everything else is: a type's reader is some kilobytes for each kind of input.
+pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Failure> {
+    serde_json::from_slice(value.to_string().as_bytes()).map_err(|e| Failure::Answer(e.to_string()))
 }
 
 /// A text as one path segment or query value (RFC 3986 §2.1).

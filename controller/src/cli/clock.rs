@@ -20,7 +20,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
     match verb {
         Verb::Confirm => {
             let said = session.client.send(Method::POST, "/clock/confirm", &());
-            let done: ClockDoc = read(said.await?)?;
+            let done: ClockDoc = read(&said.await?)?;
             match done.confirmed {
                 true => eprintln!("the clock, {}, is taken to be right", done.now),
                 false => eprintln!("nothing to confirm: the clock did not jump"),

@@ -70,7 +70,7 @@ pub(super) async fn issue(
     };
     let path = format!("/machines/{}/commands", encode(machine));
     let value = session.client.send(Method::POST, &path, &body).await?;
-    let command: CommandDoc = read(value)?;
+    let command: CommandDoc = read(&value)?;
     eprintln!(
         "{} is asked to {} (command {})",
         command.machine_name, command.r#do, command.id
@@ -92,7 +92,7 @@ async fn wait(mut command: CommandDoc, session: &Session<'_>) -> Result<CommandD
         }
         tokio::time::sleep(LOOK_EVERY).await;
         let path = format!("/commands/{}", command.id);
-        command = read(session.client.get(&path).await?)?;
+        command = read(&session.client.get(&path).await?)?;
     }
 }
 
@@ -113,7 +113,7 @@ fn told(command: &CommandDoc) -> String {
 pub(super) async fn wake(machine: &str, session: &Session<'_>) -> Result<(), Failure> {
     let path = format!("/machines/{}/wake", encode(machine));
     let value = session.client.send(Method::POST, &path, &()).await?;
-    let woken: WokenDoc = read(value)?;
+    let woken: WokenDoc = read(&value)?;
     if woken.sent_by.is_empty() {
         let text = format!(
             "nobody could send a magic packet for {machine}; the controller's log says why"

@@ -119,7 +119,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
                 .client
                 .send(Method::POST, &path, &MoveBody { to })
                 .await?;
-            let queue: QueueDoc = read(queue)?;
+            let queue: QueueDoc = read(&queue)?;
             let waiting: Vec<String> = queue.waiting.iter().map(u64::to_string).collect();
             eprintln!("waiting now: {}", waiting.join(", "));
             Ok(())

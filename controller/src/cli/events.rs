@@ -61,7 +61,7 @@ pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Fai
     // With nothing to show yet, the stream starts at the beginning: what happens between the two questions is not lost.
     let mut seen = Some(args.after.unwrap_or(0));
     for item in items {
-        let event: EventDoc = read(item.clone())?;
+        let event: EventDoc = read(&item)?;
         seen = Some(event.seq);
         print(&args, &event, &item, session)?;
     }
@@ -88,7 +88,7 @@ fn print_all(args: &Args, items: Vec<Value>, session: &mut Session<'_>) -> Resul
         return session.json(&items);
     }
     for item in items {
-        session.text(&line(&read(item)?))?;
+        session.text(&line(&read(&item)?))?;
     }
     Ok(())
 }
@@ -166,7 +166,7 @@ fn show(args: &Args, message: &Message, session: &mut Session<'_>) -> Result<(),
     if message.event != EVENT {
         return Ok(());
     }
-    let raw: Value =
-        serde_json::from_str(&message.data).map_err(|e| Failure::Answer(e.to_string()))?;
-    print(args, &read(raw.clone())?, &raw, session)
+    let raw: Value = serde_json::from_slice(message.data.as_bytes())
+        .map_err(|e| Failure::Answer(e.to_string()))?;
+    print(args, &read(&raw)?, &raw, session)
 }

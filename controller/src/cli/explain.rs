@@ -42,7 +42,7 @@ pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Fai
     if args.output.format == Format::Json {
         return session.json(&value);
     }
-    session.text(&words(&read(value)?))
+    session.text(&words(&read(&value)?))
 }
 
 fn words(answer: &ExplainDoc) -> String {

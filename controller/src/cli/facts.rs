@@ -24,11 +24,11 @@ pub(super) async fn run(
     if output.format == Format::Json {
         return session.json(&value);
     }
-    let document: FactsDoc = read(value)?;
+    let document: FactsDoc = read(&value)?;
     let text = if history {
         changes(&document, session)
     } else {
-        let facts: HardwareFacts = read(document.facts.clone())?;
+        let facts: HardwareFacts = read(&document.facts)?;
         format!(
             "{}told        {}\n",
             hardware(&facts),

@@ -22,7 +22,7 @@ pub(super) async fn reserve(
     let path = format!("/machines/{}/reserve", encode(machine));
     let body = ReserveBody { holder, until };
     let value = session.client.send(Method::POST, &path, &body).await?;
-    let machine: MachineDoc = read(value)?;
+    let machine: MachineDoc = read(&value)?;
     if let Some(hold) = machine.reserved {
         let until = moment(hold.until);
         eprintln!(
@@ -37,7 +37,7 @@ pub(super) async fn reserve(
 pub(super) async fn release(machine: &str, session: &Session<'_>) -> Result<(), Failure> {
     let path = format!("/machines/{}/release", encode(machine));
     let value = session.client.send(Method::POST, &path, &()).await?;
-    let machine: MachineDoc = read(value)?;
+    let machine: MachineDoc = read(&value)?;
     eprintln!("{} is free", machine.name);
     Ok(())
 }

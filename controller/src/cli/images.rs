@@ -183,7 +183,7 @@ async fn show(name: &str, output: &Output, session: &mut Session<'_>) -> Result<
     if output.format == super::output::Format::Json {
         return session.json(&image);
     }
-    let image: ImageDoc = read(image)?;
+    let image: ImageDoc = read(&image)?;
     let rows = [
         ["name".to_owned(), image.name.clone()],
         ["visibility".to_owned(), image.visibility.word().to_owned()],

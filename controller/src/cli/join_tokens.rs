@@ -67,7 +67,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             if output.format == Format::Json {
                 return session.json(&value);
             }
-            let created: CreatedDoc = read(value)?;
+            let created: CreatedDoc = read(&value)?;
             eprintln!("on the machine, as root (the token is not shown again):");
             session.text(&format!("{}\n", created.line))
         }

@@ -43,7 +43,7 @@ pub struct Args {
 }
 
 pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Failure> {
-    let log: LogDoc = read(session.client.get(&path(&args)).await?)?;
+    let log: LogDoc = read(&session.client.get(&path(&args)).await?)?;
     if args.boots {
         return boots(&log, session);
     }
@@ -119,9 +119,9 @@ async fn watch(
         let bytes = frame.into_data().unwrap_or_default();
         for message in reader.feed(&bytes) {
             if message.event == LINE {
-                let raw: Value = serde_json::from_str(&message.data)
+                let raw: Value = serde_json::from_slice(message.data.as_bytes())
                     .map_err(|e| Failure::Answer(e.to_string()))?;
-                let line: LineDoc = read(raw)?;
+                let line: LineDoc = read(&raw)?;
                 print(args, &line, session)?;
                 *seen = Some((line.boot, line.n));
             }

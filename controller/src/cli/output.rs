@@ -43,12 +43,16 @@ impl Session<'_> {
         }
         let mut rows = vec![headers.map(str::to_owned)];
         for item in items {
-            rows.push(row(&read(item)?, self.now));
+            rows.push(row(&read(&item)?, self.now));
         }
         self.text(&table(&rows))
     }
 
     /// Prints one thing: as it is, or as the lines that `lines` makes of it.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers were just given it, and have no use for it afterwards"
+    )]
     pub(super) fn show<T: DeserializeOwned>(
         &mut self,
         output: &Output,
@@ -58,7 +62,7 @@ impl Session<'_> {
         if output.format == Format::Json {
             return self.json(&value);
         }
-        let lines = lines(&read(value)?, self.now);
+        let lines = lines(&read(&value)?, self.now);
         let rows: Vec<[String; 2]> = lines
             .into_iter()
             .map(|(name, text)| [name.to_owned(), text])

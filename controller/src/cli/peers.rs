@@ -76,7 +76,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
         Verb::Join { invitation } => {
             let body = JoinBody { invitation };
             let joined = session.client.send(Method::POST, "/peers", &body).await?;
-            let peer: PeerDoc = read(joined)?;
+            let peer: PeerDoc = read(&joined)?;
             eprintln!(
                 "{0} is a peer now; it may nothing yet: `enforcer peers allow {0} --help`",
                 peer.site
@@ -91,10 +91,10 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             let heard = session.client.list("/heard-sites").await?;
             let mut rows = vec![HEADERS.map(str::to_owned)];
             for item in items {
-                rows.push(row(&read(item)?, session.now));
+                rows.push(row(&read(&item)?, session.now));
             }
             for item in heard {
-                rows.push(heard_row(&read(item)?, session.now));
+                rows.push(heard_row(&read(&item)?, session.now));
             }
             session.text(&table(&rows))
         }
@@ -140,7 +140,7 @@ async fn invite(output: &Output, session: &mut Session<'_>) -> Result<(), Failur
     if output.format == Format::Json {
         return session.json(&made);
     }
-    let made: InvitationDoc = read(made)?;
+    let made: InvitationDoc = read(&made)?;
     eprintln!("on the other site, within an hour (the invitation is not shown again):");
     session.text(&format!("enforcer peers join {}\n", made.invitation))
 }

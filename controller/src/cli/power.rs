@@ -41,7 +41,7 @@ pub(super) async fn switch(
     if output.format == Format::Json {
         return session.json(&value);
     }
-    let done: PowerDoc = read(value)?;
+    let done: PowerDoc = read(&value)?;
     eprintln!("{machine}: {}", done.means.words());
     session.text(&format!("{}\n", done.power.word()))
 }

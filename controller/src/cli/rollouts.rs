@@ -89,7 +89,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
         Verb::Resume { id } => act(id, "resume", session).await?,
         Verb::Cancel { id } => act(id, "cancel", session).await?,
     };
-    let rollout: RolloutDoc = read(changed)?;
+    let rollout: RolloutDoc = read(&changed)?;
     eprintln!("rollout {}: {}", rollout.id, words(&rollout));
     Ok(())
 }

@@ -81,5 +81,5 @@ pub(super) async fn say<B: serde::Serialize>(
     session: &Session<'_>,
 ) -> Result<MachineDoc, Failure> {
     let path = format!("/machines/{}/{word}", encode(machine));
-    read(session.client.send(Method::POST, &path, body).await?)
+    read(&session.client.send(Method::POST, &path, body).await?)
 }

@@ -143,7 +143,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             let body = ReplayBody { delivery };
             let again = format!("{}/replay", path(&webhook));
             let value = session.client.send(Method::POST, &again, &body).await?;
-            let replayed: ReplayedDoc = read(value)?;
+            let replayed: ReplayedDoc = read(&value)?;
             eprintln!("{} deliveries go out again", replayed.replayed);
             Ok(())
         }
@@ -167,7 +167,7 @@ async fn create(
     if output.format == Format::Json {
         return session.json(&value);
     }
-    let created: CreatedDoc = read(value)?;
+    let created: CreatedDoc = read(&value)?;
     eprintln!(
         "webhook {} is told of {}; try it with `enforcer webhooks test {0}`",
         created.webhook.name,
@@ -183,7 +183,7 @@ async fn create(
 /// Starts a test and watches its delivery.
 async fn test(webhook: &str, session: &Session<'_>) -> Result<(), Failure> {
     let start = format!("{}/test", path(webhook));
-    let started: TestDoc = read(session.client.send(Method::POST, &start, &()).await?)?;
+    let started: TestDoc = read(&session.client.send(Method::POST, &start, &()).await?)?;
     let attempts = tokio::time::timeout(WATCH, attempted(webhook, started.event, session));
     let late = |_| Failure::Local(format!("webhook {webhook}: no attempt ended in time"));
     let delivery = attempts.await.map_err(late)??;
@@ -208,7 +208,7 @@ async fn attempted(
     let list = deliveries(webhook);
     loop {
         for item in session.client.list(&list).await? {
-            let delivery: DeliveryDoc = read(item)?;
+            let delivery: DeliveryDoc = read(&item)?;
             if delivery.event == event && delivery.last.is_some() {
                 return Ok(delivery);
             }

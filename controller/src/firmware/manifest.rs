@@ -116,10 +116,11 @@ impl Manifest {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(ManifestError::Io { path, source }),
         };
-        let manifest: Self = serde_json::from_str(&text).map_err(|e| ManifestError::Damaged {
-            path: path.clone(),
-            problem: e.to_string(),
-        })?;
+        let manifest: Self =
+            serde_json::from_slice(text.as_bytes()).map_err(|e| ManifestError::Damaged {
+                path: path.clone(),
+                problem: e.to_string(),
+            })?;
         match manifest.files.iter().find(|e| !is_inside(&e.name)) {
             Some(e) => Err(ManifestError::Damaged {
                 path,

@@ -58,7 +58,7 @@ pub(super) async fn ensure_reachable(
 ) -> Result<(), Failure> {
     for machine in machines {
         let path = format!("/machines/{}", encode(machine));
-        let known: MachineDoc = read(session.client.get(&path).await?)?;
+        let known: MachineDoc = read(&session.client.get(&path).await?)?;
         let state = known.member.map(|member| member.state);
         if state != Some(MemberState::Alive) {
             let word = state.map_or("no member of the mesh", MemberState::word);
@@ -99,7 +99,7 @@ pub(super) async fn activate(
             until: how.until,
         };
         let value = session.client.send(Method::POST, &path, &body).await?;
-        let activation: ActivationDoc = read(value.clone())?;
+        let activation: ActivationDoc = read(&value)?;
         eprintln!(
             "{name} is armed for {} (activation {})",
             activation.machine_name, activation.id
@@ -126,7 +126,7 @@ pub(super) async fn deactivate(
         let body = DeactivateBody { machine };
         let path = "/activations/deactivate";
         let value = session.client.send(Method::POST, path, &body).await?;
-        let ended: ActivationDoc = read(value)?;
+        let ended: ActivationDoc = read(&value)?;
         eprintln!("{} is ended for {}", ended.config, ended.machine_name);
     }
     Ok(())

@@ -31,7 +31,7 @@ pub(super) async fn activate(
     }
     let path = format!("{}/activate-selector", path(name));
     let value = session.client.send(Method::POST, &path, body).await?;
-    let told: SelectedDoc = read(value.clone())?;
+    let told: SelectedDoc = read(&value)?;
     for armed in &told.armed {
         eprintln!(
             "{name} is armed for {} (activation {})",
@@ -56,7 +56,7 @@ pub(super) async fn deactivate(session: &Session<'_>, selector: String) -> Resul
     let body = DeactivateSelectorBody { selector };
     let path = "/activations/deactivate-selector";
     let value = session.client.send(Method::POST, path, &body).await?;
-    for ended in read::<Vec<ActivationDoc>>(value)? {
+    for ended in read::<Vec<ActivationDoc>>(&value)? {
         eprintln!("{} is ended for {}", ended.config, ended.machine_name);
     }
     Ok(())
@@ -68,6 +68,6 @@ async fn meant(session: &Session<'_>, selector: &str) -> Result<Vec<String>, Fai
     let machines = session.client.list(&path).await?;
     let ours = machines
         .into_iter()
-        .map(|m| Ok(read::<MachineDoc>(m)?.name));
+        .map(|m| Ok(read::<MachineDoc>(&m)?.name));
     ours.collect()
 }

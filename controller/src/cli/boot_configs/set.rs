@@ -165,7 +165,7 @@ pub(super) async fn run(args: SetArgs, session: &Session<'_>) -> Result<(), Fail
         .client
         .send(Method::PUT, &path(&args.name), &body)
         .await?;
-    let config: ConfigDoc = read(value)?;
+    let config: ConfigDoc = read(&value)?;
     eprintln!("{} is now revision {}", config.name, config.revision);
     match args.no_wait {
         true => Ok(()),

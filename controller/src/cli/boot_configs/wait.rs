@@ -19,7 +19,7 @@ pub(super) async fn for_files(name: &str, session: &Session<'_>) -> Result<(), F
     let terminal = io::stderr().is_terminal();
     let mut asked = false;
     loop {
-        let config: ConfigDoc = read(session.client.get(&path(name)).await?)?;
+        let config: ConfigDoc = read(&session.client.get(&path(name)).await?)?;
         let files = files(&config.program);
         if let Some(failed) = files.iter().find(|f| f.state == FileState::Failed) {
             let why = failed.why.as_deref().unwrap_or_default();

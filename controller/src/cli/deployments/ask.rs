@@ -281,7 +281,7 @@ async fn ask(body: &DeployBody, common: &Common, session: &mut Session<'_>) -> R
         .client
         .send(Method::POST, "/deployments", body)
         .await?;
-    let asked: DeployedDoc = read(answer)?;
+    let asked: DeployedDoc = read(&answer)?;
     for refused in &asked.refused {
         eprintln!("{}: {}", refused.machine, refused.why);
     }

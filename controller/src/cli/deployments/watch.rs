@@ -103,8 +103,8 @@ impl Watched {
         if message.event != DEPLOYMENT {
             return Ok(());
         }
-        let job: DeploymentDoc =
-            serde_json::from_str(&message.data).map_err(|e| Failure::Answer(e.to_string()))?;
+        let job: DeploymentDoc = serde_json::from_slice(message.data.as_bytes())
+            .map_err(|e| Failure::Answer(e.to_string()))?;
         self.heard += 1;
         let words = words(&job);
         if self.said.get(&job.id) != Some(&words) {

@@ -29,14 +29,14 @@ pub(super) async fn pull(
         .client
         .send(Method::POST, "/image-pulls", &body)
         .await?;
-    let mut pull: PullDoc = read(begun)?;
+    let mut pull: PullDoc = read(&begun)?;
     let path = format!("/image-pulls/{}", pull.id);
     // In chunks, of which one is as long as another: how many bytes of them travel nobody knows before.
     let mut bar = Bar::new(&format!("{} of {}", pull.image, pull.site), 0);
     let mut here = 0;
     while matches!(pull.state, PullWord::Waiting | PullWord::Running) {
         tokio::time::sleep(LOOK).await;
-        pull = read(session.client.get(&path).await?)?;
+        pull = read(&session.client.get(&path).await?)?;
         let (done, all) = (pull.chunks_here, pull.chunks);
         bar.note = format!("{done} of {all} chunks here");
         bar.add(pull.new_bytes.saturating_sub(here));

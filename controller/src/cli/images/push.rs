@@ -228,7 +228,7 @@ impl Upload<'_> {
         };
         let path = format!("{}/have", self.path);
         let answer = self.client.send(Method::POST, &path, &ask).await?;
-        let MissingDoc { missing } = read(answer)?;
+        let MissingDoc { missing } = read(&answer)?;
         let (mut zstd, mut parcels) = (compressor().ok(), Vec::new());
         for place in missing {
             let place = usize::try_from(place).unwrap_or(usize::MAX);

@@ -10,7 +10,7 @@ use crate::{
 
 pub(super) async fn register(body: Register, session: &Session<'_>) -> Result<(), Failure> {
     let sent = session.client.send(Method::POST, "/machines", &body);
-    let machine: MachineDoc = read(sent.await?)?;
+    let machine: MachineDoc = read(&sent.await?)?;
     eprintln!("{} is registered", machine.name);
     Ok(())
 }
@@ -39,7 +39,7 @@ pub(super) async fn set(
         .client
         .send(Method::PATCH, &path(machine), &body)
         .await?;
-    let machine: MachineDoc = read(value)?;
+    let machine: MachineDoc = read(&value)?;
     eprintln!("{} is changed", machine.name);
     Ok(())
 }

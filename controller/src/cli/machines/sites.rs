@@ -29,7 +29,7 @@ pub(super) async fn list(
     loop {
         let page = session.client.get(&format!("{path}{cursor}")).await?;
         let raw = page["items"].as_array().cloned().unwrap_or_default();
-        let page: SiteMachinesDoc = read(page)?;
+        let page: SiteMachinesDoc = read(&page)?;
         items.extend(raw);
         let missing = page.sites.into_iter().filter(|s| s.missing.is_some());
         silent.extend(missing);
