@@ -10,6 +10,7 @@ mod trust;
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Request, Response, StatusCode, Uri, body::Incoming, client::conn::http1, header,
@@ -191,10 +192,13 @@ impl Client {
         let stream = TokioIo::new(self.connect(&target).await?);
         let (mut sender, connection) = http1::handshake(stream).await?;
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            // Its errors are the answer's.
-            let _ = connection.await;
-        });
+        tasks.spawn(
+            async move {
+                // Its errors are the answer's.
+                let _ = connection.await;
+            }
+            .boxed(),
+        );
         Ok(Answer {
             response: sender.send_request(request).await?,
             _connection: tasks,

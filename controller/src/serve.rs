@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use ipxe_net::{
     BootHttp, TftpServer,
     dhcp::{DhcpBindError, DhcpConfig, DhcpMode, DhcpPorts, DhcpServer},
@@ -163,11 +164,11 @@ impl Controller {
         if let Some(mesh) = &mesh {
             desk.federate(mesh.federation().clone());
         }
-        tasks.spawn(notifier(config, &store, &metrics).run(stop.clone()));
-        tasks.spawn(images.clone().keep_clean(stop.clone()));
+        tasks.spawn(notifier(config, &store, &metrics).run(stop.clone()).boxed());
+        tasks.spawn(images.clone().keep_clean(stop.clone()).boxed());
         let fetcher = downloads(&store, &assets, &mut tasks, &stop);
         let power = Power::new(store.clone(), mesh.clone());
-        tasks.spawn(power.keep_starting(stop.clone()));
+        tasks.spawn(power.keep_starting(stop.clone()).boxed());
         let providers = Providers::start(&store, &metrics, &config.providers, &mut tasks, &stop);
         let api = Api::new(store.clone(), assets, metrics, &base, stop.clone())
             .with_mesh(mesh)
@@ -176,15 +177,18 @@ impl Controller {
             .with_fetcher(fetcher);
         let rule = local::PeerRule::of_this_host();
         let app = http::router(api);
-        tasks.spawn(local::serve(socket, app, rule, stop.clone()));
+        tasks.spawn(local::serve(socket, app, rule, stop.clone()).boxed());
         bound.spawn(&mut tasks, &desk, &stop);
-        tasks.spawn(watch::assets(
-            store.clone(),
-            Arc::clone(&desk),
-            config.clone(),
-            stop.clone(),
-        ));
-        tasks.spawn(watch::overdue(store.clone(), stop.clone()));
+        tasks.spawn(
+            watch::assets(
+                store.clone(),
+                Arc::clone(&desk),
+                config.clone(),
+                stop.clone(),
+            )
+            .boxed(),
+        );
+        tasks.spawn(watch::overdue(store.clone(), stop.clone()).boxed());
         info!(dhcp = ?config.dhcp, http = %http, state = %config.state.display(), "ready");
         Ok(Self {
             stop,
@@ -238,12 +242,17 @@ fn downloads(
     stop: &CancellationToken,
 ) -> Fetcher {
     let fetcher = Fetcher::default();
-    tasks.spawn(fetcher.clone().run(
-        store.clone(),
-        assets.clone(),
-        fetch::Limits::default(),
-        stop.clone(),
-    ));
+    tasks.spawn(
+        fetcher
+            .clone()
+            .run(
+                store.clone(),
+                assets.clone(),
+                fetch::Limits::default(),
+                stop.clone(),
+            )
+            .boxed(),
+    );
     fetcher
 }
 
@@ -331,12 +340,12 @@ impl Bound {
 
     fn spawn(self, tasks: &mut JoinSet<()>, desk: &Arc<Desk>, stop: &CancellationToken) {
         if let Some(dhcp) = self.dhcp {
-            tasks.spawn(dhcp.run(Arc::clone(desk), stop.clone()));
+            tasks.spawn(dhcp.run(Arc::clone(desk), stop.clone()).boxed());
         }
         if let Some(tftp) = self.tftp {
-            tasks.spawn(tftp.run(Arc::clone(desk), stop.clone()));
+            tasks.spawn(tftp.run(Arc::clone(desk), stop.clone()).boxed());
         }
-        tasks.spawn(self.http.run(Arc::clone(desk), stop.clone()));
+        tasks.spawn(self.http.run(Arc::clone(desk), stop.clone()).boxed());
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{io, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use ipxe::BootPlan;
 use ipxe_net::BootFile;
 use mesh_net::{Flow, PeerLink, PeerResponder};
@@ -244,20 +245,23 @@ impl Inner {
 async fn send(file: BootFile, from: u64, to: PeerResponder, inner: Arc<Inner>) {
     let len = file.size() - from;
     let (pieces, bytes) = mpsc::channel(PIECES);
-    let reading = tokio::spawn(async move {
-        let mut at = from;
-        while at < file.size() {
-            // Cut short, the other side sees that bytes are missing.
-            let Ok(piece) = read(&file, at).await else {
-                return;
-            };
-            at += piece.len() as u64;
-            inner.file_bytes("files-out", piece.len());
-            if pieces.send(piece).await.is_err() {
-                return;
+    let reading = tokio::spawn(
+        async move {
+            let mut at = from;
+            while at < file.size() {
+                // Cut short, the other side sees that bytes are missing.
+                let Ok(piece) = read(&file, at).await else {
+                    return;
+                };
+                at += piece.len() as u64;
+                inner.file_bytes("files-out", piece.len());
+                if pieces.send(piece).await.is_err() {
+                    return;
+                }
             }
         }
-    });
+        .boxed(),
+    );
     let flow = Flow {
         len: Some(len),
         bytes,

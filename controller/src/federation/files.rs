@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use ipxe_net::{Arrivals, Arriving, BootFile, HELD_BACK};
 use mesh_net::{Body, BodyError, CallError};
 use mesh_proto::message::peer::PeerAsk;
@@ -170,7 +171,7 @@ impl Federation {
             };
             inner.settle_file(&granted, about, ended, arrivals);
             lock(&inner.in_flight.coming).remove(&sum);
-        });
+        }.boxed());
         Ok(arriving)
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use ipxe::MacAddr;
 use mesh_net::{CallError, CloseCode, PeerIncoming, PeerLink};
 use mesh_proto::message::peer::{Evidence, PeerAsk, PeerReply};
@@ -165,7 +165,7 @@ impl Federation {
                     let federation = self.clone();
                     self.0
                         .work
-                        .spawn(async move { federation.attend(link).await });
+                        .spawn(async move { federation.attend(link).await }.boxed());
                     return true;
                 }
                 Err(error) => debug!(site = %peer.site, %at, "no link: {error}"),
@@ -208,7 +208,7 @@ impl Federation {
                     Ok(incoming) => {
                         pace.asked();
                         let this = (self.clone(), site.clone(), link.clone());
-                        questions.spawn(question(this, incoming));
+                        questions.spawn(question(this, incoming).boxed());
                         continue;
                     }
                     Err(end) => return end,
@@ -226,7 +226,7 @@ impl Federation {
                 continue;
             }
             if errand.is_empty() {
-                errand.spawn(self.clone().tell(site.clone(), link.clone()));
+                errand.spawn(self.clone().tell(site.clone(), link.clone()).boxed());
             }
         }
     }

@@ -6,6 +6,7 @@ mod book;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use ::image::{ChunkId, Manifest, parcel::MAX_PARCELS};
+use futures_util::FutureExt as _;
 use mesh_net::{Body, CallError, PeerLink};
 use mesh_proto::message::peer::{PeerAsk, PeerReply};
 use tracing::{info, warn};
@@ -96,14 +97,17 @@ impl Federation {
         let (pull, begun) = self.0.pulls.begin(wanted, self.0.store.now())?;
         if let Some(cancelled) = begun {
             let (federation, pull) = (self.clone(), pull.clone());
-            self.0.work.spawn(async move {
-                let brought = tokio::select! {
-                    brought = federation.0.bring_in_turn(&pull) => brought,
-                    () = cancelled.cancelled() => Err(PullError::Cancelled),
-                    () = federation.0.stop.cancelled() => Err(ImagesError::Stopping.into()),
-                };
-                federation.0.settle_pull(&pull, brought);
-            });
+            self.0.work.spawn(
+                async move {
+                    let brought = tokio::select! {
+                        brought = federation.0.bring_in_turn(&pull) => brought,
+                        () = cancelled.cancelled() => Err(PullError::Cancelled),
+                        () = federation.0.stop.cancelled() => Err(ImagesError::Stopping.into()),
+                    };
+                    federation.0.settle_pull(&pull, brought);
+                }
+                .boxed(),
+            );
         }
         Ok(pull)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use ipxe::Arch;
 use mesh_proto::message::peer::{MAX_HOPS, PeerAsk, PeerReply, Question};
 use tokio::time::{Instant, timeout_at};
@@ -137,14 +137,17 @@ impl Federation {
     /// The files start to come before the machine asks for them.
     fn prefetch(&self, activation: Activation) {
         let federation = self.clone();
-        self.0.work.spawn(async move {
-            for asset in activation.config.program.assets() {
-                if let Err(error) = federation.fetch(&activation, asset).await {
-                    warn!(file = %asset.name, %error, "a peer's file could not be fetched");
-                    return;
+        self.0.work.spawn(
+            async move {
+                for asset in activation.config.program.assets() {
+                    if let Err(error) = federation.fetch(&activation, asset).await {
+                        warn!(file = %asset.name, %error, "a peer's file could not be fetched");
+                        return;
+                    }
                 }
             }
-        });
+            .boxed(),
+        );
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt as _;
 use jiff::SignedDuration;
 use mesh_net::{LinkEnd, PeerLink};
 use mesh_proto::wan::{HeardSite, Presence, Wan, WanEvent};
@@ -248,11 +249,14 @@ impl Inner {
             return;
         };
         let store = self.store.clone();
-        self.work.spawn(async move {
-            if let Err(error) = store.apply(MovePeer { site, addresses }).await {
-                warn!(%error, "where a peer listens could not be written down");
+        self.work.spawn(
+            async move {
+                if let Err(error) = store.apply(MovePeer { site, addresses }).await {
+                    warn!(%error, "where a peer listens could not be written down");
+                }
             }
-        });
+            .boxed(),
+        );
     }
 
     /// A moment of the monotonic clock, as people read it.

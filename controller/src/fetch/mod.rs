@@ -16,6 +16,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures_util::FutureExt as _;
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -111,8 +112,9 @@ impl Fetcher {
                     let (own, limits) = (self.clone(), Arc::clone(&limits));
                     let (store, assets) = (store.clone(), assets.clone());
                     let work = wish.clone();
-                    let task =
-                        tasks.spawn(async move { own.fetch(work, &store, &assets, &limits).await });
+                    let task = tasks.spawn(
+                        async move { own.fetch(work, &store, &assets, &limits).await }.boxed(),
+                    );
                     busy.insert(task.id(), wish);
                 }
             }

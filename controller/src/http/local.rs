@@ -6,6 +6,7 @@ mod socket;
 use std::{io, path::Path, sync::Arc, time::Duration};
 
 use axum::{Extension, Router};
+use futures_util::FutureExt as _;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -51,10 +52,13 @@ pub async fn serve(
         match accepted {
             Ok((stream, place)) => {
                 let (router, rule, stop) = (router.clone(), Arc::clone(&rule), stop.clone());
-                open.spawn(async move {
-                    connection(stream, router, &rule, stop).await;
-                    drop(place);
-                });
+                open.spawn(
+                    async move {
+                        connection(stream, router, &rule, stop).await;
+                        drop(place);
+                    }
+                    .boxed(),
+                );
             }
             Err(error) => {
                 warn!(%error, "the API socket cannot accept");

@@ -6,7 +6,7 @@ use ::image::{
     ChunkId,
     parcel::{Form, Head},
 };
-use futures_util::{Stream, stream};
+use futures_util::{FutureExt as _, Stream, stream};
 use image_store::{Plain, StoreError, ZstdStream};
 use mesh_net::Flow;
 use tokio::sync::mpsc;
@@ -165,21 +165,24 @@ impl Images {
         let (send, bytes) = mpsc::channel(AHEAD);
         let images = self.clone();
         let shelf = Shelf::shared(&self.0.shelf);
-        tokio::spawn(async move {
-            for id in ids {
-                let (head, content) = images.packed(id, &shelf).await;
-                let sent = async {
-                    send.send(head).await?;
-                    if !content.is_empty() {
-                        send.send(content).await?;
+        tokio::spawn(
+            async move {
+                for id in ids {
+                    let (head, content) = images.packed(id, &shelf).await;
+                    let sent = async {
+                        send.send(head).await?;
+                        if !content.is_empty() {
+                            send.send(content).await?;
+                        }
+                        Ok::<_, mpsc::error::SendError<bytes::Bytes>>(())
+                    };
+                    if sent.await.is_err() {
+                        return;
                     }
-                    Ok::<_, mpsc::error::SendError<bytes::Bytes>>(())
-                };
-                if sent.await.is_err() {
-                    return;
                 }
             }
-        });
+            .boxed(),
+        );
         Flow { len: None, bytes }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
+use futures_util::FutureExt as _;
 use mesh_net::{
     Answer, Body, CloseCode, Csr, EnrolAnswer, EnrolAsk, LinkEnd, LinkHandle, MeshAuthority,
     MeshNote, PeerCert, PeerLink,
@@ -176,12 +177,15 @@ impl Inner {
     fn after_hello(self: &Arc<Self>, link: &LinkHandle, opened: &LinkOpened) {
         let (inner, link) = (Arc::clone(self), link.clone());
         let (machine, wanted) = (opened.machine.id.clone(), opened.facts_wanted);
-        self.work.spawn(async move {
-            if wanted {
-                inner.pull_facts(&link).await;
+        self.work.spawn(
+            async move {
+                if wanted {
+                    inner.pull_facts(&link).await;
+                }
+                inner.go_on(&machine).await;
             }
-            inner.go_on(&machine).await;
-        });
+            .boxed(),
+        );
     }
 
     async fn swap(&self, link: &LinkHandle, swap: Swap) -> SwapAnswer {
@@ -248,7 +252,8 @@ impl Inner {
             return told.map(drop);
         }
         let (inner, machine) = (Arc::clone(self), Self::machine_of(link.peer().node));
-        self.work.spawn(async move { inner.go_on(&machine).await });
+        self.work
+            .spawn(async move { inner.go_on(&machine).await }.boxed());
         Ok(())
     }
 

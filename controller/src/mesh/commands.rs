@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use mesh_net::{CallError, LinkHandle};
 use mesh_proto::message::{
     RefusalCode,
@@ -62,7 +63,7 @@ impl Inner {
                 .map(|l| l.handle.clone());
             let (inner, record) = (Arc::clone(self), record.clone());
             self.work
-                .spawn(async move { inner.carry(record, link).await });
+                .spawn(async move { inner.carry(record, link).await }.boxed());
         }
         Ok(issued)
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use mesh_net::CloseCode;
 use mesh_net::{EnrolAnswer, EnrolAsk, EnrolOutcome as Word};
 use mesh_proto::message::{
@@ -131,7 +132,7 @@ impl Inner {
         let (ticket, told) = lock(&self.waiting).add(key, spki);
         let (tell, decided) = oneshot::channel();
         let inner = Arc::clone(self);
-        self.work.spawn(inner.hold(key, ticket, told, tell));
+        self.work.spawn(inner.hold(key, ticket, told, tell).boxed());
         let view = self.store.view();
         let name = view.machine_name(&pending.machine);
         EnrolAnswer::Pending {

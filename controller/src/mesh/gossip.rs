@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use futures_util::FutureExt as _;
 use mesh_net::{GossipAs, GossipEvent, GossipEvents, GossipHandle, GossipSocket, SwapDesk};
 use mesh_proto::{
     broadcast::FactsNote,
@@ -49,7 +50,7 @@ impl Gossip {
             addr: own,
         };
         let (task, handle, events) = socket.start(&who);
-        tasks.spawn(task.run(stop.clone()));
+        tasks.spawn(task.run(stop.clone()).boxed());
         let gossip = Self {
             swaps: SwapDesk::new(handle.clone()),
             handle,
@@ -155,7 +156,7 @@ impl Inner {
         if let Some(link) = link {
             let inner = Arc::clone(self);
             self.work
-                .spawn(async move { inner.pull_facts(&link).await });
+                .spawn(async move { inner.pull_facts(&link).await }.boxed());
         }
     }
 

@@ -8,6 +8,7 @@ mod words;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use ipxe_net::BootFile;
 use mesh_net::{Answer, Flow, LinkHandle};
 use mesh_proto::message::{
@@ -44,12 +45,15 @@ impl Mesh {
             .get(machine.node())
             .map(|l| l.handle.clone());
         let Some(link) = link else { return };
-        self.0.work.spawn(async move {
-            let duty = inner.duty_of(&machine);
-            if let Err(error) = link.ask(&ToAgent::Helper { duty }, TELL_WITHIN).await {
-                warn!(%machine, "a helper was not told of its role: {error}");
+        self.0.work.spawn(
+            async move {
+                let duty = inner.duty_of(&machine);
+                if let Err(error) = link.ask(&ToAgent::Helper { duty }, TELL_WITHIN).await {
+                    warn!(%machine, "a helper was not told of its role: {error}");
+                }
             }
-        });
+            .boxed(),
+        );
     }
 
     /// How a helper says it is doing; `None` while its link is down, or when it said nothing yet.
@@ -205,16 +209,19 @@ fn unwritten() -> Refusal {
 fn flow(file: BootFile) -> Flow {
     let (give, bytes) = mpsc::channel(PIECES);
     let len = Some(file.size());
-    tokio::spawn(async move {
-        let mut offset = 0;
-        // One that cannot be read, or never comes here whole, ends the stream early: the other side sees that bytes are missing.
-        while let Some(piece) = piece(&file, offset).await {
-            offset += piece.len() as u64;
-            if give.send(piece).await.is_err() {
-                return;
+    tokio::spawn(
+        async move {
+            let mut offset = 0;
+            // One that cannot be read, or never comes here whole, ends the stream early: the other side sees that bytes are missing.
+            while let Some(piece) = piece(&file, offset).await {
+                offset += piece.len() as u64;
+                if give.send(piece).await.is_err() {
+                    return;
+                }
             }
         }
-    });
+        .boxed(),
+    );
     Flow { len, bytes }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use mesh_net::CloseCode;
 use mesh_proto::{
     message::{Refusal, RefusalCode, link::VerdictState},
@@ -51,11 +52,14 @@ impl Mesh {
                 let _gone = tell.send(self.0.issue(grant, &spki));
             }
             let (inner, id) = (Arc::clone(&self.0), accepted.machine.id.clone());
-            self.0.work.spawn(async move {
-                inner.go_on(&id).await;
-                // What waited for this word may begin.
-                inner.tell_of_jobs(&id).await;
-            });
+            self.0.work.spawn(
+                async move {
+                    inner.go_on(&id).await;
+                    // What waited for this word may begin.
+                    inner.tell_of_jobs(&id).await;
+                }
+                .boxed(),
+            );
             accepted.machine
         }))
     }
@@ -191,7 +195,7 @@ impl Inner {
             self.spread(&[(node, member.generation, VerdictState::Revoked)]);
             let inner = Arc::clone(self);
             self.work
-                .spawn(async move { inner.judge_revoked(&member).await });
+                .spawn(async move { inner.judge_revoked(&member).await }.boxed());
         }
         self.ring.notify_one();
     }

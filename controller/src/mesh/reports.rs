@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt as _;
 use mesh_net::LinkHandle;
 use mesh_proto::message::{
     Refusal, RefusalCode,
@@ -54,13 +55,16 @@ impl Inner {
             return;
         }
         let (inner, machine) = (Arc::clone(self), machine.clone());
-        self.work.spawn(async move {
-            if inner.is_in_management(&machine) {
-                inner.tell_of_jobs(&machine).await;
-            } else {
-                inner.go_on(&machine).await;
+        self.work.spawn(
+            async move {
+                if inner.is_in_management(&machine) {
+                    inner.tell_of_jobs(&machine).await;
+                } else {
+                    inner.go_on(&machine).await;
+                }
             }
-        });
+            .boxed(),
+        );
     }
 
     /// The agent of a machine's management OS is told to ask. Where there is none, nothing happens.

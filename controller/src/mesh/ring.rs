@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use mesh_net::LinkHandle;
 use mesh_proto::message::{Secret, link::ToAgent};
 use tokio::task::JoinSet;
@@ -82,7 +83,7 @@ impl Inner {
                 if let Err(error) = link.ask(&order, INSTALL_WITHIN).await {
                     warn!(node = %link.peer().node, "a member did not install the gossip key: {error}");
                 }
-            });
+            }.boxed());
         }
         while calls.join_next().await.is_some() {}
     }

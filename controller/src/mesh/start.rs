@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt as _;
 use ipxe_net::dhcp::own_addresses;
 use mesh_net::{Clock, GossipSocket, MeshServer, ServeError, ServerConfig, ServerHandle, TlsError};
 use tokio::{sync::Notify, task::JoinSet};
@@ -199,8 +200,8 @@ impl Bound {
             reachable.clone(),
             stop.clone(),
         );
-        tasks.spawn(federation.clone().run());
-        tasks.spawn(federation.clone().run_wan());
+        tasks.spawn(federation.clone().run().boxed());
+        tasks.spawn(federation.clone().run_wan().boxed());
         let inner = Arc::new(Inner {
             store: store.clone(),
             metrics,
@@ -222,12 +223,12 @@ impl Bound {
             work: TaskTracker::new(),
         });
         let handle = self.server.handle();
-        tasks.spawn(serve(self.server, Arc::clone(&inner), stop.clone()));
-        tasks.spawn(Arc::clone(&inner).hear(events));
-        tasks.spawn(Arc::clone(&inner).watch(stop.clone()));
-        tasks.spawn(Arc::clone(&inner).keep_ring(stop.clone()));
-        tasks.spawn(Arc::clone(&inner).keep_jobs(stop.clone()));
-        tasks.spawn(Arc::clone(&inner).renew_own(handle, stop.clone()));
+        tasks.spawn(serve(self.server, Arc::clone(&inner), stop.clone()).boxed());
+        tasks.spawn(Arc::clone(&inner).hear(events).boxed());
+        tasks.spawn(Arc::clone(&inner).watch(stop.clone()).boxed());
+        tasks.spawn(Arc::clone(&inner).keep_ring(stop.clone()).boxed());
+        tasks.spawn(Arc::clone(&inner).keep_jobs(stop.clone()).boxed());
+        tasks.spawn(Arc::clone(&inner).renew_own(handle, stop.clone()).boxed());
         Mesh(inner)
     }
 }

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt as _;
 use mesh_proto::{
     identity::NodeId,
     message::link::{ToAgent, Verdict, VerdictState},
@@ -107,7 +108,7 @@ impl Inner {
         let verdicts: Vec<Verdict> = verdicts.iter().map(verdict).collect();
         let (inner, own) = (Arc::clone(self), verdicts.clone());
         self.work
-            .spawn(async move { inner.gossip.verdicts(own).await });
+            .spawn(async move { inner.gossip.verdicts(own).await }.boxed());
         let order = ToAgent::Verdicts { verdicts };
         for link in self.gossiping() {
             let order = order.clone();

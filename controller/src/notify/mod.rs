@@ -14,6 +14,7 @@ mod tests;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::{
     task::{Id, JoinSet},
     time::sleep,
@@ -126,7 +127,7 @@ struct Attempts {
 
 impl Attempts {
     fn start(&mut self, hook: HookName, attempt: impl Future<Output = ()> + Send + 'static) {
-        let id = self.tasks.spawn(attempt).id();
+        let id = self.tasks.spawn(attempt.boxed()).id();
         self.busy.insert(id, hook);
     }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},
@@ -39,7 +40,7 @@ impl Power {
                 let power = self.clone();
                 // What is written down is not due any more: the next tick does not find it again.
                 if let Some(start) = self.intend(machine).await {
-                    started.spawn(async move { power.start(start).await });
+                    started.spawn(async move { power.start(start).await }.boxed());
                 }
             }
         }

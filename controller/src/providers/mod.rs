@@ -14,7 +14,7 @@ mod settings;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use mesh_proto::message::command::Command;
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -80,11 +80,11 @@ impl Providers {
             places: Semaphore::new(ASKED_AT_ONCE),
             work: TaskTracker::new(),
         });
-        tasks.spawn(forget_others(Arc::clone(&inner), stop.clone()));
+        tasks.spawn(forget_others(Arc::clone(&inner), stop.clone()).boxed());
         for settings in settings {
             let hearing = Hearing::new(settings, store, metrics);
             let provider = Arc::clone(&inner.providers[&settings.name]);
-            tasks.spawn(hearing.keep(provider, stop.clone()));
+            tasks.spawn(hearing.keep(provider, stop.clone()).boxed());
         }
         Self(inner)
     }
@@ -110,7 +110,7 @@ impl Providers {
             let (inner, asked) = (Arc::clone(&self.0), record.clone());
             self.0
                 .work
-                .spawn(async move { inner.carry(asked, member).await });
+                .spawn(async move { inner.carry(asked, member).await }.boxed());
             record
         }))
     }

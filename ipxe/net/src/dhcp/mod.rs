@@ -18,6 +18,7 @@ mod socket;
 use std::sync::Arc;
 
 pub use bind::DhcpBindError;
+use futures_util::FutureExt as _;
 use interfaces::Interfaces;
 pub use interfaces::own_addresses;
 pub use ipxe::dhcp::DhcpMode;
@@ -117,19 +118,16 @@ impl DhcpServer {
         let hears_offers = self.client.is_some();
         for (port, socket) in [(DhcpPort::Dhcp, self.dhcp), (DhcpPort::Pxe, self.pxe)] {
             let desk = Desk::new(port, &self.config, hears_offers, Arc::clone(&authority));
-            tasks.spawn(serve::serve(desk, socket, stop.clone()));
+            tasks.spawn(serve::serve(desk, socket, stop.clone()).boxed());
         }
         if let Some(socket) = self.client {
             let interfaces = Interfaces::new(self.config.interfaces.clone());
-            tasks.spawn(listen::listen(
-                socket,
-                interfaces,
-                Arc::clone(&authority),
-                stop.clone(),
-            ));
+            tasks.spawn(
+                listen::listen(socket, interfaces, Arc::clone(&authority), stop.clone()).boxed(),
+            );
         }
         if self.config.mode == DhcpMode::Server && self.config.router_advertisements {
-            tasks.spawn(ra::advertise(self.config.interfaces.clone(), stop.clone()));
+            tasks.spawn(ra::advertise(self.config.interfaces.clone(), stop.clone()).boxed());
         }
         while tasks.join_next().await.is_some() {}
     }
