@@ -296,6 +296,7 @@ fn setup<E: Effects>(args: &DaemonArgs, effects: Arc<E>) -> Result<Setup<E>, Dae
         helper: Some(helper::Place {
             folder: args.state.state.join("helper"),
             ports: helper::Ports::default(),
+            tick: helper::Tick::now,
         }),
         watch: watch(args.say_members),
         bind: args.lab.bind,

@@ -15,11 +15,7 @@ use axum::body::Body;
 use enforcer::state::{
     activation::Stage,
     config::{Asset, Evidence, Program},
-    ops::{CreateToken, MachineRef, SetHelper},
-    trust::{
-        Digest,
-        token::{TokenId, TokenText},
-    },
+    ops::{MachineRef, SetHelper},
 };
 use ipxe::MacAddr;
 use mesh_net::CallError;
@@ -29,9 +25,10 @@ use mesh_proto::message::{
         BootAnswer, BootAsk, Client, Duty, HelperReport, HelperState, NonceFile, NonceQuestion,
         Note, Offer, Received, ScriptQuestion, StoredFile,
     },
+    delegation::Delegation,
     link::{ControllerReply, FromAgent, ToAgent},
 };
-use meshed::Meshed;
+use meshed::{Meshed, room};
 use serde_json::json;
 use sha2::Digest as _;
 use site::{ipxe_config, kernel_config};
@@ -42,25 +39,9 @@ const HELPER: &str = "10.7.0.2:4880";
 /// The controller, as the helper reaches it.
 const CONTROLLER: &str = "192.0.2.1:4848";
 
-async fn room() -> Meshed {
-    Meshed::of(meshed::site(), |bound| bound).await
-}
-
-/// An agent of an installed OS that joined by a token, on a board with this serial; its machine's id.
+/// An agent of an installed OS on a board with this serial; its machine's id.
 async fn installed(room: &Meshed, serial: &str) -> (Agent, String) {
-    let id = TokenId::from_random(rand::random());
-    let text = TokenText::fresh(id.clone(), rand::random(), &Digest(room.mesh.ca().sha256()));
-    let create = CreateToken {
-        id,
-        secret_sha256: text.digest(),
-        machine: None,
-        lives: None,
-        by: "test".to_owned(),
-    };
-    room.site.store.apply(create).await.unwrap().unwrap();
-    let mac = format!("52:54:00:00:01:{serial}");
-    let mut agent = room.dials("127.0.0.1:0", &mac, serial);
-    agent.join(&text.reveal()).await;
+    let agent = room.installed(serial).await;
     let view = room.site.view();
     let machine = view.machines().find(|m| m.name.to_string() == agent.name());
     (agent, machine.unwrap().id.to_string())
@@ -316,6 +297,72 @@ async fn a_config_is_claimed_fetched_and_spent_however_often_its_evidence_is_tol
     assert!(
         matches!(&again, Ok(BootAnswer::NonceFile(NonceFile::Gone { .. }))),
         "{again:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_lent_is_signed_for_its_holder_and_served_by_nobody_else_until_it_is_told() {
+    let room = room().await.with_api();
+    room.site.register(MAC, "web1").await;
+    room.site.set(kernel_config("live", "")).await;
+    let (first, machine) = installed(&room, "01").await;
+    drop(first.connect().await.unwrap());
+    let body = json!({"machine": "web1", "kind": "one-shot", "helper": machine});
+    let (status, refused) = room.site.post("/boot-configs/live/activate", &body).await;
+    assert_eq!((status, &refused["code"]), (409, &json!("cannot-help")));
+    role(&room, &machine, true).await;
+    let link = first.connect().await.unwrap();
+    let other = helper(&room, "02").await;
+    let (status, lent) = room.site.post("/boot-configs/live/activate", &body).await;
+    assert_eq!(status, 201, "{lent}");
+    assert_eq!(lent["lent_until"], json!(null), "not yet");
+
+    let answer = ask(&link, BootAsk::Delegation).await;
+    let Ok(BootAnswer::Delegation(signed)) = answer else {
+        panic!("{answer:?}");
+    };
+    assert!(first.site_signed(&signed));
+    let node = machine.parse().unwrap();
+    let all = Delegation::read(&signed.text, node).unwrap();
+    let boot = all.boots().next().unwrap();
+    let (_, shown) = room.site.api("/activations/1").await;
+    assert!(shown["lent_until"].is_string(), "{shown}");
+    for link in [&link, &other] {
+        assert!(!script(link, "s1").await.contains("/boot/n/"));
+    }
+    let served = |session: &str| {
+        BootAsk::Served(mesh_proto::message::boot::Served {
+            nonce: boot.nonce.clone(),
+            session: session.into(),
+            fetched: true,
+        })
+    };
+    assert_eq!(
+        ask(&other, served("s2")).await,
+        Ok(BootAnswer::Served { go: false })
+    );
+    for _ in 0..2 {
+        assert_eq!(
+            ask(&link, served("s2")).await,
+            Ok(BootAnswer::Served { go: true })
+        );
+    }
+    let done = BootAsk::Callback {
+        nonce: boot.nonce.clone(),
+        failure: None,
+    };
+    assert_eq!(
+        ask(&link, done).await,
+        Ok(BootAnswer::Callback { known: true })
+    );
+    assert_eq!(
+        ask(&link, served("s3")).await,
+        Ok(BootAnswer::Served { go: false })
+    );
+    let (_, shown) = room.site.api("/activations/1").await;
+    assert_eq!(
+        (&shown["stage"], &shown["boots"]),
+        (&json!("confirmed"), &json!(1))
     );
 }
 

@@ -284,6 +284,7 @@ fn armed(machine: &Machine, now: Timestamp) -> Activation {
         addresses: Vec::new(),
         taken: None,
         given: None,
+        lent: None,
         reason: None,
         until: None,
         armed: now,

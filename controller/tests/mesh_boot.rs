@@ -10,44 +10,16 @@ mod meshed;
 mod process;
 mod site;
 
-use agent::{Agent, Served};
-use enforcer::state::{
-    machine::Standing,
-    ops::{ConfirmClock, CreateToken},
-    trust::{
-        Digest,
-        token::{TokenId, TokenText},
-    },
-};
+use agent::Served;
+use enforcer::state::{machine::Standing, ops::ConfirmClock, trust::Digest};
 use ipxe::MacAddr;
 use mesh_net::{EnrolError, EnrolProof};
 use mesh_proto::message::{RefusalCode, Secret, command::Command, enrol::Level, link::ToAgent};
-use meshed::{Meshed, by};
+use meshed::{by, room};
 use process::Foreign;
 use site::ipxe_config;
 
 const MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0, 0, 1]);
-
-async fn room() -> Meshed {
-    Meshed::of(meshed::site(), |bound| bound).await
-}
-
-/// An installed OS on a board with this serial that joined by a token.
-async fn installed(room: &Meshed, serial: &str) -> Agent {
-    let id = TokenId::from_random(rand::random());
-    let text = TokenText::fresh(id.clone(), rand::random(), &Digest(room.mesh.ca().sha256()));
-    let create = CreateToken {
-        id,
-        secret_sha256: text.digest(),
-        machine: None,
-        lives: None,
-        by: "test".to_owned(),
-    };
-    room.site.store.apply(create).await.unwrap().unwrap();
-    let mut agent = room.dials("127.0.0.1:0", &format!("52:54:00:00:01:{serial}"), serial);
-    agent.join(&text.reveal()).await;
-    agent
-}
 
 fn refused(result: Result<(), EnrolError>) -> RefusalCode {
     match result {
@@ -198,9 +170,9 @@ async fn another_board_with_its_mac_is_refused_while_the_first_lives() {
 async fn a_fleet_that_was_off_for_more_than_a_year_comes_back_by_its_old_keys() {
     let room = room().await;
     let fleet = [
-        installed(&room, "11").await,
-        installed(&room, "22").await,
-        installed(&room, "33").await,
+        room.installed("11").await,
+        room.installed("22").await,
+        room.installed("33").await,
     ];
     let mut generations = Vec::new();
     for agent in &fleet {

@@ -1,4 +1,10 @@
-//! Answers a helper's sockets: by asking the controller, and while that is away, by sending machines to their own disks.
+//! Answers a helper's sockets: by asking the controller, and while that is away, by what it delegated.
+//!
+//! What this helper alone serves it serves by its own ledger, with the controller and without; and nothing is asked of the
+//! controller about boots before it knows what happened here.
+
+mod held;
+mod upkeep;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -7,39 +13,35 @@ use std::{
 };
 
 use bytes::Bytes;
-use ipxe::{BootPlan, LocalBoot, MacAddr, Surroundings};
+use ipxe::{MacAddr, PxeClient};
 use ipxe_net::{
     BootAuthority, BootFile, BootNote, BootOffer, CallbackReply, HttpAuthority, LeaseAnswer,
-    LeaseAsk, NonceAsk, NonceReceived, NonceReply, ScriptAsk,
+    LeaseAsk, NonceAsk, NonceReceived, NonceReply, ReceivedFiles, ScriptAsk,
 };
-use mesh_net::AgentLink;
-use mesh_proto::message::boot::{BootAnswer, BootAsk, NonceFile, Program, StoredFile};
+use mesh_net::{AgentLink, LinkIdentity};
+use mesh_proto::message::boot::{BootAnswer, BootAsk, NonceFile, StoredFile};
 use tokio::{
-    sync::{oneshot, watch},
+    sync::{Mutex as AsyncMutex, Notify, oneshot, watch},
     task::spawn_blocking,
-    time::sleep,
+    time::Instant,
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
+    Kept,
+    away::{Away, AwayFile},
     cache::{Cache, at_once},
+    heard::Heard,
     line::{Line, NoAnswer},
+    offers,
     outbox::Outbox,
     programs::Programs,
     words,
 };
 
-/// Time for an offer: iPXE waits two seconds for one, and a turn at the controller lasts three.
-const OFFER: Duration = Duration::from_secs(1);
 /// Time for a script: the general script gives it five seconds, of which notes before it may take one; peers take 1.5 s.
 const SCRIPT: Duration = Duration::from_secs(3);
 /// Time for other answers.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Notes that come together travel together.
-const GATHER: Duration = Duration::from_millis(200);
-/// How often the list of boot programs is looked at, and after a failure.
-const LOOK: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_secs(3);
 /// Largest file made for one activation, bytes: it is held in memory.
 const MOST_MADE: usize = 32 << 20;
 
@@ -49,6 +51,14 @@ pub struct Desk {
     line: Arc<Line>,
     cache: Cache,
     outbox: Arc<Outbox>,
+    /// Held while what was kept is told: each piece after the one before.
+    sending: AsyncMutex<()>,
+    away: Arc<Away>,
+    own: watch::Receiver<Option<LinkIdentity>>,
+    heard: Arc<Heard>,
+    received: Mutex<ReceivedFiles>,
+    /// Somebody wants it looked at what there is to serve.
+    look: Arc<Notify>,
     programs: Mutex<Programs>,
     has_programs: watch::Sender<bool>,
 }
@@ -56,13 +66,20 @@ pub struct Desk {
 impl Desk {
     pub(super) fn new(
         link: watch::Receiver<Option<AgentLink>>,
-        cache: Cache,
-        outbox: Outbox,
+        own: watch::Receiver<Option<LinkIdentity>>,
+        kept: Kept,
+        look: Arc<Notify>,
     ) -> Self {
         Self {
             line: Arc::new(Line::new(link)),
-            cache,
-            outbox: Arc::new(outbox),
+            cache: kept.cache,
+            outbox: Arc::new(kept.outbox),
+            sending: AsyncMutex::default(),
+            away: Arc::new(kept.away),
+            own,
+            heard: Arc::default(),
+            received: Mutex::default(),
+            look,
             programs: Mutex::default(),
             has_programs: watch::Sender::new(false),
         }
@@ -75,78 +92,15 @@ impl Desk {
         let _held = has.wait_for(|has| *has).await;
     }
 
-    /// Keeps what is served up to date, and tells what happened, until `stop`.
-    pub(super) async fn keep_up(self: Arc<Self>, stop: CancellationToken) {
-        tokio::select! {
-            () = self.keep_programs() => {}
-            () = self.keep_telling() => {}
-            () = self.keep_sending() => {}
-            () = stop.cancelled() => {}
-        }
-    }
-
-    async fn keep_programs(&self) {
-        loop {
-            let rest = match self.look_for_programs().await {
-                true => LOOK,
-                false => LOOK_AGAIN,
-            };
-            tokio::select! { () = sleep(rest) => {} () = self.line.changed() => {} }
-        }
-    }
-
-    /// Gets the programs that are not here yet. Says whether all are.
-    async fn look_for_programs(&self) -> bool {
-        let asked = self.line.ask(BootAsk::Programs, ANSWER).await;
-        let Ok(BootAnswer::Programs { programs }) = asked else {
-            return false;
-        };
-        let (mut have, mut all) = (Programs::default(), true);
-        for Program { name, file } in programs {
-            match self.cache.file(&file, self.line.link().as_ref()).await {
-                Ok(file) => drop(have.0.insert(name, file)),
-                Err(_) => all = false,
-            }
-        }
-        *self.programs() = have;
-        self.has_programs.send_replace(true);
-        all
-    }
-
-    async fn keep_telling(&self) {
-        loop {
-            self.line.noted().await;
-            sleep(GATHER).await;
-            self.line.tell().await;
-        }
-    }
-
-    /// Sends what was kept while the controller was away.
-    async fn keep_sending(&self) {
-        loop {
-            while !self.outbox.is_empty()
-                && let Some((number, piece)) = self.outbox.oldest()
-            {
-                match self.line.ask(piece, ANSWER).await {
-                    // What the controller will never take must not hold up the rest.
-                    Ok(_) => {}
-                    Err(NoAnswer::Refused(no))
-                        if no.code != mesh_proto::message::RefusalCode::Busy => {}
-                    Err(_) => break,
-                }
-                if self.outbox.told(number).is_err() {
-                    break;
-                }
-            }
-            tokio::select! { () = sleep(LOOK_AGAIN) => {} () = self.line.changed() => {} }
-        }
-    }
-
     /// Tells the controller, or keeps it for when it is back: then there is no answer yet.
-    async fn surely(&self, piece: BootAsk) -> Result<Option<BootAnswer>, NoAnswer> {
+    async fn surely(
+        &self,
+        piece: BootAsk,
+        within: Duration,
+    ) -> Result<Option<BootAnswer>, NoAnswer> {
         // Nothing overtakes what waits already.
         if self.outbox.is_empty() {
-            match self.line.ask(piece.clone(), ANSWER).await {
+            match self.line.ask(piece.clone(), within).await {
                 Err(NoAnswer::Away) => {}
                 Ok(answer) => return Ok(Some(answer)),
                 Err(refused) => return Err(refused),
@@ -166,6 +120,17 @@ impl Desk {
 
     async fn stored(&self, file: &StoredFile) -> Option<BootFile> {
         self.cache.file(file, self.line.link().as_ref()).await.ok()
+    }
+
+    /// A file of what was delegated: from the cache, or over the link if that stands.
+    async fn file_here(&self, file: AwayFile, session: String) -> NonceReply {
+        match file {
+            AwayFile::Text(text) => NonceReply::Text(text),
+            AwayFile::Stored(file) => match self.stored(&file).await {
+                Some(file) => NonceReply::File { file, session },
+                None => NonceReply::Unavailable,
+            },
+        }
     }
 
     async fn nonce_answer(&self, file: NonceFile) -> NonceReply {
@@ -192,19 +157,17 @@ impl Desk {
 }
 
 impl BootAuthority for Desk {
-    fn offer(&self, _: &ipxe::PxeClient) -> BootOffer {
+    fn offer(&self, _: &PxeClient) -> BootOffer {
         BootOffer::Silent
     }
 
-    fn offer_later(&self, client: &ipxe::PxeClient) -> Option<oneshot::Receiver<BootOffer>> {
+    fn offer_later(&self, client: &PxeClient) -> Option<oneshot::Receiver<BootOffer>> {
         let (tell, told) = oneshot::channel();
-        let (line, ask) = (
-            Arc::clone(&self.line),
-            BootAsk::Offer(words::client(client)),
-        );
+        let (line, away) = (Arc::clone(&self.line), Arc::clone(&self.away));
+        let (heard, client) = (Arc::clone(&self.heard), client.clone());
         tokio::spawn(async move {
-            if let Ok(BootAnswer::Offer(offer)) = line.ask(ask, OFFER).await {
-                let _gone = tell.send(words::offer(offer));
+            if let Some(offer) = offers::offer(&line, &away, &heard, &client).await {
+                let _gone = tell.send(offer);
             }
         });
         Some(told)
@@ -223,16 +186,30 @@ impl BootAuthority for Desk {
         let base = base_url(ask.at);
         // Whose address it is decides whether a boot gets its secret: that is told first.
         self.line.tell().await;
-        if let Some(link) = self.line.link() {
+        if let Some(script) = self.held_script(&ask, &base).await {
+            return script;
+        }
+        let mac = ask.mac;
+        if self.caught_up().await
+            && let Some(link) = self.line.link()
+        {
             let question = BootAsk::Script(words::script(ask, link.controller()));
             if let Ok(BootAnswer::Script { text }) = self.line.ask(question, SCRIPT).await {
                 return text;
             }
         }
-        local_disk(&base)
+        self.away.script(mac, &base)
     }
 
     fn note(&self, note: BootNote) {
+        if let BootNote::ForeignServer {
+            boots: true,
+            client: Some(station),
+            ..
+        } = &note
+        {
+            self.heard.note(*station, Instant::now());
+        }
         if let Some(note) = words::note(note) {
             self.line.note(note);
         }
@@ -260,21 +237,35 @@ impl HttpAuthority for Desk {
     }
 
     async fn nonce_file(&self, ask: NonceAsk) -> NonceReply {
+        if let Some(reply) = self.held_file(&ask).await {
+            return reply;
+        }
         self.line.tell().await;
-        let question = BootAsk::NonceFile(words::nonce(ask));
+        let base = base_url(ask.at);
+        let question = BootAsk::NonceFile(words::nonce(ask.clone()));
         match self.line.ask(question, ANSWER).await {
             Ok(BootAnswer::NonceFile(file)) => self.nonce_answer(file).await,
-            _ => NonceReply::Unavailable,
+            Err(NoAnswer::Away) => match self.away.file(&ask.nonce, &ask.name, &base) {
+                Some(file) => self.file_here(file, ask.session.unwrap_or_default()).await,
+                None => NonceReply::Unavailable,
+            },
+            Ok(_) | Err(NoAnswer::Refused(_)) => NonceReply::Unavailable,
         }
     }
 
     async fn nonce_received(&self, file: NonceReceived) {
+        self.held_received(&file).await;
         // Neither told nor kept, the machine is served again.
-        let _again = self.surely(BootAsk::Received(words::received(file))).await;
+        let piece = BootAsk::Received(words::received(file));
+        let _again = self.surely(piece, ANSWER).await;
     }
 
     async fn callback(&self, nonce: String, failure: Option<String>) -> CallbackReply {
-        match self.surely(BootAsk::Callback { nonce, failure }).await {
+        if !self.held_callback(&nonce, failure.as_deref()).await {
+            return CallbackReply::Unavailable;
+        }
+        let piece = BootAsk::Callback { nonce, failure };
+        match self.surely(piece, ANSWER).await {
             Ok(Some(BootAnswer::Callback { known: false })) => CallbackReply::Unknown,
             Ok(_) => CallbackReply::Taken,
             Err(_) => CallbackReply::Unavailable,
@@ -294,15 +285,4 @@ impl HttpAuthority for Desk {
 /// `http://host:port` of our boot HTTP as a machine reaches it.
 fn base_url(at: SocketAddr) -> String {
     format!("http://{at}")
-}
-
-/// The script that sends a machine to its own disk.
-fn local_disk(base: &str) -> String {
-    let local = LocalBoot::Auto;
-    let around = Surroundings {
-        base,
-        machine: "",
-        local,
-    };
-    ipxe::render(&BootPlan::LocalDisk(local), around)
 }

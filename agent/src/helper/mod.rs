@@ -1,37 +1,52 @@
 //! The agent as a boot helper: DHCP-proxy, TFTP and boot HTTP on its own segment, every question carried over its link.
 //!
-//! Runs while the controller says so ([`Duty`]); what it serves is asked by [`desk`] and kept by [`cache`]. Nothing is
-//! decided here.
+//! Runs while the controller says so ([`Duty`]), and for a day after its last word ([`role`]); what it serves is asked by
+//! [`desk`] and kept by [`cache`]. What it may answer by itself is written and signed by the controller ([`away`]).
 
+mod away;
 mod cache;
 mod desk;
+mod heard;
 mod line;
+mod offers;
 mod outbox;
 mod ports;
 mod programs;
+mod role;
+mod tick;
 mod words;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use mesh_net::AgentLink;
+use mesh_net::{AgentLink, LinkIdentity};
 use mesh_proto::message::boot::{Duty, HelperReport, HelperState};
 use mesh_proto::message::job::Ability;
 use mesh_proto::message::link::FromAgent;
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
-use self::{cache::Cache, desk::Desk, outbox::Outbox};
+use self::{away::Away, cache::Cache, desk::Desk, outbox::Outbox, role::Role};
 use crate::journal::Journal;
 
 pub use self::{
     desk::Desk as HelperDesk,
     ports::{Bound, Ports},
+    tick::Tick,
 };
 
 /// Between attempts to take ports that another program has.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Time for the controller to take a report.
 const REPORT: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether the role is still good without a link.
+const LOOK_AT_ROLE: Duration = Duration::from_secs(60);
+/// How much younger than so the role on the disk is while a link stands, seconds: an SD card is not written each minute.
+const WRITTEN_AGAIN_S: i64 = 900;
 
 /// What an agent needs to be a helper.
 #[derive(Debug, Clone)]
@@ -40,14 +55,30 @@ pub struct Place {
     pub folder: PathBuf,
     /// Where it listens.
     pub ports: Ports,
+    /// Reads the time: [`Tick::now`].
+    pub tick: fn() -> Tick,
+}
+
+/// What a helper keeps on its disk.
+#[derive(Debug)]
+struct Kept {
+    cache: Cache,
+    outbox: Outbox,
+    away: Away,
 }
 
 impl Place {
-    fn open(&self) -> Result<(Cache, Outbox), String> {
+    fn open(&self, own: &LinkIdentity) -> Result<Kept, String> {
         let failed = |e| format!("cannot keep boot files in {}: {e}", self.folder.display());
-        let cache = Cache::open(&self.folder.join("files")).map_err(failed)?;
-        let outbox = Outbox::open(&self.folder.join("outbox")).map_err(failed)?;
-        Ok((cache, outbox))
+        Ok(Kept {
+            cache: Cache::open(&self.folder.join("files")).map_err(failed)?,
+            outbox: Outbox::open(&self.folder.join("outbox")).map_err(failed)?,
+            away: Away::open(&self.folder, own, self.tick).map_err(failed)?,
+        })
+    }
+
+    fn role(&self) -> Role {
+        Role::in_folder(&self.folder)
     }
 }
 
@@ -58,9 +89,13 @@ pub struct Helper(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     place: Option<Place>,
+    /// Who this is: what is delegated is for one node of one site.
+    own: watch::Sender<Option<LinkIdentity>>,
     duty: watch::Sender<Option<Duty>>,
     link: watch::Sender<Option<AgentLink>>,
     report: watch::Sender<Option<HelperReport>>,
+    /// Wants it looked at what there is to serve.
+    look: Arc<Notify>,
     journal: Journal,
 }
 
@@ -70,9 +105,11 @@ impl Helper {
     pub fn new(place: Option<Place>, journal: Journal) -> Self {
         Self(Arc::new(Inner {
             place,
+            own: watch::Sender::new(None),
             duty: watch::Sender::new(None),
             link: watch::Sender::new(None),
             report: watch::Sender::new(None),
+            look: Arc::default(),
             journal,
         }))
     }
@@ -86,15 +123,45 @@ impl Helper {
 
     /// What the controller wants. False: this agent cannot.
     pub fn set_duty(&self, duty: Option<Duty>) -> bool {
-        if duty.is_some() && self.0.place.is_none() {
-            return false;
+        let Some(place) = &self.0.place else {
+            return duty.is_none();
+        };
+        if let Err(error) = place.role().keep(duty.as_ref(), (place.tick)()) {
+            let text = format!("the role of a boot helper is not kept: {error}");
+            self.0.journal.say(&text);
         }
+        if duty.is_none() {
+            Away::forget(&place.folder);
+        }
+        self.set_serving(duty);
+        self.0.look.notify_one();
+        true
+    }
+
+    fn set_serving(&self, duty: Option<Duty>) {
         self.0.duty.send_if_modified(|now| {
             let news = *now != duty;
             *now = duty;
             news
         });
-        true
+    }
+
+    /// Who this is. Before its first link what was served when the agent ended goes on, if that is still good.
+    pub fn set_identity(&self, own: &LinkIdentity) {
+        let is_first = self.0.own.send_replace(Some(own.clone())).is_none();
+        let (true, Some(place)) = (is_first, &self.0.place) else {
+            return;
+        };
+        if let Some((duty, _)) = place.role().kept(&(place.tick)()) {
+            self.0.journal.say("boot helper: goes on as it was told");
+            self.set_serving(Some(duty));
+        }
+    }
+
+    /// The site does not take this agent's key any more: it serves nobody.
+    pub fn lose(&self) {
+        self.0.own.send_replace(None);
+        let _cannot = self.set_duty(None);
     }
 
     /// The link that stands now.
@@ -110,7 +177,7 @@ impl Helper {
 
     /// Serves while there is a duty; never returns. Dropped, every socket closes.
     pub async fn run(&self) {
-        tokio::join!(self.serve_on_duty(), self.tell_reports());
+        tokio::join!(self.serve_on_duty(), self.tell_reports(), self.keep_role());
     }
 
     async fn serve_on_duty(&self) {
@@ -136,11 +203,32 @@ impl Helper {
         }
     }
 
+    /// Without a word of the controller the role ends after a day; while its link stands it is its word.
+    async fn keep_role(&self) {
+        loop {
+            sleep(LOOK_AT_ROLE).await;
+            let duty = self.0.duty.borrow().clone();
+            let (Some(duty), Some(place)) = (duty, &self.0.place) else {
+                continue;
+            };
+            let (linked, now) = (self.0.link.borrow().is_some(), (place.tick)());
+            let left = place.role().kept(&now).map_or(0, |(_, left)| left);
+            if linked && left < role::LIVES_S - WRITTEN_AGAIN_S {
+                // One that cannot be kept ends sooner.
+                let _sooner = place.role().keep(Some(&duty), now);
+            } else if !linked && left == 0 {
+                self.set_serving(None);
+            }
+        }
+    }
+
     /// Serves one duty until `stop`; comes back after a while when it cannot.
     async fn serve(&self, place: &Place, duty: &Duty, stop: &CancellationToken) {
         let bound = Bound::bind(&place.ports, duty);
-        let kept = place.open();
-        let (bound, (cache, outbox)) = match (bound, kept) {
+        let own = self.0.own.borrow().clone();
+        let own = own.ok_or_else(|| "this agent has no key".to_owned());
+        let kept = own.and_then(|own| place.open(&own));
+        let (bound, kept) = match (bound, kept) {
             (Ok(bound), Ok(kept)) => (bound, kept),
             (Err(text), _) | (_, Err(text)) => {
                 self.say(HelperState::Failed, text);
@@ -149,7 +237,12 @@ impl Helper {
             }
         };
         self.say(HelperState::Starting, "gets its boot programs".to_owned());
-        let desk = Arc::new(Desk::new(self.0.link.subscribe(), cache, outbox));
+        let desk = Arc::new(Desk::new(
+            self.0.link.subscribe(),
+            self.0.own.subscribe(),
+            kept,
+            Arc::clone(&self.0.look),
+        ));
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&desk).keep_up(stop.clone()));
         tokio::select! {

@@ -85,7 +85,7 @@ pub(super) fn note(note: BootNote) -> Option<Note> {
             mac: mac.to_string(),
             ip,
         },
-        BootNote::ForeignServer { server, boots } => Note::ForeignServer { server, boots },
+        BootNote::ForeignServer { server, boots, .. } => Note::ForeignServer { server, boots },
         BootNote::Tftp {
             from,
             name,

@@ -190,6 +190,7 @@ impl<E: Effects> Agent<E> {
                 },
             };
             dialer.learn(&own.controllers);
+            self.shared.helper.set_identity(&own.link);
             let linked = stoppable(stop, self.dial(&mut dialer, &own)).await;
             let Some(linked) = linked else {
                 return Ending::Stopped;
@@ -314,6 +315,7 @@ impl<E: Effects> Agent<E> {
             }
             LinkCure::Renew => Some(self.renew(dialer, own).await),
             LinkCure::EnrolAnew => {
+                self.shared.helper.lose();
                 if let Err(error) = self.shared.memory.forget() {
                     self.shared.complain(&error.to_string());
                 }

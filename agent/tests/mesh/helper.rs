@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use enforcer_agent::helper::{Place, Ports};
+use enforcer_agent::helper::{Place, Ports, Tick};
 use enforcer_agent::mesh::Stage;
 use mesh_proto::message::boot::{
     BootAnswer, BootAsk, Duty, HelperReport, HelperState, NonceFile, Program, StoredFile,
 };
+use mesh_proto::message::delegation::Signed;
 use mesh_proto::message::job::Ability;
 use mesh_proto::message::link::{ControllerReply, FromAgent, ToAgent};
 use mesh_proto::message::{Refusal, RefusalCode};
@@ -39,6 +40,7 @@ fn stored(bytes: &[u8]) -> StoredFile {
 struct Table {
     files: HashMap<String, Vec<u8>>,
     asked: Mutex<Vec<FromAgent>>,
+    delegation: Mutex<Option<Signed>>,
 }
 
 impl Table {
@@ -83,6 +85,11 @@ impl Table {
             BootAsk::Callback { nonce, .. } => BootAnswer::Callback {
                 known: nonce != "stranger",
             },
+            BootAsk::Delegation => match &*self.delegation.lock().unwrap() {
+                Some(signed) => BootAnswer::Delegation(signed.clone()),
+                None => BootAnswer::Noted,
+            },
+            BootAsk::Served(_) => BootAnswer::Served { go: true },
             BootAsk::Offer(_) | BootAsk::Notes { .. } | BootAsk::Received(_) => BootAnswer::Noted,
         }
     }
@@ -133,7 +140,16 @@ fn place(folder: &Path) -> (Place, SocketAddr, SocketAddr) {
         http: http.port(),
     };
     let folder = folder.to_owned();
-    (Place { folder, ports }, http, tftp)
+    let tick = Tick::now;
+    (
+        Place {
+            folder,
+            ports,
+            tick,
+        },
+        http,
+        tftp,
+    )
 }
 
 impl Helping {

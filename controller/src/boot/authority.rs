@@ -53,6 +53,9 @@ impl Desk {
     pub(super) fn offer_by(&self, client: &PxeClient, who: Answerer) -> BootOffer {
         let offer = self.offer_of(client);
         let now = self.store.now();
+        if let (Answerer::Helper(node), true) = (who, offer != BootOffer::Silent) {
+            self.heard_by(client.mac, node);
+        }
         if offer != BootOffer::Silent && !lock(&self.turns).take(client.mac, who, now) {
             return BootOffer::Silent;
         }
@@ -153,7 +156,7 @@ impl Desk {
             BootNote::AddressRequested { mac, ip } => {
                 lock(&self.addresses).requested(mac, ip.into(), self.store.now());
             }
-            BootNote::ForeignServer { server, boots } => self.timeline.foreign(server, boots),
+            BootNote::ForeignServer { server, boots, .. } => self.timeline.foreign(server, boots),
             BootNote::Tftp {
                 from, name, end, ..
             } => self.tftp_ended(from, &name, end),

@@ -5,10 +5,10 @@
 
 mod addresses;
 mod authority;
+mod delegate;
 mod files;
 mod http;
 mod named;
-mod received;
 mod recent;
 mod stage;
 mod through;
@@ -24,9 +24,9 @@ use std::{
 use addresses::Addresses;
 use arc_swap::ArcSwap;
 use ipxe::{Arch, BootPlan, MacAddr, Surroundings};
+use ipxe_net::ReceivedFiles;
 use named::Named;
 use rand::RngCore as _;
-use received::Received;
 use stage::Stages;
 use timeline::Timeline;
 use turns::Turns;
@@ -57,7 +57,7 @@ pub struct Desk {
     leases: LeaseDesk,
     addresses: Mutex<Addresses>,
     stages: Mutex<Stages>,
-    received: Mutex<Received>,
+    received: Mutex<ReceivedFiles>,
     turns: Mutex<Turns>,
     named: Mutex<Named>,
     timeline: Timeline,

@@ -4,7 +4,10 @@
 //! and certificates are DER, so that neither can be taken for the other.
 
 use image::{ChunkId, Ticket};
-use mesh_proto::identity::NodeId;
+use mesh_proto::{
+    identity::NodeId,
+    message::delegation::{Delegation, Signed},
+};
 use rcgen::{PublicKeyData as _, SigningKey as _};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 
@@ -43,6 +46,17 @@ impl Ca {
         let text = ticket.text();
         let signature = self.issuer.key().sign(text.as_bytes())?;
         Ok(format!("{text} {}", crate::hex::of(&signature)))
+    }
+
+    /// A helper's delegation with its signature, as the link carries it. Its text begins with its purpose, too.
+    ///
+    /// # Errors
+    /// When the key cannot be used.
+    pub fn sign_delegation(&self, delegation: &Delegation) -> Result<Signed, CaError> {
+        let text = serde_json::to_string(delegation).unwrap_or_default();
+        let signature = self.issuer.key().sign(text.as_bytes())?;
+        let signature = crate::hex::of(&signature);
+        Ok(Signed { text, signature })
     }
 
     /// What its tickets are checked with.

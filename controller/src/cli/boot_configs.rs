@@ -92,6 +92,9 @@ pub enum Verb {
         /// Not served after this: a span (`30m`, `2h`, `7d`) or a moment (`2026-01-02T03:04:05Z`)
         #[arg(long, value_parser = activate::parse_until)]
         until: Option<activate::Until>,
+        /// Put it into the hands of this boot helper (name, id or MAC), which then alone serves it, also while the controller is away
+        #[arg(long, value_name = "MACHINE", conflicts_with = "selector")]
+        helper: Option<String>,
         /// Restart the machines now, through their agents
         #[arg(long)]
         reboot: bool,
@@ -146,6 +149,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             priority,
             kind,
             until,
+            helper,
             reboot,
             output,
         } => {
@@ -162,6 +166,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             let how = activate::How {
                 kind,
                 until,
+                helper,
                 reboot,
             };
             activate::activate(session, &name, &machines, &how, &output).await

@@ -117,6 +117,20 @@ impl Inner {
             BootAsk::Programs => BootAnswer::Programs {
                 programs: desk.programs(),
             },
+            BootAsk::Delegation => {
+                let delegation = desk.delegate(helper).await.map_err(|_| unwritten())?;
+                let signed = self.ca.sign_delegation(&delegation);
+                BootAnswer::Delegation(signed.map_err(|error| {
+                    warn!("a delegation could not be signed: {error}");
+                    Refusal::new(RefusalCode::Failed, "the delegation could not be signed")
+                })?)
+            }
+            BootAsk::Served(served) => {
+                let go = desk.served_through(served, helper).await;
+                BootAnswer::Served {
+                    go: go.map_err(|_| unwritten())?,
+                }
+            }
             BootAsk::NonceFile(question) => {
                 let file = desk.nonce_through(nonce_ask(question)).await;
                 BootAnswer::NonceFile(file.ok_or_else(unwritten)?)

@@ -15,6 +15,7 @@ pub use super::number::ActivationId;
 use super::{
     Timestamp,
     config::{BootConfig, Evidence},
+    helper::Lent,
     label::Selector,
     machine::MachineId,
     peer::{Given, Taken},
@@ -131,6 +132,9 @@ pub struct Activation {
     /// A peer serves it at its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<Given>,
+    /// A helper serves it on its segment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lent: Option<Lent>,
     /// Why it was closed, for a person.
     #[serde(default)]
     pub reason: Option<String>,
@@ -202,6 +206,13 @@ impl Activation {
             None => scope.render(template),
             Some(_) => Ok(template.replace(BASE, scope.base)),
         }
+    }
+
+    /// The helper that alone serves it.
+    #[must_use]
+    pub fn holder(&self) -> Option<&MachineId> {
+        let lent = self.lent.as_ref().filter(|lent| lent.until.is_some());
+        lent.map(|lent| &lent.to)
     }
 
     /// How many boots fetched files, and how many only the script.

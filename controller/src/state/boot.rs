@@ -230,6 +230,14 @@ fn config_due(case: &Case<'_>, why: &mut Vec<Why>) -> Found {
     if let Some(over) = no_more_ours(case.view, machine, due) {
         return passed(why, RULE, format!("{} is due, but {over}", due.config.name));
     }
+    if let Some(holder) = due.holder() {
+        let found = format!(
+            "{} is due, but lent to {}, which alone serves it",
+            due.config.name,
+            case.view.machine_name(holder)
+        );
+        return passed(why, RULE, found);
+    }
     if let Some(missing) = &case.waits {
         return passed(
             why,

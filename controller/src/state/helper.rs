@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Timestamp, View,
-    machine::{Machine, Standing},
+    machine::{Machine, MachineId, Standing},
 };
 
 /// Interfaces that can be named in a role; a host with more serves all of them.
@@ -30,6 +30,19 @@ pub struct HelperRole {
     /// Interfaces it serves, by name; empty: all.
     #[serde(default)]
     pub interfaces: Vec<String>,
+}
+
+/// Helpers that one machine is heard by: two are usual on a segment.
+pub const MAX_HEARD_BY: usize = 4;
+
+/// On an activation: a person put it into a helper's hands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lent {
+    /// Whose agent serves it.
+    pub to: MachineId,
+    /// Since it was delegated: until when, and until then nobody else serves it. `None`: it was not yet, and is ours to serve.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
 }
 
 /// Why a machine's agent cannot be a helper.

@@ -268,6 +268,9 @@ pub struct Machine {
     /// Its agent's role as a boot helper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helper: Option<HelperRole>,
+    /// The helpers that were heard to ask for it, in the order in which they answer without us.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heard_by: Vec<MachineId>,
     /// When it was first heard of.
     pub first_seen: Timestamp,
     /// When it asked last.
@@ -296,6 +299,7 @@ impl Machine {
             discovery: None,
             inspect: None,
             helper: None,
+            heard_by: Vec::new(),
             first_seen: now,
             last_seen: now,
         }

@@ -10,6 +10,7 @@ use mesh_proto::{
     facts::HardwareFacts,
     message::{
         Secret,
+        delegation::Signed,
         enrol::KeyKind,
         job::Ability,
         link::{
@@ -103,6 +104,12 @@ impl Agent {
         let enrolled = tokio::time::timeout(PATIENCE, done).await.unwrap()?;
         self.enrolled = Some(enrolled);
         Ok(())
+    }
+
+    /// Whether the site that this agent belongs to signed it.
+    pub(crate) fn site_signed(&self, signed: &Signed) -> bool {
+        let own = &self.enrolled.as_ref().unwrap().identity;
+        own.site_signed(signed.text.as_bytes(), &signed.signature)
     }
 
     pub(crate) async fn join(&mut self, token: &str) {

@@ -14,8 +14,12 @@ use enforcer::{
     mesh::{Bound, Mesh, MeshConfig},
     metrics::Metrics,
     state::{
+        ops::CreateToken,
         policy::{Discovery, MeshPolicy, Policy},
-        trust::Digest,
+        trust::{
+            Digest,
+            token::{TokenId, TokenText},
+        },
     },
 };
 use ipxe::MacAddr;
@@ -37,6 +41,11 @@ pub(crate) struct Meshed {
     pub(crate) links: SocketAddr,
     tasks: JoinSet<()>,
     stop: CancellationToken,
+}
+
+/// The mesh of such a site.
+pub(crate) async fn room() -> Meshed {
+    Meshed::of(site(), |bound| bound).await
 }
 
 /// A site that serves the management OS to machines that are registered.
@@ -113,6 +122,23 @@ impl Meshed {
         let mut agent = self.dials(from, &mac.to_string(), serial);
         agent.habitat = Habitat::ManagementOs;
         agent.boot_id = boot_id.to_owned();
+        agent
+    }
+
+    /// An agent of an installed OS that joined by a token, on a board with this serial.
+    pub(crate) async fn installed(&self, serial: &str) -> Agent {
+        let id = TokenId::from_random(rand::random());
+        let text = TokenText::fresh(id.clone(), rand::random(), &Digest(self.mesh.ca().sha256()));
+        let create = CreateToken {
+            id,
+            secret_sha256: text.digest(),
+            machine: None,
+            lives: None,
+            by: "test".to_owned(),
+        };
+        self.site.store.apply(create).await.unwrap().unwrap();
+        let mut agent = self.dials("127.0.0.1:0", &format!("52:54:00:00:01:{serial}"), serial);
+        agent.join(&text.reveal()).await;
         agent
     }
 

@@ -81,6 +81,8 @@ pub enum BootNote {
         server: Ipv4Addr,
         /// Whether it offers booting (option 60 `PXEClient`/`HTTPClient`, or a boot file).
         boots: bool,
+        /// Whom it answered, where that is known.
+        client: Option<MacAddr>,
     },
     /// A TFTP transfer ended.
     Tftp {

@@ -14,6 +14,8 @@ mod tftp;
 pub use arriving::{Arrivals, Arriving, HELD_BACK};
 pub use authority::{BootAuthority, BootNote, ScriptAsk, TftpEnd};
 pub use file::BootFile;
-pub use http::{BootHttp, CallbackReply, HttpAuthority, NonceAsk, NonceReceived, NonceReply};
+pub use http::{
+    BootHttp, CallbackReply, HttpAuthority, NonceAsk, NonceReceived, NonceReply, ReceivedFiles,
+};
 pub use ipxe::{BootOffer, Lease, LeaseAnswer, LeaseAsk, LeaseVerb};
 pub use tftp::TftpServer;

@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::delegation::Signed;
+
 /// Notes in one message; more wait for the next.
 pub const MAX_NOTES: usize = 256;
 
@@ -64,6 +66,12 @@ pub enum BootAsk {
     },
     /// All boot programs, for TFTP; answered [`BootAnswer::Programs`].
     Programs,
+    /// What may the helper answer by itself while the controller is away? Asked when all that happened is told. Answered
+    /// [`BootAnswer::Delegation`].
+    Delegation,
+    /// A boot of an activation that was delegated to this helper was served by it; answered [`BootAnswer::Served`] when that is
+    /// durable, and as often as it is told.
+    Served(Served),
     /// A file of an activation; the claim is durable when it is answered. Answered [`BootAnswer::NonceFile`].
     NonceFile(NonceQuestion),
     /// A machine has acknowledged these bytes of an activation's file; answered [`BootAnswer::Noted`] when that is durable,
@@ -158,6 +166,17 @@ pub struct NonceQuestion {
     pub at: SocketAddr,
 }
 
+/// A boot that a helper served of what was delegated to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// Which activation.
+    pub nonce: String,
+    /// Which boot.
+    pub session: String,
+    /// It asked for a boot file; else only for the script.
+    pub fetched: bool,
+}
+
 /// Bytes of an activation's file that a machine acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Received {
@@ -243,6 +262,13 @@ pub enum BootAnswer {
     },
     /// To a question for an activation's file.
     NonceFile(NonceFile),
+    /// What the helper may answer by itself.
+    Delegation(Signed),
+    /// To a served boot.
+    Served {
+        /// Whether the activation is still to be served.
+        go: bool,
+    },
     /// To a callback.
     Callback {
         /// Whether there is such a boot.

@@ -6,6 +6,7 @@
 
 pub mod boot;
 pub mod command;
+pub mod delegation;
 pub mod enrol;
 pub mod job;
 pub mod link;

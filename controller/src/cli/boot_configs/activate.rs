@@ -75,6 +75,8 @@ pub(super) async fn ensure_reachable(
 pub(super) struct How {
     pub(super) kind: Kind,
     pub(super) until: Option<Timestamp>,
+    /// The boot helper that alone serves it.
+    pub(super) helper: Option<String>,
     /// The machines are restarted for it.
     pub(super) reboot: bool,
 }
@@ -97,6 +99,7 @@ pub(super) async fn activate(
             machine: machine.clone(),
             kind: how.kind,
             until: how.until,
+            helper: how.helper.clone(),
         };
         let value = session.client.send(Method::POST, &path, &body).await?;
         let activation: ActivationDoc = read(&value)?;

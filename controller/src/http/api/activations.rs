@@ -55,6 +55,10 @@ pub struct ActivationDoc {
     pub owner_site: Option<String>,
     /// The site that may serve it, as its machine boots there.
     pub granted_to: Option<String>,
+    /// The boot helper, by name, into whose hands it is put.
+    pub lent_to: Option<String>,
+    /// Since it has it: until when it alone serves it.
+    pub lent_until: Option<Timestamp>,
     /// Why it was closed.
     pub reason: Option<String>,
     /// Not served after this.
@@ -68,6 +72,7 @@ pub struct ActivationDoc {
 impl ActivationDoc {
     pub(super) fn of(activation: &Activation, view: &View) -> Self {
         let (boots, scripts) = activation.served();
+        let lent = activation.lent.as_ref();
         Self {
             id: activation.id.0,
             machine: activation.machine.to_string(),
@@ -83,6 +88,8 @@ impl ActivationDoc {
             scripts,
             owner_site: activation.taken.as_ref().map(|t| t.site.to_string()),
             granted_to: activation.given.as_ref().map(|g| g.site.to_string()),
+            lent_to: lent.map(|l| view.machine_name(&l.to)),
+            lent_until: lent.and_then(|l| l.until),
             reason: activation.reason.clone(),
             until: activation.until,
             armed: activation.armed,
@@ -177,7 +184,15 @@ pub(crate) async fn deactivate(
     let deactivate = Deactivate(MachineRef(body.machine.clone()));
     let asked = machines::on(body.machine, &caller, deactivate);
     let activation = api.store.apply(asked).await???;
+    tell_holder(&api, &activation);
     Ok(Json(ActivationDoc::of(&activation, &api.store.view())))
+}
+
+/// The helper that holds it shall look at once at what there is for it.
+pub(super) fn tell_holder(api: &Api, activation: &Activation) {
+    if let (Some(lent), Ok(mesh)) = (&activation.lent, api.mesh()) {
+        mesh.tell_helper(&lent.to);
+    }
 }
 
 /// Which selector.

@@ -19,7 +19,7 @@ pub use self::{
 };
 use super::{
     Page, PageQuery,
-    activations::ActivationDoc,
+    activations::{self, ActivationDoc},
     machines,
     words::{Evidence, Kind, Level},
 };
@@ -36,8 +36,8 @@ use crate::{
         activation::Nonce,
         config::{BootConfig, ConfigName},
         ops::{
-            Activate, ActivateSelected, ConfigError, DeleteConfig, ForMachine, MachineRef, Refetch,
-            SetConfig,
+            Activate, ActivateLent, ActivateSelected, ConfigError, DeleteConfig, ForMachine,
+            MachineRef, Refetch, SetConfig,
         },
     },
 };
@@ -185,6 +185,9 @@ pub struct ActivateBody {
     /// Not served after this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// The boot helper that alone shall serve it, also while the controller is away: name, id or MAC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helper: Option<String>,
 }
 
 /// Makes a boot config due for a machine: its next boot gets it.
@@ -206,8 +209,21 @@ pub(crate) async fn activate(
         until: body.until,
         nonce: Nonce::from_random(rand::random()),
     };
-    let asked = machines::on(body.machine, &caller, transition);
-    let activation = api.store.apply(asked).await???;
+    let activation = match body.helper {
+        None => {
+            let asked = machines::on(body.machine, &caller, transition);
+            api.store.apply(asked).await???
+        }
+        Some(helper) => {
+            let lent = ActivateLent {
+                activate: transition,
+                helper: MachineRef(helper),
+            };
+            let asked = machines::on(body.machine, &caller, lent);
+            api.store.apply(asked).await???
+        }
+    };
+    activations::tell_holder(&api, &activation);
     let document = ActivationDoc::of(&activation, &api.store.view());
     Ok((StatusCode::CREATED, Json(document)))
 }

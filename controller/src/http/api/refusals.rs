@@ -129,6 +129,7 @@ impl From<ActivateError> for Problem {
             ActivateError::NobodySelected(_) => Code::NobodySelected,
             ActivateError::TooManySelected => Code::StoreUnavailable,
             ActivateError::FilesMissing(..) => Code::FilesMissing,
+            ActivateError::CannotLend(..) => Code::CannotHelp,
             ActivateError::NotActive(_) => Code::NotActive,
         };
         Self::new(code, error.to_string())

@@ -110,7 +110,11 @@ pub(super) fn note(note: Note) -> Result<BootNote, Refusal> {
             mac: mac(&who)?,
             ip,
         },
-        Note::ForeignServer { server, boots } => BootNote::ForeignServer { server, boots },
+        Note::ForeignServer { server, boots } => BootNote::ForeignServer {
+            server,
+            boots,
+            client: None,
+        },
         Note::Loaded { from, name } => BootNote::Tftp {
             from,
             name: name.chars().take(MAX_PATH).collect(),

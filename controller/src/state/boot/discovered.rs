@@ -107,6 +107,7 @@ pub(in crate::state) fn armed(
         addresses: Vec::new(),
         taken: None,
         given: None,
+        lent: None,
         reason: None,
         until: Some(now + GOOD_FOR),
         armed: now,

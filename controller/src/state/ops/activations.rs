@@ -14,6 +14,7 @@ use crate::state::{
         MachineRef,
         commands::expire_overdue as expire_commands,
         holds::{Held, expire_holds, may_use},
+        lend::expire_lent,
         taken::tell_owner,
     },
 };
@@ -70,6 +71,9 @@ pub enum ActivateError {
     /// Its files are not here.
     #[error("{0} waits for its files: {1}")]
     FilesMissing(ConfigName, String),
+    /// A helper cannot see it end, or may not have it.
+    #[error("{0} cannot be lent to a helper: {1}")]
+    CannotLend(ConfigName, String),
     /// Nothing to end.
     #[error("nothing is active for {0}")]
     NotActive(String),
@@ -238,6 +242,7 @@ impl Wish<'_> {
             addresses: Vec::new(),
             taken: None,
             given: None,
+            lent: None,
             reason: None,
             until: self.until,
             armed: now,
@@ -385,6 +390,7 @@ impl Transition for ExpireOverdue {
             ));
             changes.write(closed);
         }
+        expire_lent(view, now, &mut changes);
         expire_commands(view, now, &mut changes);
         expire_holds(view, now, &mut changes);
         (changes, ())

@@ -313,6 +313,10 @@ impl Transition for BeginFetch {
 impl BeginFetch {
     /// Why this asker gets nothing. A key can be revoked, and a machine disputed, while its boot is under way.
     fn refused(&self, activation: &Activation, view: &View, now: Timestamp) -> Option<String> {
+        if let Some(holder) = activation.holder() {
+            let name = view.machine_name(holder);
+            return Some(format!("it is lent to {name}, which alone serves it"));
+        }
         let machine = view.machine(&activation.machine);
         let unproved = machine.and_then(|m| unproved(view, m, &activation.config, now));
         unproved.or_else(|| not_its_address(activation, self.asker, self.is_its_address))

@@ -17,6 +17,7 @@ mod job_ends;
 mod job_reports;
 mod jobs;
 mod keys;
+mod lend;
 mod machines;
 mod members;
 mod online;
@@ -61,6 +62,7 @@ pub use images::{
 pub use job_reports::{EndJob, ReportStep, still_wanted};
 pub use jobs::{ClaimJob, FreshJoin, JobAnswer};
 pub use keys::{ConfirmClock, RenewKey, RevokeKeys};
+pub use lend::{ActivateLent, Delegate, HeardBy, TakeServed};
 pub use machines::{
     DeleteMachine, InspectMachine, MachineError, MachineRef, NewOwner, RegisterMachine, Saw,
     UpdateMachine,

@@ -161,6 +161,7 @@ impl TakeGrant {
                 site: self.site.clone(),
             }),
             given: None,
+            lent: None,
             reason: None,
             until: Some(until),
             armed: now,

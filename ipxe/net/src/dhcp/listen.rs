@@ -63,5 +63,6 @@ fn heard(
     (foreign && quota.admit(message.mac, now)).then_some(BootNote::ForeignServer {
         server,
         boots: offer.boots,
+        client: Some(message.mac),
     })
 }

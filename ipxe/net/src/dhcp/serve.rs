@@ -166,9 +166,12 @@ impl<A: BootAuthority> Desk<A> {
             .server_id()
             .filter(|s| !case.ours.contains(s) && self.port == DhcpPort::Dhcp);
         if let Some(server) = foreign.filter(|_| !self.hears_offers) {
-            let boots = false;
-            self.authority
-                .note(BootNote::ForeignServer { server, boots });
+            let (boots, client) = (false, Some(mac));
+            self.authority.note(BootNote::ForeignServer {
+                server,
+                boots,
+                client,
+            });
         }
     }
 

@@ -6,6 +6,7 @@ mod answer;
 mod authority;
 mod body;
 mod places;
+mod received;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use authority::{CallbackReply, HttpAuthority, NonceAsk, NonceReceived, NonceReply};
+pub use received::ReceivedFiles;
 
 use crate::{BootNote, quota::Quota};
 

@@ -135,7 +135,7 @@ fn foreign_server() {
     os.expect("bound 10.99.0.");
     ours.expect_all(&[
         "AddressRequested",
-        "ForeignServer { server: 10.99.0.2, boots: false }",
+        "ForeignServer { server: 10.99.0.2, boots: false, client: Some(",
     ]);
 
     let own = host.udhcpc("br0");

@@ -16,11 +16,13 @@ use std::{
 };
 
 use mesh_proto::identity::{NodeId, Role};
+use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls::{
     CipherSuite, SupportedCipherSuite,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
 };
+use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
 use crate::{
     cert::{self, CertError, PeerCert},
@@ -113,6 +115,22 @@ impl LinkIdentity {
             leaf,
             key: key.to_der(),
         })
+    }
+
+    /// Whether the site's CA key signed these bytes (ECDSA P-256, SHA-256, ASN.1; hex digits).
+    #[must_use]
+    pub fn site_signed(&self, bytes: &[u8], signature: &str) -> bool {
+        let pairs = (0..signature.len()).step_by(2);
+        let digits = pairs.map(|at| u8::from_str_radix(signature.get(at..at + 2)?, 16).ok());
+        let Some(signature) = digits.collect::<Option<Vec<u8>>>() else {
+            return false;
+        };
+        let Ok((_, ca)) = X509Certificate::from_der(&self.ca) else {
+            return false;
+        };
+        let key = &ca.public_key().subject_public_key.data;
+        let check = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key);
+        check.verify(bytes, &signature).is_ok()
     }
 }
 

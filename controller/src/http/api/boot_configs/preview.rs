@@ -109,6 +109,7 @@ fn activation(config: &BootConfig, machine: &Machine, view: &View) -> Activation
             addresses: Vec::new(),
             taken: None,
             given: None,
+            lent: None,
             reason: None,
             until: None,
             armed: Timestamp::UNIX_EPOCH,

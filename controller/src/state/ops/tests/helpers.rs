@@ -6,7 +6,7 @@ use crate::state::{
     member::Member,
 };
 
-fn set(world: &mut World, role: Option<&[&str]>) -> Result<Machine, HelperError> {
+pub(super) fn set(world: &mut World, role: Option<&[&str]>) -> Result<Machine, HelperError> {
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     world.does(&SetHelper {
         machine: MachineRef("web1".into()),
@@ -24,7 +24,7 @@ fn cannot(world: &mut World) -> CannotHelp {
 }
 
 /// A machine whose agent could be a helper: an installed OS, proved by T2, that gossips.
-fn able() -> World {
+pub(super) fn able() -> World {
     let mut world = World::new();
     world.registered(1);
     world.joins(1);

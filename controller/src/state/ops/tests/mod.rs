@@ -7,6 +7,7 @@ mod enrolment;
 mod helpers;
 mod holds;
 mod jobs;
+mod lending;
 mod members;
 mod peers;
 mod persons;

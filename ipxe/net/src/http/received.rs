@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use ipxe_net::NonceReceived;
+use super::NonceReceived;
 
 /// Half-received files remembered; past that the table starts anew.
 const MAX: usize = 4096;
@@ -17,13 +17,13 @@ type Key = (String, String, String);
 
 /// The memory.
 #[derive(Debug, Default)]
-pub(super) struct Received {
+pub struct ReceivedFiles {
     partial: HashMap<Key, Vec<Range<u64>>>,
 }
 
-impl Received {
+impl ReceivedFiles {
     /// Takes in a received piece; true when the file is whole now.
-    pub(super) fn add(&mut self, piece: &NonceReceived) -> bool {
+    pub fn add(&mut self, piece: &NonceReceived) -> bool {
         let key = (
             piece.nonce.clone(),
             piece.name.clone(),
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_file_is_whole_when_its_ranges_cover_it_within_one_boot() {
-        let mut received = Received::default();
+        let mut received = ReceivedFiles::default();
         assert!(!received.add(&piece(50..100, "a")));
         assert!(
             !received.add(&piece(0..50, "b")),
