@@ -123,12 +123,9 @@ fn content(mib: u64, factor: u64) -> Vec<u8> {
 
 /// A file system has no table that would tell for which sectors it was made: people say it.
 fn push_for_large_sectors(site: &Site, image: &Path, name: &str) -> Result<()> {
-    let url = format!("http://localhost/api/v1/images/{name}/versions?sector_size=4096");
-    let mut curl = Command::new("curl");
-    curl.args(["-sS", "--fail-with-body", "--unix-socket"]);
-    curl.arg(site.controller.api_socket());
-    curl.arg("-T").arg(image).arg(url);
-    output(curl).map(drop)
+    let image = image.to_str().context("a path")?;
+    let asked = ["images", "push", image, name, "--sector-size", "4096"];
+    site.enforcer(&asked).map(drop)
 }
 
 /// The disk holds `whole`, and in its partition, to the byte, `part`.
