@@ -69,11 +69,22 @@ mod tests {
 
     #[test]
     fn the_newest_kernel_comes_first_and_rescue_last() {
-        let mut names: Vec<_> = ["id-0-rescue", "id-6.9.1-a", "id-6.10.0-a", "id-6.9.12-a"]
-            .map(|name| format!("{name}.conf"))
-            .to_vec();
+        let names = [
+            "id-0-rescue",
+            "id-7.0.1-rescue",
+            "id-6.9.1-a",
+            "id-6.10.0-a",
+            "id-6.9.12-a",
+        ];
+        let mut names = names.map(|name| format!("{name}.conf")).to_vec();
         sort(&mut names);
-        let starts = ["id-6.10.0", "id-6.9.12", "id-6.9.1-", "id-0-rescue"];
+        let starts = [
+            "id-6.10.0",
+            "id-6.9.12",
+            "id-6.9.1-",
+            "id-7.0.1-rescue",
+            "id-0-rescue",
+        ];
         assert!(
             names.iter().zip(starts).all(|(n, s)| n.starts_with(s)),
             "{names:?}"
