@@ -65,6 +65,7 @@ impl JoinTokenDoc {
 
 /// A token to make.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = CreateJoinToken)]
 #[serde(deny_unknown_fields)]
 pub struct CreateBody {
     /// Only for this machine: name, id or MAC.

@@ -82,6 +82,7 @@ impl WebhookDoc {
 
 /// A webhook to make.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = CreateWebhook)]
 #[serde(deny_unknown_fields)]
 pub struct CreateBody {
     /// Its name: letters, digits, `-`, `_`, `.`.
