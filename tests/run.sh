@@ -43,6 +43,9 @@ whole_system() {
     return $told
 }
 
+# The page in a browser. Last: it builds the controller once more, with the page inside.
+web() { tests/web.sh; }
+
 report="" failed=""
 part() {
     echo "== $1"
@@ -56,7 +59,7 @@ shopt -s nullglob
 # Cargo picks a test file by its name in every crate: a story and an inner test of one name would run in both parts.
 twice=$(comm -12 <(inner_tests | sort -u) <(stories | sort -u))
 [ -z "$twice" ] || { echo "a story and an inner test have one name ($twice): rename one"; exit 1; }
-[ $# -gt 0 ] || set -- format purity licences lints docs build units fixtures whole_system
+[ $# -gt 0 ] || set -- format purity licences lints docs build units fixtures whole_system web
 SECONDS=0
 for name in "$@"; do part "$name"; done
 printf '\n%stotal          %7d s\n' "$report" "$SECONDS"

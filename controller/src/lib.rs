@@ -24,3 +24,5 @@ pub mod providers;
 pub mod serve;
 pub mod state;
 pub mod store;
+#[cfg(feature = "web")]
+pub mod web;

@@ -34,7 +34,7 @@ use crate::{
     disk,
     fetch::{self, Fetcher},
     firmware::{self, FirmwareSet},
-    http::{self, Api, local},
+    http::{self, Api, Browsers, local},
     images::{Images, Limits, RESERVE_BYTES},
     mesh::MeshStartError,
     metrics::Metrics,
@@ -176,7 +176,7 @@ impl Controller {
             .with_images(images)
             .with_fetcher(fetcher);
         let rule = local::PeerRule::of_this_host();
-        let app = http::router(api);
+        let app = http::router_for(api, &browsers(config));
         tasks.spawn(local::serve(socket, app, rule, stop.clone()).boxed());
         bound.spawn(&mut tasks, &desk, &stop);
         tasks.spawn(
@@ -278,6 +278,13 @@ fn open_store(config: &Config, ca: Option<&Ca>) -> Result<Store, StartError> {
     let policy = policy::of(config, ca.map(|ca| mesh::policy(config, ca)));
     let backend = Redb::open(config.state.join("enforcer.redb")).map_err(StoreError::from)?;
     Ok(Store::open(backend, policy, SystemClock)?)
+}
+
+fn browsers(config: &Config) -> Browsers {
+    Browsers {
+        app: config.web,
+        origins: config.web_origins.clone(),
+    }
 }
 
 fn image_limits(config: &Config) -> Limits {

@@ -239,3 +239,33 @@ fn a_mail_server_is_read_with_its_usual_ports_and_needs_its_parts() {
         assert!(mistakes.contains(told), "{told} in {mistakes}");
     }
 }
+
+#[test]
+fn origins_are_written_as_browsers_write_them() {
+    let good = "[http]\nweb_origins = [\"https://ops.example.org\", \"http://127.0.0.1:5173\"]\n";
+    let read = load(good, Flags::default()).unwrap();
+    assert_eq!(
+        read.web_origins,
+        ["https://ops.example.org", "http://127.0.0.1:5173"]
+    );
+    for wrong in [
+        "*",
+        "ops.example.org",
+        "https://ops.example.org/",
+        "https://OPS.example.org",
+        "https://ops.example.org:443",
+        "ftp://ops.example.org",
+    ] {
+        let toml = format!("[http]\nweb_origins = [\"{wrong}\"]\n");
+        let told = load(&toml, Flags::default()).unwrap_err();
+        let part = format!("http.web_origins: '{wrong}' is no origin");
+        assert!(told.contains(&part), "{told}");
+    }
+}
+
+#[cfg(not(feature = "web"))]
+#[test]
+fn a_program_without_the_app_says_so_before_it_starts() {
+    let told = load("[http]\nweb = true\n", Flags::default()).unwrap_err();
+    assert!(told.contains("http.web: this program was built without the web app"));
+}

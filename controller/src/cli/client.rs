@@ -150,7 +150,8 @@ impl Client {
             .header(header::HOST, "enforcer.local")
     }
 
-    async fn open(
+    /// Sends a request as it is and waits for the head of the answer.
+    pub(super) async fn open(
         &self,
         request: Result<Request<Body>, hyper::http::Error>,
     ) -> Result<Response<Incoming>, Failure> {

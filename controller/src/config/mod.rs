@@ -108,6 +108,10 @@ pub struct Config {
     pub flavour: String,
     /// `[mail]`: the server that notifications go through. Default none.
     pub mail: Option<MailSettings>,
+    /// `http.web`: serve the web app beside the API. Default false; needs a program built with the feature `web`.
+    pub web: bool,
+    /// `http.web_origins`: pages of these other origins may call the API. Default none.
+    pub web_origins: Vec<String>,
     /// `[[providers]]`: other people's agents (Serf, Consul) whose members become machines. Default none.
     pub providers: Vec<ProviderSettings>,
 }
@@ -137,6 +141,8 @@ impl Default for Config {
             management_cmdline: "console=ttyS0,115200 console=tty0".to_owned(),
             idle_wait_s: Some(600),
             image_quota_bytes: None,
+            web: false,
+            web_origins: Vec::new(),
             peers_cache_bytes: Some(DEFAULT_BYTES),
             flavour: "generic".to_owned(),
             mail: None,

@@ -40,6 +40,7 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
         top.take_table("mail"),
     );
     let federation = top.take_table("federation");
+    let http = top.take_table("http");
     let providers: Vec<Table> = top.take("providers").unwrap_or_default();
     top.finish();
     read_discovery(&mut c, discovery, &mut mistakes);
@@ -52,6 +53,13 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
     let cache = federation.take_text("cache", values::quota);
     set(&mut c.peers_cache_bytes, cache);
     federation.finish();
+    let mut http = Section::new("http", http, &mut mistakes);
+    set(&mut c.web, http.take("web"));
+    set(
+        &mut c.web_origins,
+        http.take_list("web_origins", values::origin),
+    );
+    http.finish();
     let mut ipxe = Section::new("ipxe", ipxe, &mut mistakes);
     set(&mut c.rechain, ipxe.take_text("rechain", values::rechain));
     ipxe.finish();
@@ -170,6 +178,13 @@ pub(super) fn check(c: &Config, mistakes: &mut Vec<Mistake>) {
         wrong(
             "http_port",
             "boot HTTP needs a port that machines can be told; 4880 is the default".to_owned(),
+        );
+    }
+    if c.web && !cfg!(feature = "web") {
+        wrong(
+            "http.web",
+            "this program was built without the web app; take one that was built with `--features web`, or set it to false"
+                .to_owned(),
         );
     }
     if c.mesh_port == c.gossip_port && c.mesh_port != 0 {

@@ -47,6 +47,20 @@ pub(super) fn accept(text: &str) -> Result<Accept, String> {
     word(text, &words)
 }
 
+/// Reads an origin as browsers write it (RFC 6454 §6.2): scheme, host, and the port unless it is the scheme's own.
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    let default_port = if scheme == "https" { ":443" } else { ":80" };
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
+    let host = !rest.is_empty() && rest.chars().all(plain) && !rest.ends_with(default_port);
+    if matches!(scheme, "http" | "https") && host {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "'{text}' is no origin; write it as a browser does, such as https://ops.example.org, in small letters, without a path or the usual port"
+    ))
+}
+
 /// Reads how many bytes images may take: `none`, or a number with `MiB`, `GiB` or `TiB`.
 pub(super) fn quota(text: &str) -> Result<Option<u64>, String> {
     if text == "none" {

@@ -5,6 +5,7 @@
 mod answer;
 pub mod api;
 pub mod auth;
+mod cors;
 #[cfg(test)]
 mod document;
 mod endpoints;
@@ -21,6 +22,8 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
+#[cfg(feature = "web")]
+use axum::{http::Method, response::IntoResponse as _};
 use mesh_proto::message::command::Command;
 use tokio_util::sync::CancellationToken;
 
@@ -165,10 +168,48 @@ impl Api {
     }
 }
 
+/// What browsers get from the API's transports.
+#[derive(Debug, Clone, Default)]
+pub struct Browsers {
+    /// Whether the web app is served beside the API (`[http] web`).
+    pub app: bool,
+    /// Pages of these other origins may call (`[http] web_origins`).
+    pub origins: Vec<String>,
+}
+
 /// The whole API, ready to be served by any transport that puts a [`auth::Caller`] into its requests' extensions.
 pub fn router(api: Api) -> Router {
+    router_for(api, &Browsers::default())
+}
+
+/// The same, for browsers too.
+pub fn router_for(api: Api, browsers: &Browsers) -> Router {
     let (router, table) = routes::all().split();
-    guarded(router, table, api)
+    let router = guarded(router, table, api);
+    #[cfg(feature = "web")]
+    let router = if browsers.app {
+        router.fallback(app_or_not_found)
+    } else {
+        router
+    };
+    if browsers.origins.is_empty() {
+        return router;
+    }
+    let origins = browsers.origins.clone().into();
+    router.layer(from_fn_with_state(origins, cors::allow))
+}
+
+/// The web app's files; everything under `/api/` is the API's.
+#[cfg(feature = "web")]
+async fn app_or_not_found(request: Request) -> Response {
+    let path = request.uri().path();
+    if path.starts_with("/api/") || !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return not_found(request).await.into_response();
+    }
+    match crate::web::file(path, request.headers()) {
+        Some(response) => response.map(axum::body::Body::from),
+        None => not_found(request).await.into_response(),
+    }
 }
 
 /// `router` behind the guard of `table`, with problems for everything that is not there.

@@ -1,5 +1,6 @@
 //! Claims about the API as a whole: who may do what, and what the document says.
 
+mod browsers;
 mod deployments;
 mod images;
 mod people;

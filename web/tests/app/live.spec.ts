@@ -29,6 +29,7 @@ test('filters find by any word, and the address keeps them', async ({ app, site 
 test('many machines are labelled at once', async ({ app, site }) => {
   for (const n of [1, 2, 3]) await site.register(`52:54:00:bb:02:0${n}`, `bulk${n}`);
   await app.goto(`${new URL(app.url()).origin}/#/machines?q=bulk`);
+  await expect(app.getByRole('link', { name: /^bulk/ })).toHaveCount(3);
   await app.getByLabel('Choose all that are listed').check();
   await app.getByLabel('Label', { exact: true }).fill('row=7');
   await app.getByRole('button', { name: 'Label' }).click();
@@ -53,6 +54,16 @@ test('a controller that dies is told, and what happened meanwhile is there when 
   } finally {
     await site.stop();
   }
+});
+
+test('events that are lost cost a moment, never a wrong screen', async ({ page, door, site }) => {
+  // Every stream ends before it tells anything: only reading the lists again can show what is new.
+  await page.route('**/api/v1/events/stream', (route) => route.fulfill({ contentType: 'text/event-stream', body: ': live\nid: 1\n\n' }));
+  await page.goto(door.address);
+  await page.goto(`${door.origin}/#/machines`);
+  await expect(page.getByRole('heading', { name: 'Machines' })).toBeVisible();
+  await site.register('52:54:00:bb:05:01', 'unheard');
+  await expect(page.getByRole('link', { name: 'unheard' })).toBeVisible();
 });
 
 test('a page of another origin works when the controller allows it, with nothing of its own served', async ({ page, door }) => {
