@@ -16,8 +16,8 @@ use super::{Images, ImagesError, lock, shelf::Shelf};
 
 /// Images whose chunks are remembered, to look up who may have what: one for each of the deployments at once.
 const REMEMBERED: usize = 8;
-/// Pieces read ahead of a machine: the next chunk is read while one travels.
-const AHEAD: usize = 2;
+/// A parcel: its head and what is in it.
+const PARCEL: usize = 2;
 
 /// A part of an image's bytes as they go out.
 pub type Part = io::Result<bytes::Bytes>;
@@ -160,25 +160,21 @@ impl Images {
     }
 
     /// Parcels, for a machine, in the order asked. What is not there, or no longer what it was, is a parcel that says so.
+    /// The next one is read while one travels, and none before that one has its place: memory is two chunks for who asks.
     #[must_use]
     pub fn parcels(&self, ids: Vec<ChunkId>) -> Flow {
-        let (send, bytes) = mpsc::channel(AHEAD);
+        let (send, bytes) = mpsc::channel(PARCEL);
         let images = self.clone();
         let shelf = Shelf::shared(&self.0.shelf);
         tokio::spawn(
             async move {
                 for id in ids {
-                    let (head, content) = images.packed(id, &shelf).await;
-                    let sent = async {
-                        send.send(head).await?;
-                        if !content.is_empty() {
-                            send.send(content).await?;
-                        }
-                        Ok::<_, mpsc::error::SendError<bytes::Bytes>>(())
+                    let Ok(places) = send.reserve_many(PARCEL).await else {
+                        return; // Nobody takes them any more.
                     };
-                    if sent.await.is_err() {
-                        return;
-                    }
+                    let (head, content) = images.packed(id, &shelf).await;
+                    let parts = [head, content].into_iter().filter(|part| !part.is_empty());
+                    places.zip(parts).for_each(|(place, part)| place.send(part));
                 }
             }
             .boxed(),

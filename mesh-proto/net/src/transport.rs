@@ -27,9 +27,12 @@ const STREAM_WINDOW: u32 = WIDE / 4;
 pub(crate) const WINDOW: u32 = 256 << 10;
 /// Unacknowledged bytes of such a connection: what a megabyte of facts may hold in memory twice.
 pub(crate) const SEND_WINDOW: u64 = 256 << 10;
-/// Unread, and unacknowledged, bytes of a connection on which an image travels. A controller has at most sixteen such at
-/// once; an agent has one connection.
+/// Unread bytes of a connection on which an image travels, and at an agent, which has one, the unacknowledged too.
 pub(crate) const WIDE: u32 = 4 << 20;
+/// Unacknowledged bytes of a connection on which a controller sends an image: 10 Gbit/s over a round trip of a millisecond.
+/// Eight machines at once may cost it 64 MiB: with this the window, the chunk that is sent and the one that is read for each
+/// lane are 48.
+pub(crate) const SEND_WIDE: u64 = 2 << 20;
 /// Streams somebody may open who has proved nothing yet: the one that proves it.
 const EARLY_STREAMS: u32 = 1;
 /// Requests one side may have open on a link. More is a mistake or an attack, and waits.

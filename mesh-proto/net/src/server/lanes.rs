@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::transport::{SEND_WINDOW, WIDE, WINDOW};
+use crate::transport::{SEND_WIDE, SEND_WINDOW, WIDE, WINDOW};
 
 /// Requests with bytes that are served at once, for all links of this process. Each may hold a chunk or two besides what
 /// is in flight; sixteen keep a disk and a gigabit busy.
@@ -64,7 +64,7 @@ impl Lanes {
             return Err(Refusal::new(RefusalCode::Busy, text));
         };
         self.connection.set_receive_window(WIDE.into());
-        self.connection.set_send_window(WIDE.into());
+        self.connection.set_send_window(SEND_WIDE);
         Ok(Lane {
             lanes: Arc::clone(self),
             own: Some(own),
