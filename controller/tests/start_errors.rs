@@ -88,6 +88,17 @@ fn a_taken_port_is_named_with_its_cure() {
         ],
     );
     first.kill();
+    let mut taken = room.serve("c", &["--dhcp", "off", "--http-port", "4848", "--config"]);
+    taken.arg(room.file("m.toml", "tftp = false\nmesh = false\n"));
+    let taken = Running::start(taken);
+    tell(room.serve("b", &quiet)).one_sentence(
+        1,
+        &[
+            "bytes beside links of agents on 0.0.0.0:4848",
+            "another program has this port",
+        ],
+    );
+    taken.kill();
     let pools = "tftp = false\n[dhcp]\nmode = \"server\"\n[[dhcp.subnet]]\nnetwork = \"10.9.0.0/24\"\npool = \"10.9.0.50-10.9.0.99\"\n";
     let pools = room.file("p.toml", pools);
     let mut server = room.serve("a", &["--config"]);

@@ -32,6 +32,7 @@ use crate::{
 
 /// What the ports are for, in errors.
 const LINKS: &str = "links of agents";
+const BESIDE: &str = "bytes beside links of agents";
 const GOSSIP: &str = "gossip";
 
 /// What the mesh is started with.
@@ -103,7 +104,12 @@ impl Bound {
         server.reset_key = Some(ca.reset_key());
         server.peers = federation::cas(store.clone());
         let server = MeshServer::bind(server).map_err(|error| match error {
-            ServeError::Bind { addr, source } => port(LINKS, addr)(source),
+            ServeError::Bind {
+                protocol: "TCP",
+                addr,
+                source,
+            } => port(BESIDE, addr)(source),
+            ServeError::Bind { addr, source, .. } => port(LINKS, addr)(source),
             ServeError::Tls(error) => MeshStartError::Tls(error),
         })?;
         let socket = GossipSocket::bind(gossip).map_err(port(GOSSIP, gossip))?;

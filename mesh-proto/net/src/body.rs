@@ -7,13 +7,15 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use mesh_proto::message::link::{ControllerReply, FromAgent};
-use quinn::{ReadError, ReadExactError, RecvStream, SendStream, WriteError};
 use tokio::{
     sync::{SemaphorePermit, mpsc},
     time::{Instant, timeout_at},
 };
 
-use crate::close::{CallError, CloseCode, LinkEnd};
+use crate::{
+    close::{CallError, CloseCode, LinkEnd},
+    wire::{Give, Recv, WireError},
+};
 
 /// Longest wait for the next bytes, or until some were taken: a radio that was gone for a moment comes back.
 pub const BODY_IDLE: Duration = Duration::from_secs(15);
@@ -39,20 +41,12 @@ pub enum BodyError {
     Link(#[from] LinkEnd),
 }
 
-impl From<ReadError> for BodyError {
-    fn from(error: ReadError) -> Self {
+impl From<WireError> for BodyError {
+    fn from(error: WireError) -> Self {
         match error {
-            ReadError::ConnectionLost(end) => Self::Link(end.into()),
-            _ => Self::GivenUp,
-        }
-    }
-}
-
-impl From<WriteError> for BodyError {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::ConnectionLost(end) => Self::Link(end.into()),
-            _ => Self::GivenUp,
+            WireError::Link(end) => Self::Link(end),
+            WireError::Cut => Self::Cut,
+            WireError::GivenUp => Self::GivenUp,
         }
     }
 }
@@ -88,7 +82,7 @@ impl Pace {
 
 /// Bytes that come. Dropped before their end, the other side is told to stop.
 pub struct Body {
-    recv: RecvStream,
+    recv: Recv,
     /// Came in one piece with the frame before.
     rest: Bytes,
     pace: Pace,
@@ -98,16 +92,12 @@ pub struct Body {
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Body({:?})", self.recv.id())
+        write!(f, "Body({:?})", self.recv)
     }
 }
 
 impl Body {
-    pub(crate) fn new(
-        recv: RecvStream,
-        rest: Bytes,
-        big: Option<SemaphorePermit<'static>>,
-    ) -> Self {
+    pub(crate) fn new(recv: Recv, rest: Bytes, big: Option<SemaphorePermit<'static>>) -> Self {
         Self {
             recv,
             rest,
@@ -130,9 +120,8 @@ impl Body {
         if !self.rest.is_empty() {
             return Ok(Some(std::mem::take(&mut self.rest)));
         }
-        let read = timeout_at(self.pace.soon(), self.recv.read_chunk(PIECE, true)).await;
-        let chunk = read.map_err(|_| BodyError::Stalled)??;
-        Ok(chunk.map(|chunk| chunk.bytes))
+        let read = timeout_at(self.pace.soon(), self.recv.chunk(PIECE)).await;
+        Ok(read.map_err(|_| BodyError::Stalled)??)
     }
 
     /// Fills `into`.
@@ -144,12 +133,8 @@ impl Body {
         into[..had].copy_from_slice(&self.rest.split_to(had));
         // Piece by piece: each is a sign of life.
         for piece in into[had..].chunks_mut(PIECE) {
-            let read = timeout_at(self.pace.soon(), self.recv.read_exact(piece)).await;
-            read.map_err(|_| BodyError::Stalled)?
-                .map_err(|error| match error {
-                    ReadExactError::FinishedEarly(_) => BodyError::Cut,
-                    ReadExactError::ReadError(error) => error.into(),
-                })?;
+            let read = timeout_at(self.pace.soon(), self.recv.exactly(piece)).await;
+            read.map_err(|_| BodyError::Stalled)??;
         }
         Ok(())
     }
@@ -204,13 +189,13 @@ pub(crate) fn has_body(ask: &FromAgent) -> bool {
 
 /// Writes bytes piece by piece: each piece that is taken is a sign of life.
 pub(crate) async fn send_bytes(
-    send: &mut SendStream,
+    send: &mut Give,
     mut bytes: Bytes,
     pace: Pace,
 ) -> Result<(), BodyError> {
     while !bytes.is_empty() {
         let piece = bytes.split_to(bytes.len().min(PIECE));
-        let sent = timeout_at(pace.soon(), send.write_chunk(piece)).await;
+        let sent = timeout_at(pace.soon(), send.chunk(piece)).await;
         sent.map_err(|_| BodyError::Stalled)??;
     }
     Ok(())
@@ -219,7 +204,7 @@ pub(crate) async fn send_bytes(
 /// Sends a flow to its end and waits until the other side has it. A stream that cannot be finished is reset, so that the
 /// other side does not take what came for the whole.
 pub(crate) async fn send_flow(
-    send: &mut SendStream,
+    send: &mut Give,
     mut flow: Flow,
     pace: Pace,
 ) -> Result<(), BodyError> {
@@ -232,15 +217,19 @@ pub(crate) async fn send_flow(
         if left.is_some_and(|left| left > 0) {
             return Err(BodyError::Cut);
         }
-        let _closed_before = send.finish();
-        let taken = timeout_at(pace.soon(), send.stopped()).await;
-        taken.map(drop).map_err(|_| BodyError::Stalled)
+        let ended = async {
+            send.finish().await;
+            send.taken().await;
+        };
+        timeout_at(pace.soon(), ended)
+            .await
+            .map_err(|_| BodyError::Stalled)
     };
     let sent = timeout_at(pace.until, sent)
         .await
         .unwrap_or(Err(BodyError::Stalled));
     if sent.is_err() {
-        let _gone = send.reset(CloseCode::TooSlow.to_wire());
+        send.reset(CloseCode::TooSlow);
     }
     sent
 }

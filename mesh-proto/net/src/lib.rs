@@ -18,6 +18,7 @@ mod service_manager;
 mod stream;
 pub mod tls;
 mod transport;
+mod wire;
 
 pub use agent::{
     AgentEndpoint, AgentLink, Backoff, BadToken, CaTrust, Dialer, EnrolAs, EnrolError, EnrolEvent,

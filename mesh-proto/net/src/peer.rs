@@ -14,6 +14,7 @@ use crate::{
     close::{CallError, CloseCode, LinkEnd},
     stream::{Reader, write, write_last},
     transport::{LINK_STREAMS, WIDE},
+    wire::Give,
 };
 
 /// Time for a question to arrive whole once its stream is open: it is small, and a peer that drips is cut off.
@@ -218,7 +219,7 @@ impl PeerResponder {
     pub async fn follow(mut self, len: u64, flow: Flow) {
         let head = PeerReply::Follows { len };
         if write(&mut self.0, &head, ANSWER).await.is_ok() {
-            let _gone = send_flow(&mut self.0, flow, Pace::new(BODY_IDLE)).await;
+            let _gone = send_flow(&mut Give::Link(self.0), flow, Pace::new(BODY_IDLE)).await;
         }
     }
 }

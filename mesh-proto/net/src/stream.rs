@@ -7,7 +7,7 @@ use mesh_proto::{
     frame::{FrameError, Frames, MAX_EARLY_FRAME_BYTES, MAX_FRAME_BYTES, frame},
     message::{self, MessageError},
 };
-use quinn::{ReadError, RecvStream, SendStream, WriteError};
+use quinn::{RecvStream, SendStream, WriteError};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -16,7 +16,8 @@ use tokio::{
 
 use crate::{
     body::Body,
-    close::{CallError, CloseCode},
+    close::CallError,
+    wire::{Recv, WireError},
 };
 
 /// Frames longer than [`MAX_EARLY_FRAME_BYTES`] that may be in memory at once, for all links of this process: with a
@@ -41,9 +42,13 @@ pub(crate) enum StreamError {
     #[error("a message of ours cannot be written: {0}")]
     Encode(#[from] serde_json::Error),
     #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Write(#[from] WriteError),
+    Wire(#[from] WireError),
+}
+
+impl From<WriteError> for StreamError {
+    fn from(error: WriteError) -> Self {
+        Self::Wire(error.into())
+    }
 }
 
 impl StreamError {
@@ -57,9 +62,8 @@ impl From<StreamError> for CallError {
     fn from(error: StreamError) -> Self {
         match error {
             StreamError::TimedOut => Self::TimedOut,
-            StreamError::Read(ReadError::ConnectionLost(end))
-            | StreamError::Write(WriteError::ConnectionLost(end)) => Self::Link(end.into()),
-            StreamError::Ended | StreamError::Read(_) | StreamError::Write(_) => Self::Dropped,
+            StreamError::Wire(WireError::Link(end)) => Self::Link(end),
+            StreamError::Ended | StreamError::Wire(_) => Self::Dropped,
             StreamError::Frame(_) | StreamError::Message(_) | StreamError::Encode(_) => {
                 Self::Protocol(error.to_string())
             }
@@ -70,7 +74,7 @@ impl From<StreamError> for CallError {
 /// The reading half.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    recv: RecvStream,
+    recv: Recv,
     frames: Frames,
     limit: usize,
     /// Held from the first byte of a big frame until the request it belongs to is done.
@@ -80,20 +84,25 @@ pub(crate) struct Reader {
 impl Reader {
     /// Reads frames of somebody who has proved nothing.
     pub(crate) fn early(recv: RecvStream) -> Self {
-        let limit = MAX_EARLY_FRAME_BYTES;
-        Self {
-            recv,
-            frames: Frames::new(limit),
-            limit,
-            big: None,
-        }
+        Self::of(Recv::Link(recv), MAX_EARLY_FRAME_BYTES)
     }
 
     /// Reads frames on a link.
     pub(crate) fn link(recv: RecvStream) -> Self {
+        Self::beside(Recv::Link(recv))
+    }
+
+    /// Reads frames on a link, or beside it.
+    pub(crate) fn beside(recv: Recv) -> Self {
+        Self::of(recv, MAX_FRAME_BYTES)
+    }
+
+    fn of(recv: Recv, limit: usize) -> Self {
         Self {
-            limit: MAX_FRAME_BYTES,
-            ..Self::early(recv)
+            recv,
+            frames: Frames::new(MAX_EARLY_FRAME_BYTES),
+            limit,
+            big: None,
         }
     }
 
@@ -134,11 +143,11 @@ impl Reader {
                 }
                 Err(error @ FrameError::Cut) => return Err(error.into()),
             }
-            let Some(chunk) = self.recv.read_chunk(CHUNK, true).await? else {
+            let Some(bytes) = self.recv.chunk(CHUNK).await? else {
                 self.frames.finish()?;
                 return Ok(None);
             };
-            self.frames.push(&chunk.bytes);
+            self.frames.push(&bytes);
         }
     }
 
@@ -149,8 +158,13 @@ impl Reader {
 
     /// Tells the other side that nothing more will be read.
     pub(crate) fn stop(&mut self) {
-        let _gone = self.recv.stop(CloseCode::Done.to_wire());
+        self.recv.stop();
     }
+}
+
+/// A message as it travels.
+pub(crate) fn encoded<T: Serialize>(body: &T) -> Result<Bytes, StreamError> {
+    Ok(frame(&message::encode(body)?)?)
 }
 
 /// Writes one message.
@@ -159,8 +173,7 @@ pub(crate) async fn write<T: Serialize>(
     body: &T,
     within: Duration,
 ) -> Result<(), StreamError> {
-    let bytes = frame(&message::encode(body)?)?;
-    let sent = timeout(within, send.write_chunk(bytes)).await;
+    let sent = timeout(within, send.write_chunk(encoded(body)?)).await;
     Ok(sent.map_err(|_| StreamError::TimedOut)??)
 }
 

@@ -12,7 +12,7 @@ use quinn::{
 };
 use tokio::time::{Instant, interval, sleep, timeout_at};
 
-use super::link::Link;
+use super::{bulk::Bulk, link::Link};
 use crate::{
     cert::controller_name,
     close::{CallError, CloseCode, LinkEnd},
@@ -178,7 +178,10 @@ impl AgentEndpoint {
         let connection = self.dial_link(controller, identity, until).await?;
         let first = FromAgent::Hello(Box::new(hello.clone()));
         match ask_first(&connection, &first, until).await? {
-            ControllerReply::Welcome(welcome) => Ok(Link::new(*welcome, connection)),
+            ControllerReply::Welcome(welcome) => {
+                let bulk = Bulk::new(identity, &self.clock)?;
+                Ok(Link::new(*welcome, connection, bulk))
+            }
             other => Err(unexpected(&connection, other)),
         }
     }

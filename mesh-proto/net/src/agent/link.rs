@@ -6,11 +6,12 @@ use mesh_proto::message::link::{AgentReply, ControllerReply, FromAgent, ToAgent,
 use quinn::{Connection, SendStream};
 use tokio::time::{Instant, timeout_at};
 
-use super::upload::Upload;
+use super::{bulk::Bulk, upload::Upload};
 use crate::{
     body::Body,
     close::{CallError, CloseCode, LinkEnd},
     stream::{Reader, write, write_last},
+    wire::{Give, Recv},
 };
 
 /// Time for a request of the controller to arrive whole, and for an answer to be taken.
@@ -29,10 +30,10 @@ pub struct Link {
 }
 
 impl Link {
-    pub(super) fn new(welcome: Welcome, connection: Connection) -> Self {
+    pub(super) fn new(welcome: Welcome, connection: Connection, bulk: Bulk) -> Self {
         Self {
             welcome,
-            link: AgentLink(connection),
+            link: AgentLink { connection, bulk },
             reading: None,
         }
     }
@@ -45,7 +46,7 @@ impl Link {
     pub async fn next(&mut self) -> Result<Incoming, LinkEnd> {
         loop {
             if self.reading.is_none() {
-                let (send, recv) = self.link.0.accept_bi().await?;
+                let (send, recv) = self.link.connection.accept_bi().await?;
                 self.reading = Some((send, Reader::link(recv), Instant::now() + TRANSFER));
             }
             let Some((_, reader, until)) = &mut self.reading else {
@@ -67,7 +68,10 @@ impl Link {
 
 /// The agent's way to ask its controller. Clones are the same link; it may have ended long ago: calls then fail.
 #[derive(Clone)]
-pub struct AgentLink(Connection);
+pub struct AgentLink {
+    connection: Connection,
+    bulk: Bulk,
+}
 
 impl fmt::Debug for AgentLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,7 +83,7 @@ impl AgentLink {
     /// Where the controller is.
     #[must_use]
     pub fn controller(&self) -> SocketAddr {
-        self.0.remote_address()
+        self.connection.remote_address()
     }
 
     /// Asks, and waits for the answer.
@@ -104,7 +108,7 @@ impl AgentLink {
         ask: &FromAgent,
         until: Instant,
     ) -> Result<ControllerReply, CallError> {
-        let (mut send, recv) = self.0.open_bi().await.map_err(LinkEnd::from)?;
+        let (mut send, recv) = self.connection.open_bi().await.map_err(LinkEnd::from)?;
         write(&mut send, ask, TRANSFER).await?;
         let _stopped = send.finish();
         Reader::link(recv)
@@ -126,10 +130,12 @@ impl AgentLink {
     ) -> Result<(Option<u64>, Body), CallError> {
         let until = Instant::now() + within;
         let asked = async {
-            let (mut send, recv) = self.0.open_bi().await.map_err(LinkEnd::from)?;
-            write(&mut send, ask, TRANSFER).await?;
-            let _stopped = send.finish();
-            let mut reader = Reader::link(recv);
+            let (mut send, recv) = self.lane().await?;
+            send.say(ask, TRANSFER).await?;
+            if let Give::Link(stream) = &mut send {
+                let _stopped = stream.finish();
+            }
+            let mut reader = Reader::beside(recv);
             let reply = reader.next(until).await?.ok_or(CallError::Dropped)?;
             Ok::<_, CallError>((reply, reader))
         };
@@ -147,22 +153,32 @@ impl AgentLink {
     /// When the request could not be sent within `within`.
     pub async fn upload(&self, ask: &FromAgent, within: Duration) -> Result<Upload, CallError> {
         let opened = async {
-            let (mut send, recv) = self.0.open_bi().await.map_err(LinkEnd::from)?;
-            write(&mut send, ask, TRANSFER).await?;
-            Ok(Upload::new(send, Reader::link(recv)))
+            let (mut send, recv) = self.lane().await?;
+            send.say(ask, TRANSFER).await?;
+            Ok(Upload::new(send, Reader::beside(recv)))
         };
         let opened = timeout_at(Instant::now() + within, opened).await;
         opened.unwrap_or(Err(CallError::TimedOut))
     }
 
+    /// A way for bytes: beside the link where that goes, since TCP takes half of QUIC's work, else a stream of the link.
+    async fn lane(&self) -> Result<(Give, Recv), CallError> {
+        if let Some(lane) = self.bulk.open(&self.connection).await {
+            return Ok(lane);
+        }
+        let (send, recv) = self.connection.open_bi().await.map_err(LinkEnd::from)?;
+        Ok((Give::Link(send), Recv::Link(recv)))
+    }
+
     /// Ends the link; say [`Bye`](FromAgent::Bye) first when it is meant to last.
     pub fn close(&self, reason: &str) {
-        self.0.close(CloseCode::Done.to_wire(), reason.as_bytes());
+        self.connection
+            .close(CloseCode::Done.to_wire(), reason.as_bytes());
     }
 
     /// Waits until the link has ended, and says how.
     pub async fn ended(&self) -> LinkEnd {
-        self.0.closed().await.into()
+        self.connection.closed().await.into()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The agent's end: enrolment, links, and the keeping of a link over several controllers.
 
 mod backoff;
+mod bulk;
 mod dial;
 mod dialer;
 mod enrol;

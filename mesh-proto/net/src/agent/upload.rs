@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mesh_proto::message::link::ControllerReply;
-use quinn::SendStream;
 use tokio::time::Instant;
 
 use crate::{
-    body::{BODY_IDLE, BodyError, Pace, send_bytes},
-    close::CallError,
-    stream::Reader,
+    body::{BODY_IDLE, BODY_WHOLE, BodyError, Pace, send_bytes},
+    close::{CallError, CloseCode},
+    stream::{Reader, StreamError},
+    wire::Give,
 };
 
 /// How long the word of a controller that stopped taking bytes may be on its way.
@@ -18,13 +18,13 @@ const REFUSAL: Duration = Duration::from_secs(5);
 
 /// A request whose bytes are being sent. Dropped before [`finish`](Self::finish), the controller sees it given up.
 pub struct Upload {
-    send: SendStream,
+    send: Give,
     reader: Reader,
     pace: Pace,
 }
 
 impl Upload {
-    pub(super) fn new(send: SendStream, reader: Reader) -> Self {
+    pub(super) fn new(send: Give, reader: Reader) -> Self {
         Self {
             send,
             reader,
@@ -37,13 +37,19 @@ impl Upload {
     /// # Errors
     /// When the controller does not want them: with its refusal where it said one.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), CallError> {
-        match send_bytes(&mut self.send, bytes, self.pace).await {
-            Err(BodyError::GivenUp) => {
-                let reply = self.reader.next(Instant::now() + REFUSAL).await;
-                match reply {
-                    Ok(Some(ControllerReply::Refused(refusal))) => Err(refusal.into()),
-                    _ => Err(CallError::Dropped),
-                }
+        let Self { send, reader, pace } = self;
+        let sent = match send {
+            Give::Link(_) => send_bytes(send, bytes, *pace).await,
+            // A stream says that it is not read from any more. Beside a link the answer does, which came early then.
+            Give::Beside(_) => tokio::select! {
+                biased;
+                early = reader.next(Instant::now() + BODY_WHOLE) => return Err(instead(early)),
+                sent = send_bytes(send, bytes, *pace) => sent,
+            },
+        };
+        match sent {
+            Err(BodyError::GivenUp | BodyError::Cut) => {
+                Err(instead(self.reader.next(Instant::now() + REFUSAL).await))
             }
             sent => Ok(sent?),
         }
@@ -54,7 +60,7 @@ impl Upload {
     /// # Errors
     /// When there was none within `within`, or it was a refusal.
     pub async fn finish(mut self, within: Duration) -> Result<ControllerReply, CallError> {
-        let _stopped = self.send.finish();
+        self.send.finish().await;
         match self.reader.next(Instant::now() + within).await? {
             Some(ControllerReply::Refused(refusal)) => Err(refusal.into()),
             Some(reply) => Ok(reply),
@@ -63,9 +69,18 @@ impl Upload {
     }
 }
 
+/// What was said before all bytes were sent.
+fn instead(said: Result<Option<ControllerReply>, StreamError>) -> CallError {
+    match said {
+        Ok(Some(ControllerReply::Refused(refusal))) => refusal.into(),
+        Ok(_) => CallError::Dropped,
+        Err(error) => error.into(),
+    }
+}
+
 impl Drop for Upload {
     fn drop(&mut self) {
         // Quinn would end the stream as if all had been said; after `finish` this does nothing.
-        let _finished = self.send.reset(crate::CloseCode::Done.to_wire());
+        self.send.reset(CloseCode::Done);
     }
 }

@@ -16,7 +16,10 @@ use mesh_proto::message::{
     link::{AgentReply, ToAgent},
 };
 use quinn::Connection;
-use tokio::time::timeout_at;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout_at,
+};
 
 use super::{
     lanes::{Lane, Lanes, Road},
@@ -27,6 +30,7 @@ use crate::{
     cert::PeerCert,
     close::{CallError, CloseCode, LinkEnd},
     stream::{Reader, write},
+    transport::LINK_STREAMS,
 };
 
 /// A link to one agent; clones are the same link. It may have ended long ago: calls then fail.
@@ -38,6 +42,8 @@ struct Inner {
     peer: PeerCert,
     connection: Connection,
     lanes: Arc<Lanes>,
+    /// Connections beside it that may stand at once.
+    beside: Semaphore,
     epoch: Epoch,
     pulse: Pulse,
 }
@@ -128,6 +134,15 @@ impl LinkHandle {
         self.0.lanes.enter(road).await
     }
 
+    pub(super) fn connection(&self) -> &Connection {
+        &self.0.connection
+    }
+
+    /// A place for a connection beside it, unless as many stand as it may have streams.
+    pub(super) fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.beside.try_acquire().ok()
+    }
+
     /// Ends the link at once: not one more message is taken from it. The reason is for people.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.0.connection.close(code.to_wire(), reason.as_bytes());
@@ -173,6 +188,7 @@ impl Links {
             id,
             peer,
             lanes: Lanes::of(&connection),
+            beside: Semaphore::new(LINK_STREAMS as usize),
             connection,
             epoch,
             pulse,
@@ -181,6 +197,16 @@ impl Links {
 
     pub(super) fn insert(&self, link: &LinkHandle) {
         lock(&self.table).insert(link.id(), link.clone());
+    }
+
+    /// The newest link of this key that stands.
+    pub(super) fn of(&self, peer: &PeerCert) -> Option<LinkHandle> {
+        let table = lock(&self.table);
+        let same = |link: &&LinkHandle| {
+            link.peer().spki_sha256 == peer.spki_sha256 && link.end().is_none()
+        };
+        let newest = table.values().filter(same).max_by_key(|link| link.id());
+        newest.cloned()
     }
 
     pub(super) fn remove(&self, link: &LinkHandle) {

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use quinn::Endpoint;
 
-use super::{SharedIdentity, lock, quic};
-use crate::tls::{Clock, PeerCas, SiteIdentity, TlsError};
+use super::{SharedBulk, SharedIdentity, lock, quic};
+use crate::tls::{Clock, PeerCas, SiteIdentity, TlsError, bulk_server_config};
 
 /// A running server's levers.
 #[derive(Clone)]
 pub struct ServerHandle {
     pub(super) endpoint: Endpoint,
     pub(super) identity: Arc<SharedIdentity>,
+    pub(super) bulk: Arc<SharedBulk>,
     pub(super) clock: Clock,
     pub(super) peers: PeerCas,
 }
@@ -22,8 +23,10 @@ impl ServerHandle {
     /// # Errors
     /// When it cannot be used; the old one then stays.
     pub fn set_identity(&self, identity: SiteIdentity) -> Result<(), TlsError> {
+        let bulk = bulk_server_config(&identity, Arc::clone(&self.clock))?;
         self.endpoint
             .set_server_config(Some(quic(&identity, &self.clock, &self.peers)?));
+        *lock(&self.bulk) = bulk;
         *lock(&self.identity) = Arc::new(identity);
         Ok(())
     }

@@ -22,8 +22,9 @@ use crate::{
     cert::PeerCert,
     close::{CloseCode, LinkEnd},
     keys::Csr,
-    stream::{Reader, StreamError, write, write_last},
+    stream::{Reader, StreamError, write_last},
     transport::LINK_STREAMS,
+    wire::Give,
 };
 
 /// Time for a request of an agent to arrive, and for its answer to be taken: a megabyte over a bad radio.
@@ -237,7 +238,7 @@ async fn request<A: MeshAuthority>(
         Ok(FromAgent::Hello(_)) => ControllerReply::Refused(misplaced("one hello is enough")),
         Ok(FromAgent::Renew { csr }) => renew(&desk, link.peer(), &connection, &csr).await,
         Ok(ask) if has_body(&ask) => {
-            return transfer(&desk, &link, ask, reader.into_body(), send).await;
+            return transfer(&desk, &link, ask, reader.into_body(), Give::Link(send)).await;
         }
         Ok(ask) => match desk.authority.request(&link, ask, reader.into_body()).await {
             Answer::Reply(reply) => reply,
@@ -254,12 +255,12 @@ async fn request<A: MeshAuthority>(
 }
 
 /// A request with bytes, or one that is answered by bytes: in a lane of its own until the last of them.
-async fn transfer<A: MeshAuthority>(
+pub(super) async fn transfer<A: MeshAuthority>(
     desk: &Desk<A>,
     link: &LinkHandle,
     ask: FromAgent,
     body: Body,
-    mut send: SendStream,
+    mut send: Give,
 ) {
     let (_lane, answer) = match link.lane(&desk.road).await {
         Ok(lane) => {
@@ -270,11 +271,17 @@ async fn transfer<A: MeshAuthority>(
     };
     match answer {
         Answer::Reply(reply) => {
-            let _gone = write_last(&mut send, &reply, TRANSFER).await;
+            let said = async {
+                if send.say(&reply, TRANSFER).await.is_ok() {
+                    send.finish().await;
+                    send.taken().await;
+                }
+            };
+            let _gone = timeout(TRANSFER, said).await;
         }
         Answer::Follows(flow) => {
             let head = ControllerReply::Follows { len: flow.len };
-            if write(&mut send, &head, TRANSFER).await.is_err() {
+            if send.say(&head, TRANSFER).await.is_err() {
                 return;
             }
             let pace = Pace::new(desk.limits.body_idle);

@@ -1,8 +1,10 @@
-//! The controller's end: one QUIC port for links and enrolment.
+//! The controller's end: one QUIC port for links and enrolment, and TCP of the same number for bytes beside links.
 //!
 //! A connection is a task. It shakes hands, proves who it is and then either enrols one key or is a link until it ends.
 //! The server holds the table of links only to sample when each was last heard.
 
+mod bulk;
+mod config;
 mod crowd;
 mod enrol;
 mod handle;
@@ -14,8 +16,10 @@ mod pending;
 mod pulse;
 mod quota;
 mod reset;
+mod sockets;
 
 use std::{
+    future::pending,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -24,6 +28,7 @@ use std::{
 
 use quinn::{Connection, Endpoint, Incoming, crypto::rustls::HandshakeData};
 use tokio::{
+    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{MissedTickBehavior, interval, timeout},
@@ -32,14 +37,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     authority::{MeshAuthority, MeshNote, Refused},
-    body::BODY_IDLE,
     close::CloseCode,
     tls::{
         ALPN_ENROL, ALPN_LINK, ALPN_PEER, ALPN_PEER_JOIN, Clock, PeerCas, SiteIdentity, TlsError,
-        no_peers, server_config,
+        bulk_server_config, server_config,
     },
     transport::transport,
 };
+pub use config::{ServeError, ServerConfig, ServerLimits};
 use crowd::{Crowd, Place};
 use handle::Links;
 pub use handle::{LinkHandle, Replies};
@@ -48,6 +53,7 @@ pub use levers::ServerHandle;
 use pending::Pending;
 use pulse::Epoch;
 use quota::Quotas;
+use sockets::{sockets, taken};
 
 /// How often it is looked which links were heard: silence is known to this much.
 const SAMPLE: Duration = Duration::from_millis(250);
@@ -55,95 +61,12 @@ const SAMPLE: Duration = Duration::from_millis(250);
 const GRACE: Duration = Duration::from_secs(2);
 /// First packets that wait for a free handshake. Beyond that QUIC refuses them: clients come back.
 const WAITING: usize = 1024;
-/// Kernel buffer of the socket: all agents of a room may speak at once after a power cut, and the default of 208 KiB
-/// overflows then.
-const SOCKET_BUFFER: usize = 2 << 20;
-
-/// What may be changed about the server's quotas; the defaults are the ones documented.
-#[derive(Debug, Clone)]
-pub struct ServerLimits {
-    /// Connections that have not yet proved who they are, at once. From half of it on, clients have to show that their
-    /// address is their own first (QUIC's Retry).
-    pub handshakes: usize,
-    /// The same, from one address: a room behind one router gets a quarter of all places, not all of them.
-    pub handshakes_per_address: usize,
-    /// Time for the handshake, and again for the first message.
-    pub patience: Duration,
-    /// Enrolments of one machine from one address a minute; invitations shown by one address a minute.
-    pub enrols_per_minute: u32,
-    /// Enrolments from one address a minute, whatever machines they name: a full room behind one router, or one helper.
-    pub enrols_per_address: u32,
-    /// Enrolments that wait for a person.
-    pub pending: usize,
-    /// Longest wait for the next bytes of a transfer, or until some were taken.
-    pub body_idle: Duration,
-}
-
-impl Default for ServerLimits {
-    fn default() -> Self {
-        Self {
-            handshakes: 256,
-            handshakes_per_address: 64,
-            patience: Duration::from_secs(5),
-            enrols_per_minute: 5,
-            enrols_per_address: 256,
-            pending: 4096,
-            body_idle: BODY_IDLE,
-        }
-    }
-}
-
-/// What a server needs to start.
-pub struct ServerConfig {
-    /// Where; DESIGN's port is 4848.
-    pub listen: SocketAddr,
-    /// Who it is.
-    pub identity: SiteIdentity,
-    /// The time certificates are judged by: the site's newest stamp when that is later than the system's clock.
-    pub clock: Clock,
-    /// Whose controllers are believed on links between sites.
-    pub peers: PeerCas,
-    /// Quotas.
-    pub limits: ServerLimits,
-    /// A secret that outlives this process: with it, agents whose links a killed one left behind are told by the next.
-    pub reset_key: Option<[u8; 32]>,
-}
-
-impl ServerConfig {
-    /// The usual configuration.
-    #[must_use]
-    pub fn new(listen: SocketAddr, identity: SiteIdentity, clock: Clock) -> Self {
-        Self {
-            listen,
-            identity,
-            clock,
-            peers: no_peers(),
-            limits: ServerLimits::default(),
-            reset_key: None,
-        }
-    }
-}
-
-/// Why the server cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The port is taken, or needs a privilege.
-    #[error("cannot bind UDP {addr}")]
-    Bind {
-        /// Where.
-        addr: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// The identity cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-}
-
 /// A bound server, not yet answering.
 pub struct MeshServer {
     endpoint: Endpoint,
+    listener: Option<TcpListener>,
     identity: Arc<SharedIdentity>,
+    bulk: Arc<SharedBulk>,
     clock: Clock,
     peers: PeerCas,
     limits: ServerLimits,
@@ -151,6 +74,8 @@ pub struct MeshServer {
 
 /// The identity in use, for codes; TLS has its own copy in the endpoint.
 type SharedIdentity = Mutex<Arc<SiteIdentity>>;
+/// What TCP's side of TLS is set to.
+type SharedBulk = Mutex<Arc<rustls::ServerConfig>>;
 
 impl MeshServer {
     /// Binds the port. Has to be called inside a Tokio runtime.
@@ -158,34 +83,20 @@ impl MeshServer {
     /// # Errors
     /// When the port cannot be bound or the identity cannot be used.
     pub fn bind(config: ServerConfig) -> Result<Self, ServeError> {
-        let ServerConfig {
-            listen,
-            identity,
-            clock,
-            peers,
-            limits,
-            reset_key,
-        } = config;
-        let quic = quic(&identity, &clock, &peers)?;
-        let bind = |source| ServeError::Bind {
-            addr: listen,
-            source,
-        };
-        let socket = crate::transport::socket(listen, SOCKET_BUFFER).map_err(bind)?;
+        let quic = quic(&config.identity, &config.clock, &config.peers)?;
+        let bulk = bulk_server_config(&config.identity, Arc::clone(&config.clock))?;
+        let (socket, listener) = sockets(config.listen, config.beside)?;
         let runtime = Arc::new(quinn::TokioRuntime);
-        let endpoint = Endpoint::new(
-            reset::endpoint(reset_key.as_ref()),
-            Some(quic),
-            socket,
-            runtime,
-        );
-        let endpoint = endpoint.map_err(bind)?;
+        let reset = reset::endpoint(config.reset_key.as_ref());
+        let endpoint = Endpoint::new(reset, Some(quic), socket, runtime);
         Ok(Self {
-            endpoint,
-            identity: Arc::new(Mutex::new(Arc::new(identity))),
-            clock,
-            peers,
-            limits,
+            endpoint: endpoint.map_err(taken("UDP", config.listen))?,
+            listener,
+            identity: Arc::new(Mutex::new(Arc::new(config.identity))),
+            bulk: Arc::new(Mutex::new(bulk)),
+            clock: config.clock,
+            peers: config.peers,
+            limits: config.limits,
         })
     }
 
@@ -203,6 +114,7 @@ impl MeshServer {
         ServerHandle {
             endpoint: self.endpoint.clone(),
             identity: Arc::clone(&self.identity),
+            bulk: Arc::clone(&self.bulk),
             clock: Arc::clone(&self.clock),
             peers: Arc::clone(&self.peers),
         }
@@ -213,7 +125,9 @@ impl MeshServer {
     pub async fn run<A: MeshAuthority>(self, authority: Arc<A>, stop: CancellationToken) {
         let Self {
             endpoint,
+            listener,
             identity,
+            bulk,
             clock,
             peers: _,
             limits,
@@ -222,6 +136,7 @@ impl MeshServer {
         let desk = Arc::new(Desk {
             authority,
             identity,
+            bulk,
             clock,
             epoch: Epoch::now(),
             links: Links::default(),
@@ -242,6 +157,7 @@ impl MeshServer {
                     Some((incoming, slot)) => desk.receive(incoming, slot, &free, &mut tasks),
                     None => break,
                 },
+                came = beside(listener.as_ref()) => desk.receive_bulk(came, &free, &mut tasks),
                 Some(_done) = tasks.join_next() => {}
                 _ = sample.tick() => {
                     desk.links.sample(&desk.epoch);
@@ -272,6 +188,14 @@ async fn next(
     Some((endpoint.accept().await?, slot))
 }
 
+/// The next connection over TCP, where it is listened for.
+async fn beside(listener: Option<&TcpListener>) -> (TcpStream, SocketAddr) {
+    match listener {
+        Some(listener) => bulk::next(listener).await,
+        None => pending().await,
+    }
+}
+
 fn quic(
     identity: &SiteIdentity,
     clock: &Clock,
@@ -289,6 +213,7 @@ fn quic(
 struct Desk<A> {
     authority: Arc<A>,
     identity: Arc<SharedIdentity>,
+    bulk: Arc<SharedBulk>,
     clock: Clock,
     epoch: Epoch,
     links: Links,
@@ -373,6 +298,10 @@ impl<A: MeshAuthority> Desk<A> {
             });
         }
         now
+    }
+
+    fn bulk_tls(&self) -> Arc<rustls::ServerConfig> {
+        Arc::clone(&lock(&self.bulk))
     }
 
     fn identity(&self) -> Arc<SiteIdentity> {

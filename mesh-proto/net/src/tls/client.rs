@@ -17,8 +17,8 @@ use rustls::{
 };
 
 use super::{
-    ALPN_ENROL, ALPN_LINK, ALPN_PEER, ALPN_PEER_JOIN, Clock, LinkIdentity, SiteIdentity, TlsError,
-    provider, refuse, time_within,
+    ALPN_BULK, ALPN_ENROL, ALPN_LINK, ALPN_PEER, ALPN_PEER_JOIN, Clock, LinkIdentity, SiteIdentity,
+    TlsError, provider, refuse, time_within,
 };
 use crate::{
     agent::CaTrust,
@@ -34,6 +34,18 @@ pub(crate) fn link_config(
     identity: &LinkIdentity,
     clock: &Clock,
 ) -> Result<QuicClientConfig, TlsError> {
+    finish(of_site(identity, clock)?, ALPN_LINK)
+}
+
+/// For connections beside a link, over TCP.
+pub(crate) fn bulk_config(
+    identity: &LinkIdentity,
+    clock: &Clock,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    Ok(Arc::new(alone(of_site(identity, clock)?, ALPN_BULK)))
+}
+
+fn of_site(identity: &LinkIdentity, clock: &Clock) -> Result<ClientConfig, TlsError> {
     let floor = identity.own.not_before;
     let clock = Arc::clone(clock);
     let verifier = ControllerVerifier {
@@ -44,9 +56,8 @@ pub(crate) fn link_config(
         clock: Arc::new(move || clock().max(floor)),
         provider: provider(),
     };
-    let config = builder(verifier)?
-        .with_client_auth_cert(vec![identity.leaf.clone()], identity.key.clone_key())?;
-    finish(config, ALPN_LINK)
+    let shown = vec![identity.leaf.clone()];
+    Ok(builder(verifier)?.with_client_auth_cert(shown, identity.key.clone_key())?)
 }
 
 /// For enrolment: any site whose CA the agent was told of, or any at all.
@@ -101,11 +112,16 @@ fn builder(verifier: ControllerVerifier) -> Result<Builder, TlsError> {
         .with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
-fn finish(mut config: ClientConfig, alpn: &[u8]) -> Result<QuicClientConfig, TlsError> {
+/// For this protocol and no other, from the first byte of the handshake on.
+fn alone(mut config: ClientConfig, alpn: &[u8]) -> ClientConfig {
     config.alpn_protocols = vec![alpn.to_vec()];
     config.resumption = Resumption::disabled();
     config.enable_early_data = false;
-    QuicClientConfig::try_from(config)
+    config
+}
+
+fn finish(config: ClientConfig, alpn: &[u8]) -> Result<QuicClientConfig, TlsError> {
+    QuicClientConfig::try_from(alone(config, alpn))
         .map_err(|_| TlsError::Rustls(Error::General("no initial cipher suite".into())))
 }
 

@@ -28,11 +28,13 @@ use crate::{
     cert::{self, CertError, PeerCert},
     keys::{KeyError, NodeKey, certificate_der},
 };
-pub(crate) use client::{enrol_config, link_config, peer_config, peer_join_config};
-pub(crate) use server::server_config;
+pub(crate) use client::{bulk_config, enrol_config, link_config, peer_config, peer_join_config};
+pub(crate) use server::{bulk_server_config, server_config};
 
 /// The protocol of links: client certificate demanded.
 pub const ALPN_LINK: &[u8] = b"enforcer/1";
+/// The protocol of connections beside a link, over TCP: one request with bytes, or for bytes.
+pub const ALPN_BULK: &[u8] = b"enforcer-bulk/1";
 /// The protocol of enrolment: nothing but that is dispatched.
 pub const ALPN_ENROL: &[u8] = b"enforcer-enrol/1";
 

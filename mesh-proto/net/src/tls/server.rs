@@ -15,17 +15,38 @@ use rustls::{
 };
 
 use super::{
-    ALPN_ENROL, ALPN_LINK, ALPN_PEER, ALPN_PEER_JOIN, Clock, PeerCas, SiteIdentity, TlsError,
-    provider, refuse, time_within,
+    ALPN_BULK, ALPN_ENROL, ALPN_LINK, ALPN_PEER, ALPN_PEER_JOIN, Clock, PeerCas, SiteIdentity,
+    TlsError, provider, refuse, time_within,
 };
 use crate::cert::{CertError, PeerCert};
 
-/// One configuration for all protocols.
+/// One configuration for all protocols over QUIC.
 pub(crate) fn server_config(
     identity: &SiteIdentity,
     clock: Clock,
     peers: PeerCas,
 ) -> Result<QuicServerConfig, TlsError> {
+    let protocols = [ALPN_LINK, ALPN_ENROL, ALPN_PEER, ALPN_PEER_JOIN];
+    let config = over_tls(identity, clock, peers, &protocols)?;
+    QuicServerConfig::try_from(config)
+        .map_err(|_| TlsError::Rustls(Error::General("no initial cipher suite".into())))
+}
+
+/// And for connections beside links, over TCP. No other site is known there.
+pub(crate) fn bulk_server_config(
+    identity: &SiteIdentity,
+    clock: Clock,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let config = over_tls(identity, clock, super::no_peers(), &[ALPN_BULK])?;
+    Ok(Arc::new(config))
+}
+
+fn over_tls(
+    identity: &SiteIdentity,
+    clock: Clock,
+    peers: PeerCas,
+    protocols: &[&[u8]],
+) -> Result<ServerConfig, TlsError> {
     let verifier = AgentVerifier::new(identity, clock, peers)?;
     // The CA goes along: who enrols has nothing yet but the CA's fingerprint, or not even that.
     let chain = vec![identity.0.leaf.clone(), identity.0.ca.clone()];
@@ -33,14 +54,11 @@ pub(crate) fn server_config(
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(Arc::new(verifier))
         .with_single_cert(chain, identity.0.key.clone_key())?;
-    config.alpn_protocols = [ALPN_LINK, ALPN_ENROL, ALPN_PEER, ALPN_PEER_JOIN]
-        .map(<[u8]>::to_vec)
-        .to_vec();
+    config.alpn_protocols = protocols.iter().map(|alpn| alpn.to_vec()).collect();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
-    QuicServerConfig::try_from(config)
-        .map_err(|_| TlsError::Rustls(Error::General("no initial cipher suite".into())))
+    Ok(config)
 }
 
 /// Believes clients the site's CA has signed for clientAuth, and controllers of other sites by those sites' own CAs; lets those

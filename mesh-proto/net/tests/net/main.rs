@@ -4,6 +4,7 @@
 #[macro_use]
 mod support;
 
+mod beside;
 mod certificates;
 mod enrol;
 mod gossip;

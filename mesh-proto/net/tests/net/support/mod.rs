@@ -173,11 +173,22 @@ impl Running {
         listen: &str,
         limits: ServerLimits,
     ) -> Self {
+        Self::start_beside(ca, court, (listen, true), limits)
+    }
+
+    /// With TCP beside links, or without.
+    pub(crate) fn start_beside(
+        ca: &Ca,
+        court: &Arc<Court>,
+        (listen, beside): (&str, bool),
+        limits: ServerLimits,
+    ) -> Self {
         let identity = ca.controller(&Leaf::controller());
         let peers = Believed::default();
         let believed = Arc::clone(&peers);
         let config = ServerConfig {
             limits,
+            beside,
             peers: Arc::new(move |site| {
                 let believed = believed.lock().unwrap();
                 let known = believed.iter().find(|(name, _)| name == site);
