@@ -34,7 +34,6 @@ mod sse;
 mod trust;
 mod upload;
 mod users;
-#[cfg(feature = "web")]
 mod web;
 mod webhooks;
 
@@ -91,7 +90,6 @@ pub enum Command {
     /// Who is told what happens: webhooks and mail
     Webhooks(Noun<webhooks::Verb>),
     /// Open the web app for yourself, on this host only
-    #[cfg(feature = "web")]
     Web(web::Args),
     /// The controller's clock, by which certificates are issued
     Clock(Noun<clock::Verb>),
@@ -165,7 +163,6 @@ async fn perform(
         Command::Users(noun) => users::run(noun.verb, &mut session).await,
         Command::Peers(noun) => peers::run(noun.verb, &mut session).await,
         Command::Webhooks(noun) => webhooks::run(noun.verb, &mut session).await,
-        #[cfg(feature = "web")]
         Command::Web(args) => web::run(&args, &mut session).await,
         Command::Clock(noun) => clock::run(noun.verb, &mut session).await,
     }

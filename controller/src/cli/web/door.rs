@@ -1,4 +1,4 @@
-//! `enforcer web`: the web app for one person. A port on the loopback serves the app and passes `/api/` on to the
+//! A port on the loopback that serves the app and passes `/api/` on to the
 //! controller's local socket, where this process's user counts; whoever has the token printed here works as that user.
 //!
 //! Other people of this host and pages of other sites reach the port too. The token keeps out the first; against the second
@@ -14,7 +14,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use super::{Session, client::Client, failure::Failure};
+use super::super::{Session, client::Client, failure::Failure};
 use crate::http::error::{Code, Problem};
 
 /// Connections at once: a browser opens six, and a few pages may be open.
@@ -24,14 +24,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Answer = UnsyncBoxBody<Bytes, hyper::Error>;
 
-/// Where to listen.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Port on 127.0.0.1; 0 takes a free one.
-    #[arg(long, default_value_t = 4890)]
-    port: u16,
-}
-
 /// What every request needs.
 struct Door {
     client: Client,
@@ -40,16 +32,15 @@ struct Door {
     names: [String; 2],
 }
 
-pub(super) async fn run(args: &Args, session: &mut Session<'_>) -> Result<(), Failure> {
+pub(super) async fn run(port: u16, session: &mut Session<'_>) -> Result<(), Failure> {
     let cannot = |e: io::Error| {
         Failure::Local(format!(
-            "cannot listen on 127.0.0.1:{} ({e}); choose another --port",
-            args.port
+            "cannot listen on 127.0.0.1:{port} ({e}); choose another --port"
         ))
     };
     // Who may not ask the controller is told so here, not by the page.
     session.client.get("/machines?limit=1").await?;
-    let at = (Ipv4Addr::LOCALHOST, args.port);
+    let at = (Ipv4Addr::LOCALHOST, port);
     let listener = TcpListener::bind(at).await.map_err(cannot)?;
     let port = listener.local_addr().map_err(cannot)?.port();
     let token = crate::hex::of(&rand::random::<[u8; 32]>());
