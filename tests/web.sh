@@ -21,7 +21,8 @@ fi
 ! grep '"resolved"' web/package-lock.json | grep -v '"https://registry.npmjs.org/' || { echo "web: the lock file names another registry" >&2; exit 1; }
 (
     cd web
-    npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+    # Not `npm ci`: the lock file names what Linux takes, and that wants the bundler's programs for all systems in it.
+    npm install --no-save --no-audit --no-fund --ignore-scripts --loglevel=error
     npm run --silent check
     npm run --silent build
 )
