@@ -21,7 +21,7 @@ fn pages(folder: &Path) -> Vec<PathBuf> {
         let entry = entry.unwrap();
         let (path, name) = (entry.path(), entry.file_name());
         let name = name.to_string_lossy();
-        if name.starts_with('.') || name == "target" {
+        if name.starts_with('.') || ["target", "node_modules"].contains(&&*name) {
             continue;
         }
         if entry.file_type().unwrap().is_dir() {
