@@ -1,20 +1,19 @@
 //! `docs/PROTOCOL.md` against the types: every sample in it is a message as we write it, and there is one of each kind,
 //! of each proof, command, answer to a swap and end of a job.
 
+mod helpers;
+mod vectors;
+
 use std::{collections::BTreeSet, fmt::Debug, fs};
 
-use mesh_proto::{
-    message::{
-        MessageError, RefusalCode,
-        boot::{BootAnswer, BootAsk, Note},
-        command::Command,
-        decode, encode,
-        enrol::{FromEnroller, Proof, ToEnroller},
-        job::Outcome,
-        link::{AgentReply, ControllerReply, FromAgent, SwapAnswer, ToAgent, Want},
-        peer::{FromInviter, PeerAsk, PeerReply, ToInviter},
-    },
-    pairing::{Transcript, boot_proof, code, commitment},
+use mesh_proto::message::{
+    MessageError, RefusalCode,
+    command::Command,
+    decode, encode,
+    enrol::{FromEnroller, Proof, ToEnroller},
+    job::Outcome,
+    link::{AgentReply, ControllerReply, FromAgent, SwapAnswer, ToAgent, Want},
+    peer::{FromInviter, PeerAsk, PeerReply, ToInviter},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -334,94 +333,6 @@ fn every_answer_to_a_swap_every_fetch_and_every_end_of_a_job_is_documented() {
 }
 
 #[test]
-fn every_question_of_a_helper_and_every_note_is_documented() {
-    let asks = || {
-        let asks = messages("from-agent").into_iter();
-        asks.filter_map(|m| match m {
-            FromAgent::Boot { ask } => Some(ask),
-            _ => None,
-        })
-    };
-    let word = |ask: &BootAsk| match ask {
-        BootAsk::Offer(_) => "offer",
-        BootAsk::Notes { .. } => "notes",
-        BootAsk::Script(_) => "script",
-        BootAsk::File { .. } => "file",
-        BootAsk::Programs => "programs",
-        BootAsk::Delegation => "delegation",
-        BootAsk::Served(_) => "served",
-        BootAsk::NonceFile(_) => "nonce-file",
-        BootAsk::Received(_) => "received",
-        BootAsk::Callback { .. } => "callback",
-    };
-    let all = [
-        "offer",
-        "notes",
-        "script",
-        "file",
-        "programs",
-        "delegation",
-        "served",
-        "nonce-file",
-        "received",
-        "callback",
-    ];
-    all_of(asks(), word, &all);
-
-    let notes = asks().flat_map(|ask| match ask {
-        BootAsk::Notes { notes } => notes,
-        _ => Vec::new(),
-    });
-    let word = |note: &Note| match note {
-        Note::Asked { .. } => "asked",
-        Note::AddressRequested { .. } => "address-requested",
-        Note::ForeignServer { .. } => "foreign-server",
-        Note::Loaded { .. } => "loaded",
-        Note::Http { .. } => "http",
-    };
-    let all = [
-        "asked",
-        "address-requested",
-        "foreign-server",
-        "loaded",
-        "http",
-    ];
-    all_of(notes, word, &all);
-}
-
-#[test]
-fn every_answer_to_a_helper_is_documented() {
-    let answers = messages("controller-reply").into_iter();
-    let answers = answers.filter_map(|m| match m {
-        ControllerReply::Boot { answer } => Some(answer),
-        _ => None,
-    });
-    let word = |answer: &BootAnswer| match answer {
-        BootAnswer::Noted => "noted",
-        BootAnswer::Offer(_) => "offer",
-        BootAnswer::Script { .. } => "script",
-        BootAnswer::File { .. } => "file",
-        BootAnswer::Programs { .. } => "programs",
-        BootAnswer::Delegation(_) => "delegation",
-        BootAnswer::Served { .. } => "served",
-        BootAnswer::NonceFile(_) => "nonce-file",
-        BootAnswer::Callback { .. } => "callback",
-    };
-    let all = [
-        "noted",
-        "offer",
-        "script",
-        "file",
-        "programs",
-        "delegation",
-        "served",
-        "nonce-file",
-        "callback",
-    ];
-    all_of(answers, word, &all);
-}
-
-#[test]
 fn the_documented_digest_is_that_of_the_first_facts() {
     let [digest] = parts::<String>("facts-digest")
         .try_into()
@@ -474,46 +385,4 @@ fn next(code: RefusalCode) -> Option<RefusalCode> {
         RefusalCode::Failed => Some(RefusalCode::Protocol),
         RefusalCode::Protocol | RefusalCode::Unknown => None,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn unhex<const N: usize>(text: &str) -> [u8; N] {
-    let bytes: Vec<_> = text
-        .as_bytes()
-        .chunks(2)
-        .map(|two| std::str::from_utf8(two).expect("digits"))
-        .collect();
-    let bytes: Vec<_> = bytes
-        .iter()
-        .map(|two| u8::from_str_radix(two, 16).expect("digits"))
-        .collect();
-    bytes.try_into().expect("as many digits")
-}
-
-#[test]
-fn the_documented_vector_of_codes_and_proofs_holds() {
-    let vectors = samples("vector");
-    let [vector] = vectors.as_slice() else {
-        panic!("one vector")
-    };
-    let text = |name: &str| vector[name].as_str().expect(name);
-    let spki: [u8; 91] = unhex(text("agent_spki"));
-    let nonce = unhex(text("agent_nonce"));
-    assert_eq!(hex(&commitment(&nonce, &spki)), text("commit"));
-    let transcript = Transcript {
-        agent_spki: &spki,
-        ca_sha256: &unhex(text("ca_sha256")),
-        agent: &nonce,
-        controller: &unhex(text("controller_nonce")),
-    };
-    assert_eq!(code(&transcript).to_string(), text("code"));
-    let proof = boot_proof(
-        text("secret"),
-        &unhex(text("exporter")),
-        &unhex(text("csr_sha256")),
-    );
-    assert_eq!(hex(&proof), text("hmac"));
 }
