@@ -218,42 +218,6 @@ pub(crate) trait Kept: 'static {
     fn of(record: &Record) -> Option<&Arc<Self>>;
 }
 
-macro_rules! kept {
-    ($($value:ty => $record:ident),+ $(,)?) => {$(
-        impl Kept for $value {
-            fn of(record: &Record) -> Option<&Arc<Self>> {
-                let Record::$record(value) = record else {
-                    return None;
-                };
-                Some(value)
-            }
-        }
-    )+};
-}
-
-kept!(
-    Reservation => Reservation,
-    EnrolledKey => EnrolledKey,
-    Pending => Pending,
-    JoinToken => Token,
-    FactsRecord => Facts,
-    Member => Member,
-    CommandRecord => Command,
-    Webhook => Webhook,
-    Delivery => Delivery,
-    PowerSettings => Power,
-    Image => Image,
-    Deployment => Deployment,
-    Rollout => Rollout,
-    Setup => Setup,
-    User => User,
-    ProviderMember => ProviderMember,
-    Peer => Peer,
-    Invitation => Invitation,
-    NamedMacs => NamedMacs,
-    Outgoing => Outgoing,
-);
-
 macro_rules! put {
     ($($value:ty => $record:ident),+ $(,)?) => {$(
         impl From<$value> for Write {
@@ -269,16 +233,34 @@ put!(
     BootConfig => Config,
     Activation => Activation,
     LeaseRecord => Lease,
-    Reservation => Reservation,
     Declined => Declined,
+    KeyRing => Ring,
+    Stamp => Stamp,
+);
+
+macro_rules! kept {
+    ($($value:ty => $record:ident),+ $(,)?) => {$(
+        impl Kept for $value {
+            fn of(record: &Record) -> Option<&Arc<Self>> {
+                let Record::$record(value) = record else {
+                    return None;
+                };
+                Some(value)
+            }
+        }
+        put!($value => $record);
+    )+};
+}
+
+// What is in a table of one type as well.
+kept!(
+    Reservation => Reservation,
     EnrolledKey => EnrolledKey,
     Pending => Pending,
     JoinToken => Token,
     FactsRecord => Facts,
     Member => Member,
     CommandRecord => Command,
-    KeyRing => Ring,
-    Stamp => Stamp,
     Webhook => Webhook,
     Delivery => Delivery,
     PowerSettings => Power,
