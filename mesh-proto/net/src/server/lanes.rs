@@ -63,13 +63,20 @@ impl Lanes {
             let text = "too many transfers at once; come back later";
             return Err(Refusal::new(RefusalCode::Busy, text));
         };
-        self.connection.set_receive_window(WIDE.into());
-        self.connection.set_send_window(SEND_WIDE);
         Ok(Lane {
             lanes: Arc::clone(self),
             own: Some(own),
             _all: all,
         })
+    }
+}
+
+impl Lane {
+    /// The bytes go over the link itself, which needs windows for them.
+    pub(super) fn widen(&self) {
+        let connection = &self.lanes.connection;
+        connection.set_receive_window(WIDE.into());
+        connection.set_send_window(SEND_WIDE);
     }
 }
 

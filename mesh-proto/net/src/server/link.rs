@@ -264,6 +264,9 @@ pub(super) async fn transfer<A: MeshAuthority>(
 ) {
     let (_lane, answer) = match link.lane(&desk.road).await {
         Ok(lane) => {
+            if matches!(send, Give::Link(_)) {
+                lane.widen();
+            }
             let body = body.idle(desk.limits.body_idle);
             (Some(lane), desk.authority.request(link, ask, body).await)
         }

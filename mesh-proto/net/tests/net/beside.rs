@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use mesh_net::{BodyError, CloseCode, LinkEnd, Refused};
+use mesh_net::{BodyError, CloseCode, Link, LinkEnd, Refused};
 use mesh_proto::message::link::{Fetch, FromAgent, Want};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -41,6 +41,13 @@ async fn answer(to: SocketAddr, alpn: &[u8], shown: Option<raw::Shown>, said: &[
     got
 }
 
+/// A link of machine 7.
+async fn linked(ca: &Ca, server: &Running) -> Link {
+    let identity = ca.agent(&Leaf::agent(7));
+    let dialled = endpoint().connect(server.addr, &identity, &hello()).await;
+    dialled.unwrap()
+}
+
 #[tokio::test]
 async fn who_has_no_link_gets_nothing_whatever_it_shows() {
     let (ca, other) = (Ca::new(), Ca::new());
@@ -66,11 +73,7 @@ async fn a_link_that_stands_for_another_key_of_the_node_is_not_enough() {
     let ca = Ca::new();
     let (court, mut record) = Court::new(&ca);
     let server = Running::start(&ca, &court);
-    let identity = ca.agent(&Leaf::agent(7));
-    let _link = endpoint()
-        .connect(server.addr, &identity, &hello())
-        .await
-        .unwrap();
+    let _link = linked(&ca, &server).await;
     seen!(record, Seen::Hello(..) => ());
     let shown = Some(ca.shown(&Leaf::agent(7)));
     assert_eq!(answer(server.addr, BULK, shown, b"").await, [0; 0]);
@@ -82,11 +85,7 @@ async fn what_runs_beside_a_link_ends_with_it() {
     let ca = Ca::new();
     let (court, mut record) = Court::new(&ca);
     let server = Running::start(&ca, &court);
-    let identity = ca.agent(&Leaf::agent(7));
-    let link = endpoint()
-        .connect(server.addr, &identity, &hello())
-        .await
-        .unwrap();
+    let link = linked(&ca, &server).await;
     let handle = seen!(record, Seen::Hello(handle, ..) => handle);
     let agent = link.link.clone();
     let mut upload = agent

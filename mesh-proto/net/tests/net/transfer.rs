@@ -87,6 +87,13 @@ async fn all(body: &mut Body) -> Result<Vec<u8>, BodyError> {
     Ok(got)
 }
 
+/// Sends [`LONG`] bytes, and says how that was answered.
+async fn put(link: AgentLink) -> Result<ControllerReply, CallError> {
+    let mut upload = link.upload(&PUT, SOON).await?;
+    upload.write(bytes(LONG)).await?;
+    upload.finish(SOON).await
+}
+
 fn flow(len: Option<u64>) -> (mpsc::Sender<Bytes>, Answer) {
     let (send, bytes) = mpsc::channel(1);
     (send, Answer::Follows(Flow { len, bytes }))
@@ -123,11 +130,7 @@ async fn what_an_agent_sends_comes_whole_and_is_answered() {
     for beside in WAYS {
         let mut room = Room::new(SOON, beside);
         let link = room.link(7).await;
-        let put = tokio::spawn(async move {
-            let mut upload = link.link.upload(&PUT, SOON).await?;
-            upload.write(bytes(LONG)).await?;
-            upload.finish(SOON).await
-        });
+        let put = tokio::spawn(put(link.link));
         let (ask, mut body, decide) = room.transfer().await;
         assert_eq!(ask, PUT);
         assert_eq!(all(&mut body).await.unwrap(), bytes(LONG));
@@ -141,11 +144,7 @@ async fn a_refusal_reaches_an_agent_that_is_still_sending() {
     for beside in WAYS {
         let mut room = Room::new(SOON, beside);
         let link = room.link(7).await;
-        let put = tokio::spawn(async move {
-            let mut upload = link.link.upload(&PUT, SOON).await?;
-            upload.write(bytes(LONG)).await?;
-            upload.finish(SOON).await
-        });
+        let put = tokio::spawn(put(link.link));
         let (_, body, decide) = room.transfer().await;
         let full = Refusal::new(RefusalCode::Failed, "the disk is full");
         drop(body);
@@ -232,12 +231,7 @@ async fn uploads_that_wait_for_a_lane_leave_room_for_those_that_have_one() {
         let mut puts = Vec::new();
         // As many as an agent that saves its disk has lanes.
         for _ in 0..4 {
-            let agent = link.link.clone();
-            puts.push(tokio::spawn(async move {
-                let mut upload = agent.upload(&PUT, SOON).await?;
-                upload.write(bytes(LONG)).await?;
-                upload.finish(SOON).await
-            }));
+            puts.push(tokio::spawn(put(link.link.clone())));
         }
         for _ in 0..2 {
             let (_, mut one, first) = room.transfer().await;
