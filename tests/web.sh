@@ -26,6 +26,8 @@ fi
     npm run --silent check
     npm run --silent build
 )
+# What only such a program has.
+cargo test --quiet --locked --workspace --features enforcer/web --lib -- web:: browsers
 # Last in `make test`: the program with the app takes the place of the one without.
 cargo build --quiet --locked --workspace --features enforcer/web --bin enforcer --bin enforcer-agent
 cd web
