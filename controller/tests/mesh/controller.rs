@@ -6,7 +6,10 @@ use std::{
     os::unix::net::UnixStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicU16, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -16,16 +19,17 @@ use super::agent::PATIENCE;
 
 const ENFORCER: &str = env!("CARGO_BIN_EXE_enforcer");
 
-/// Ports that were free a moment ago: the next start must find the ones its agents know.
-fn free_ports() -> (SocketAddr, SocketAddr, SocketAddr) {
-    let udp = || UdpSocket::bind("127.0.0.1:0").unwrap();
-    let (links, gossip) = (udp(), udp());
-    let http = TcpListener::bind("127.0.0.1:0").unwrap();
-    (
-        links.local_addr().unwrap(),
-        gossip.local_addr().unwrap(),
-        http.local_addr().unwrap(),
-    )
+/// A port that nobody has, for UDP and TCP, and that nobody is given before it is used: the kernel hands out those from 32768 on.
+fn free_port() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 97).unwrap() * 100;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        let at = SocketAddr::from(([127, 0, 0, 1], port));
+        if UdpSocket::bind(at).is_ok() && TcpListener::bind(at).is_ok() {
+            return at;
+        }
+    }
 }
 
 pub(crate) struct Controller {
@@ -58,7 +62,8 @@ impl Drop for Following {
 impl Controller {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (links, gossip, http) = free_ports();
+        // The next start must find the ones its agents know.
+        let (links, gossip, http) = (free_port(), free_port(), free_port());
         let config = format!(
             "listen = \"127.0.0.1\"\nhttp_port = {}\ntftp = false\nmesh_port = {}\ngossip_port = {}\n[dhcp]\nmode = \"off\"\n",
             http.port(),
