@@ -2,6 +2,7 @@
 
 use super::board::Board;
 use super::controller::Controller;
+use super::need;
 use super::process::{self, Service};
 use super::space::Namespace;
 use anyhow::{Context, Result, ensure};
@@ -12,6 +13,10 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// What every daemon of the lab is told beside its folders and its address.
+const DAEMON: [&str; 2] = ["--pretend", "--say-members"];
 
 /// Where an agent runs and what it has.
 #[derive(Debug, Clone)]
@@ -63,10 +68,33 @@ impl AgentPlan {
         Service::start(&name, self.daemon()?, &self.log())
     }
 
+    /// Starts the daemon as if the computer had run for so much longer: its count of seconds since its start is that far on, its clock
+    /// is not.
+    pub fn start_later(&self, by: Duration) -> Result<Service> {
+        need::programs(&["unshare"])?;
+        let mut command = self.host.command("unshare");
+        command
+            .args(["--time", "--kill-child", "--boottime"])
+            .arg(by.as_secs().to_string())
+            .arg(agent_binary()?);
+        self.arguments(&mut command, "daemon");
+        command.args(DAEMON);
+        let name = format!("agent at {}, later", self.address);
+        Service::start(&name, command, &self.log())
+    }
+
+    /// Waits until no daemon uses its folder. One that was started [later](Self::start_later) dies just after the program that started it.
+    pub fn wait_gone(&self) -> Result<()> {
+        let mut command = process::host("flock");
+        command.args(["--wait", "10"]);
+        command.arg(self.folder.join("state/lock")).arg("true");
+        process::output(command).map(drop)
+    }
+
     /// The daemon. It only says what it would do to the machine: this one is ours.
     pub fn daemon(&self) -> Result<Command> {
         let mut command = self.command("daemon")?;
-        command.args(["--pretend", "--say-members"]);
+        command.args(DAEMON);
         Ok(command)
     }
 
@@ -82,6 +110,11 @@ impl AgentPlan {
     /// `enforcer-agent VERB` with this agent's folders and address, on its host.
     pub fn command(&self, verb: &str) -> Result<Command> {
         let mut command = self.host.command(agent_binary()?);
+        self.arguments(&mut command, verb);
+        Ok(command)
+    }
+
+    fn arguments(&self, command: &mut Command, verb: &str) {
         command
             .arg(verb)
             .arg("--state")
@@ -91,7 +124,6 @@ impl AgentPlan {
             .arg("--bind")
             .arg(self.address.to_string())
             .env("NO_COLOR", "1");
-        Ok(command)
     }
 }
 

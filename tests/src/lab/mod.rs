@@ -1,7 +1,7 @@
 //! A virtual bare-metal lab: nothing leaves one private network namespace, nothing stays when it is dropped.
 //!
 //! * [`Space`] is the room: namespace, bridge, run folder. [`Segment`] and [`Namespace`] are its parts and its neighbours.
-//! * [`Machine`] is a QEMU computer with real firmware; [`Serial`] is what it says.
+//! * [`Machine`] is a QEMU computer with real firmware; [`Serial`] is what it says. [`Station`] only asks like one.
 //! * [`marker`] and [`tenant`] make disks whose boot can be seen on the serial line.
 //! * [`peers`] are other people's servers and a bad network; [`Controller`] is the program under test.
 //!
@@ -40,6 +40,7 @@ mod process;
 mod qmp;
 mod serial;
 mod space;
+mod station;
 pub mod tenant;
 mod usage;
 
@@ -54,7 +55,8 @@ pub use machine::{
 pub use process::{Service, built, command_line, output, wait_until};
 pub use qmp::{Event, Qmp};
 pub use serial::{Hit, Pattern, Serial, re};
-pub use space::{Namespace, Segment, Space, machine_ip, machine_mac, machine_uuid};
+pub use space::{Namespace, Segment, Space, machine_mac, machine_uuid};
+pub use station::{Asks, Offer, Station};
 pub use usage::Usage;
 
 use anyhow::{Context, Result};

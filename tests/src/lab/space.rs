@@ -25,11 +25,6 @@ pub fn machine_uuid(id: u8) -> String {
     format!("77777777-0000-4000-8000-{id:012}")
 }
 
-/// The address at which machine `id` is expected on the home segment: `10.77.0.(100+id)`. Foreign servers reserve it.
-pub fn machine_ip(id: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 77, 0, 100u8.saturating_add(id))
-}
-
 /// One network namespace and the child process that holds it.
 #[derive(Debug)]
 pub struct Namespace {
@@ -163,7 +158,7 @@ impl Segment {
         &self.folder
     }
 
-    /// The machine's address on this wire: host part `100 + id`.
+    /// The machine's address on this wire: host part `100 + id`. Foreign servers reserve it.
     pub fn machine_ip(&self, id: u8) -> Ipv4Addr {
         let [a, b, c, _] = self.address.octets();
         Ipv4Addr::new(a, b, c, 100u8.saturating_add(id))
@@ -186,6 +181,13 @@ impl Segment {
         let host = self.namespace.beside()?;
         self.plug(&host, name, "eth0", address)?;
         Ok(Arc::new(host))
+    }
+
+    /// The same behind a router: it finds other wires by this one's own address.
+    pub fn routed_host(&self, name: &str, address: Ipv4Addr) -> Result<Arc<Namespace>> {
+        let host = self.host(name, address)?;
+        host.sh(&format!("ip route add default via {}", self.address))?;
+        Ok(host)
     }
 
     /// Tells these hosts of the wire, and its own, each other's hardware addresses for good. `gc_thresh3` (1,024) counts the neighbours of
@@ -344,7 +346,7 @@ impl Space {
     }
 
     /// A second wire 10.78.0.0/24 behind a router (10.77.0.3 at home, 10.78.0.1 there), with routes both ways. No broadcast crosses:
-    /// machines there reach a DHCP server only through a relay.
+    /// machines there reach our controller only through a relay or a boot helper.
     pub fn far_segment(&self) -> Result<Segment> {
         let router = Arc::new(self.home.namespace.beside()?);
         let far = Segment::new(router.clone(), self.folder().clone(), Self::FAR)?;

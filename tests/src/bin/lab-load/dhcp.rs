@@ -1,10 +1,13 @@
 //! Many DHCP stations on one socket: one thread starts them at their pace, the other answers for them and takes the times.
 
-use anyhow::{Context, Result};
-use enforcer_tests::bench::{Answered, Dhcp, Pace, Spread};
-use socket2::{Domain, Socket, Type};
+use anyhow::Result;
+use enforcer_tests::{
+    bench::{Answered, Dhcp, Pace, Spread},
+    dhcp::{self, ACK, DISCOVER, OFFER, REQUEST, SERVERS, option},
+    lab::Asks,
+};
 use std::{
-    net::{SocketAddr, UdpSocket},
+    net::UdpSocket,
     sync::{
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
@@ -17,11 +20,6 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A client that got nothing for so long gives its place to the next one; it counts as unanswered.
 const GIVE_UP: Duration = Duration::from_secs(3);
-const SERVERS: &str = "255.255.255.255:67";
-const MAGIC: [u8; 4] = [0x63, 0x82, 0x53, 0x63];
-/// Message types of RFC 2132 §9.6.
-const OFFER: u8 = 2;
-const ACK: u8 = 5;
 
 /// When a client's messages went out and came in, ns since the start; 0: not yet.
 #[derive(Default)]
@@ -46,7 +44,7 @@ pub(crate) fn run(story: Dhcp, clients: usize, stations: usize, pace: Pace) -> R
     let crowd = Crowd {
         story,
         stations,
-        socket: open()?,
+        socket: dhcp::open()?,
         began: Instant::now(),
         clients: (0..clients).map(|_| Times::default()).collect(),
         over: AtomicBool::new(false),
@@ -63,17 +61,6 @@ pub(crate) fn run(story: Dhcp, clients: usize, stations: usize, pace: Pace) -> R
         sent
     })?;
     Ok(crowd.answered())
-}
-
-fn open() -> Result<UdpSocket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_broadcast(true)?;
-    socket.bind_device(Some(b"eth0")).context("no eth0 here")?;
-    socket.set_recv_buffer_size(8 << 20)?;
-    socket.set_read_timeout(Some(Duration::from_millis(50)))?;
-    socket.bind(&"0.0.0.0:68".parse::<SocketAddr>()?.into())?;
-    Ok(socket.into())
 }
 
 impl Crowd {
@@ -112,11 +99,10 @@ impl Crowd {
 
     fn discover(&self, index: usize) -> Result<()> {
         let extra: &[u8] = match self.story {
-            // A BIOS PXE ROM: vendor class, processor, parameters it wants.
-            Dhcp::Discover => b"\x5d\x02\x00\x00\x5e\x03\x01\x02\x01\x3c\x20PXEClient:Arch:00000:UNDI:002001\x37\x06\x01\x03\x2b\x3c\x42\x43",
+            Dhcp::Discover => Asks::Bios.options(),
             Dhcp::Lease => b"\x37\x03\x01\x03\x06",
         };
-        let packet = self.packet(index, 1, extra);
+        let packet = self.packet(index, DISCOVER, extra);
         self.clients[index]
             .discover
             .store(self.now(), Ordering::Relaxed);
@@ -126,11 +112,6 @@ impl Crowd {
 
     fn packet(&self, index: usize, kind: u8, options: &[u8]) -> Vec<u8> {
         let station = index % self.stations;
-        let mut packet = vec![0; 236];
-        packet[..4].copy_from_slice(&[1, 1, 6, 0]);
-        packet[4..8].copy_from_slice(&(index as u32).to_be_bytes());
-        // No address yet: the answer has to be a broadcast.
-        packet[10] = 0x80;
         let mac = [
             2,
             0,
@@ -139,13 +120,7 @@ impl Crowd {
             station as u8,
             1,
         ];
-        packet[28..34].copy_from_slice(&mac);
-        packet.extend_from_slice(&MAGIC);
-        packet.extend_from_slice(&[53, 1, kind]);
-        packet.extend_from_slice(options);
-        packet.push(255);
-        packet.resize(packet.len().max(300), 0);
-        packet
+        dhcp::request(mac, index as u32, kind, options)
     }
 
     fn listen(&self, done: &SyncSender<()>) {
@@ -165,7 +140,7 @@ impl Crowd {
 
     /// Whether a client is through with this reply; `None` for what is nobody's.
     fn heard(&self, reply: &[u8]) -> Option<bool> {
-        let index = u32::from_be_bytes(reply.get(4..8)?.try_into().ok()?) as usize;
+        let index = dhcp::xid(reply)? as usize;
         let times = self.clients.get(index)?;
         let first = |at: &AtomicU64| {
             at.compare_exchange(0, self.now(), Ordering::Relaxed, Ordering::Relaxed)
@@ -181,7 +156,7 @@ impl Crowd {
                 wishes.extend_from_slice(address);
                 times.request.store(self.now(), Ordering::Relaxed);
                 self.socket
-                    .send_to(&self.packet(index, 3, &wishes), SERVERS)
+                    .send_to(&self.packet(index, REQUEST, &wishes), SERVERS)
                     .ok()?;
                 Some(false)
             }
@@ -221,24 +196,6 @@ impl Crowd {
             seconds: last.unwrap_or(0).saturating_sub(first.unwrap_or(0)) as f64 / 1e9,
             offer: spread(|c| &c.discover, |c| &c.offer),
             ack: spread(|c| &c.request, |c| &c.ack),
-        }
-    }
-}
-
-/// The value of a DHCP option.
-fn option(message: &[u8], wanted: u8) -> Option<&[u8]> {
-    let mut rest = message.get(240..)?;
-    loop {
-        match *rest {
-            [255, ..] | [] | [_] => return None,
-            [0, ref after @ ..] => rest = after,
-            [code, length, ref after @ ..] => {
-                let value = after.get(..length.into())?;
-                if code == wanted {
-                    return Some(value);
-                }
-                rest = &after[length.into()..];
-            }
         }
     }
 }

@@ -45,11 +45,25 @@ impl Cut {
         Self::start(segment, &ways)
     }
 
+    /// Nothing passes between two cables, broadcasts included, while both reach everybody else: two hosts that are deaf for
+    /// each other. A cable has its host's name.
+    pub fn cables(segment: &Segment, one: &str, other: &str) -> Result<Self> {
+        let table = fresh_table()?;
+        let rule = |from: &str, to: &str| {
+            format!("add rule bridge {table} crossing iifname v{from} oifname v{to} counter drop\n")
+        };
+        let rules = format!(
+            "add table bridge {table}
+             add chain bridge {table} crossing {{ type filter hook forward priority 0; }}
+             {}{}",
+            rule(one, other),
+            rule(other, one)
+        );
+        Self::load(segment, table, &rules)
+    }
+
     fn start(segment: &Segment, what: &[String]) -> Result<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        need::programs(&["nft"])?;
-        let namespace = segment.namespace().clone();
-        let table = format!("cut{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let table = fresh_table()?;
         // Once where a frame comes in from a cable, and once where the bridge's own host sends it.
         let mut rules = format!(
             "add table bridge {table}
@@ -61,9 +75,22 @@ impl Cut {
                 rules += &format!("add rule bridge {table} {chain} {packets} counter drop\n");
             }
         }
+        Self::load(segment, table, &rules)
+    }
+
+    fn load(segment: &Segment, table: String, rules: &str) -> Result<Self> {
+        let namespace = segment.namespace().clone();
         namespace.sh(&format!("nft -f - <<'END'\n{rules}END\n"))?;
         Ok(Self { namespace, table })
     }
+}
+
+/// A name that no other cut has.
+fn fresh_table() -> Result<String> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    need::programs(&["nft"])?;
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    Ok(format!("cut{number}"))
 }
 
 impl Drop for Cut {

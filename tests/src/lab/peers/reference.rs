@@ -122,7 +122,7 @@ fn dnsmasq(space: &Space, tftp: &Path) -> Result<Service> {
         &config,
         format!(
             "interface=br0\n{}{}",
-            dhcp::addresses(&leases.display().to_string()),
+            dhcp::addresses(space.home(), &leases.display().to_string()),
             boot_options(tftp)
         ),
     )?;
