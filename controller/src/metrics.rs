@@ -26,6 +26,8 @@ pub enum Counter {
     TftpTransfers,
     /// API requests, by status code.
     ApiRequests,
+    /// Connections and requests at the API that were refused, by reason.
+    ApiRefusals,
     /// Boot HTTP requests, by what was asked for.
     BootRequests,
     /// DHCP boot offers, by what was offered.
@@ -61,10 +63,11 @@ pub enum PeerCounter {
 
 impl Counter {
     /// Every counter, in the order of `/metrics`.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Dropped,
         Self::TftpTransfers,
         Self::ApiRequests,
+        Self::ApiRefusals,
         Self::BootRequests,
         Self::BootOffers,
         Self::LeaseAnswers,
@@ -89,6 +92,11 @@ impl Counter {
             ),
             Self::TftpTransfers => ("enforcer_tftp_transfers_total", "end", "TFTP transfers."),
             Self::ApiRequests => ("enforcer_api_requests_total", "status", "API requests."),
+            Self::ApiRefusals => (
+                "enforcer_api_refusals_total",
+                "reason",
+                "Connections and requests at the API that were refused.",
+            ),
             Self::BootRequests => (
                 "enforcer_boot_requests_total",
                 "kind",

@@ -31,6 +31,7 @@ mod secret;
 mod setups;
 mod span;
 mod sse;
+mod tokens;
 mod trust;
 mod upload;
 mod users;
@@ -85,6 +86,8 @@ pub enum Command {
     Leases(Noun<leases::Verb>),
     /// People: who may what on this controller
     Users(Noun<users::Verb>),
+    /// What programs show in place of people: create, list, revoke
+    Tokens(Noun<tokens::Verb>),
     /// Other sites: invite, join, what they may, revoke
     Peers(Noun<peers::Verb>),
     /// Who is told what happens: webhooks and mail
@@ -161,6 +164,7 @@ async fn perform(
         Command::Reservations(noun) => reservations::run(noun.verb, &mut session).await,
         Command::Leases(noun) => leases::run(noun.verb, &mut session).await,
         Command::Users(noun) => users::run(noun.verb, &mut session).await,
+        Command::Tokens(noun) => tokens::run(noun.verb, &mut session).await,
         Command::Peers(noun) => peers::run(noun.verb, &mut session).await,
         Command::Webhooks(noun) => webhooks::run(noun.verb, &mut session).await,
         Command::Web(args) => web::run(&args, &mut session).await,

@@ -51,8 +51,14 @@ pub enum Verb {
         /// Their name
         name: String,
         /// What they may
-        #[arg(long, required_unless_present = "note")]
+        #[arg(long, required_unless_present_any = ["note", "disable", "enable"])]
         role: Option<Role>,
+        /// Shut them out: they may nothing, and their tokens neither
+        #[arg(long, conflicts_with = "enable")]
+        disable: bool,
+        /// Let them in again
+        #[arg(long)]
+        enable: bool,
         /// Words about them
         #[arg(long)]
         note: Option<String>,
@@ -80,8 +86,19 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             let sent = session.client.send(Method::POST, "/users", &body).await;
             sent.map(drop)
         }
-        Verb::Set { name, role, note } => {
-            let body = UserChange { role, note };
+        Verb::Set {
+            name,
+            role,
+            disable,
+            enable,
+            note,
+        } => {
+            let disabled = (disable || enable).then_some(disable);
+            let body = UserChange {
+                role,
+                disabled,
+                note,
+            };
             let sent = session
                 .client
                 .send(Method::PATCH, &path(&name), &body)
@@ -96,10 +113,18 @@ fn path(name: &str) -> String {
     format!("/users/{}", encode(name))
 }
 
+/// Their role, or that they have none for now.
+fn may(user: &UserDoc) -> String {
+    match user.disabled {
+        true => format!("disabled ({})", user.role.word()),
+        false => user.role.word().to_owned(),
+    }
+}
+
 fn row(user: &UserDoc, now: Timestamp) -> [String; 4] {
     [
         user.name.clone(),
-        user.role.word().to_owned(),
+        may(user),
         dash(user.note.clone()),
         ago(user.created, now),
     ]
@@ -108,7 +133,7 @@ fn row(user: &UserDoc, now: Timestamp) -> [String; 4] {
 fn lines(user: &UserDoc, now: Timestamp) -> Vec<Line> {
     vec![
         ("name", user.name.clone()),
-        ("role", user.role.word().to_owned()),
+        ("role", may(user)),
         ("note", dash(user.note.clone())),
         (
             "made by",

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
-    http::{HeaderValue, Method, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -13,15 +13,15 @@ use tracing::info;
 
 use super::error::{Code, Problem};
 pub use crate::state::user::Role;
-use crate::{
-    state::user::{self, Asker, UserName},
-    store::Store,
-};
+use crate::state::user::{self, Asker, UserName};
+
+/// How the names of callers begin that showed a token.
+const TOKEN: &str = "token/";
 
 /// Who calls. The transport puts it into the request's extensions; nothing in a request's own text ever does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// For the record: `local:root`, a token's name.
+    /// For the record: `local:root`, `token/ci:ann`.
     pub name: String,
     /// What they may.
     pub role: Role,
@@ -43,29 +43,26 @@ impl Caller {
         user::account(&self.name)
     }
 
+    /// Who shows a token: `token/ci:ann` has ann's account.
+    pub(super) fn token(name: &str, account: &str, role: Role) -> Self {
+        Self {
+            name: format!("{TOKEN}{name}:{account}"),
+            role,
+        }
+    }
+
+    /// Whether they are a token. No transport names anybody so.
+    #[must_use]
+    pub fn is_token(&self) -> bool {
+        self.name.starts_with(TOKEN)
+    }
+
     /// Whose things are that they make: theirs; root's are the site's.
     #[must_use]
     pub fn owner(&self) -> Option<UserName> {
         let user = self.asker().user();
         user.filter(|name| name.as_str() != user::ROOT)
     }
-}
-
-/// What is written down about a caller counts, from the next request on, over the role that their group gives them. Whom
-/// the host itself says to be an admin (root, the daemon's own user) stays one: nobody can lock the site's door from inside.
-pub(crate) async fn known(
-    State(store): State<Store>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    if let Some(caller) = request.extensions_mut().get_mut::<Caller>()
-        && caller.role != Role::Admin
-        && let Some(name) = caller.asker().user()
-        && let Some(user) = store.view().user(&name)
-    {
-        caller.role = user.role;
-    }
-    next.run(request).await
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -168,7 +165,7 @@ impl AccessTable {
 fn unauthenticated() -> Problem {
     Problem::new(
         Code::Unauthenticated,
-        "the controller does not know you; use its local socket on its own host",
+        "the controller does not know you; use its local socket on its own host, or show a token of `enforcer tokens create`",
     )
 }
 
@@ -224,8 +221,22 @@ fn refuse(problem: Problem, methods: &str) -> Response {
         headers.insert(header::ALLOW, allow);
     }
     if code == Code::Unauthenticated {
-        // RFC 9110 §11.6.1 wants a challenge with each 401.
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        challenge(headers);
     }
     response
+}
+
+/// The answer to a request of whom nobody knows.
+pub(super) fn challenged(problem: Problem) -> Response {
+    let code = problem.code;
+    let mut response = problem.into_response();
+    if code == Code::Unauthenticated {
+        challenge(response.headers_mut());
+    }
+    response
+}
+
+/// RFC 9110 §11.6.1 wants a challenge with each 401.
+fn challenge(headers: &mut HeaderMap) {
+    headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
 }

@@ -50,6 +50,8 @@ codes! {
     Unauthenticated = "unauthenticated", UNAUTHORIZED, "The caller is not known";
     /// Known, but not allowed to.
     Forbidden = "forbidden", FORBIDDEN, "The caller may not do this";
+    /// Asked too often.
+    TooManyRequests = "too-many-requests", TOO_MANY_REQUESTS, "Too many requests";
     /// No such address.
     EndpointNotFound = "endpoint-not-found", NOT_FOUND, "No such endpoint";
     /// The address knows other methods.
@@ -118,6 +120,12 @@ codes! {
     UserNotFound = "user-not-found", NOT_FOUND, "No such user";
     /// Too many users.
     UsersFull = "users-full", CONFLICT, "Too many users";
+    /// No API token of this name.
+    TokenNotFound = "token-not-found", NOT_FOUND, "No such API token";
+    /// Too many API tokens are good.
+    TokensFull = "tokens-full", CONFLICT, "Too many API tokens";
+    /// A token may not be made so.
+    TokenRefused = "token-refused", FORBIDDEN, "The API token may not be made";
     /// No other site of this name.
     PeerNotFound = "peer-not-found", NOT_FOUND, "No such peer";
     /// Its name, its CA or its standing is in the way.
@@ -271,6 +279,8 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&self.doc()).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.code.status();
+        // Who counts refusals reads it from there.
+        response.extensions_mut().insert(self.code);
         response.headers_mut().insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),

@@ -11,6 +11,7 @@ mod document;
 mod endpoints;
 pub mod error;
 pub(crate) mod extract;
+mod known;
 pub mod local;
 mod routes;
 
@@ -28,8 +29,9 @@ use mesh_proto::message::command::Command;
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    auth::{AccessTable, guard, known},
+    auth::{AccessTable, guard},
     error::{Code, Problem},
+    known::{TokenRate, known},
 };
 use crate::{
     assets::AssetFolder,
@@ -71,6 +73,7 @@ pub struct Api {
     pub stop: CancellationToken,
     /// Downloads of remote files; also guards which files are here.
     pub fetcher: Fetcher,
+    token_rate: TokenRate,
 }
 
 impl Api {
@@ -95,6 +98,7 @@ impl Api {
             images: None,
             stop,
             fetcher: Fetcher::default(),
+            token_rate: TokenRate::default(),
         }
     }
 
@@ -216,7 +220,7 @@ async fn app_or_not_found(request: Request) -> Response {
 fn guarded(router: Router<Api>, table: AccessTable, api: Api) -> Router {
     router
         .layer(from_fn_with_state(Arc::new(table), guard))
-        .layer(from_fn_with_state(api.store.clone(), known))
+        .layer(from_fn_with_state(api.clone(), known))
         .layer(DefaultBodyLimit::max(extract::MAX_JSON_BYTES))
         .fallback(not_found)
         .layer(from_fn_with_state(Arc::clone(&api.metrics), count))
@@ -246,6 +250,12 @@ async fn not_found(request: Request) -> Problem {
 async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     metrics.count(Counter::ApiRequests, response.status().as_str());
+    use Code::{Forbidden, TooManyRequests, Unauthenticated};
+    if let Some(code @ (Forbidden | TooManyRequests | Unauthenticated)) =
+        response.extensions().get::<Code>()
+    {
+        metrics.count(Counter::ApiRefusals, code.text());
+    }
     response
 }
 

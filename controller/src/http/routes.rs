@@ -4,7 +4,8 @@ use super::{
     api::{
         activations, boot_configs, clock, commands, deployments, events, explain, facts, files,
         heard_sites, helpers, holds, image_pulls, images, join_tokens, leases, logs, machines,
-        members, meta, peers, power, reservations, rollouts, setups, trust, users, webhooks,
+        members, meta, peers, power, reservations, rollouts, setups, tokens, trust, users,
+        webhooks,
     },
     auth::{
         Access::{Anyone, Least},
@@ -22,7 +23,7 @@ pub(super) fn all() -> Routes {
 }
 
 fn v1() -> Routes {
-    sites(disks(Routes::new()))
+    people(sites(disks(Routes::new())))
         .at(Least(Viewer), routes!(meta::openapi))
         .at(Least(Viewer), routes!(machines::list))
         .at(Least(Operator), routes!(machines::register))
@@ -96,6 +97,16 @@ fn v1() -> Routes {
         .at(Least(Admin), routes!(users::update, users::delete))
         // A wrong clock that is confirmed makes certificates that no host takes.
         .at(Least(Admin), routes!(clock::confirm))
+}
+
+/// What programs show in place of people. Who may not look at others' tokens sees their own.
+fn people(routes: Routes) -> Routes {
+    routes
+        .at(Least(Viewer), routes!(users::whoami))
+        .at(Least(Viewer), routes!(tokens::list))
+        .at(Least(Viewer), routes!(tokens::show))
+        .at(Least(Operator), routes!(tokens::create))
+        .at(Least(Operator), routes!(tokens::revoke))
 }
 
 /// Other sites.

@@ -7,6 +7,7 @@ mod people;
 mod power;
 mod resources;
 mod streams;
+mod tokens;
 mod webhooks;
 
 use axum::{

@@ -4,6 +4,7 @@
 //! makes writes durable, the drivers make them visible.
 
 pub mod activation;
+pub mod api_token;
 pub mod boot;
 pub mod command;
 pub mod config;

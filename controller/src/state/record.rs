@@ -6,6 +6,7 @@ use ipxe::MacAddr;
 
 use super::{
     activation::{Activation, ActivationId, Nonce},
+    api_token::{ApiToken, TokenPrefix},
     command::{CommandId, CommandRecord},
     config::{BootConfig, ConfigName},
     deployment::{Deployment, DeploymentId},
@@ -81,6 +82,8 @@ pub enum Record {
     Setup(Arc<Setup>),
     /// A person, by name.
     User(Arc<User>),
+    /// What a program shows in place of a person, by prefix.
+    ApiToken(Arc<ApiToken>),
     /// A member of a provider, by its name there.
     ProviderMember(Arc<ProviderMember>),
     /// Another site, by name.
@@ -142,6 +145,8 @@ pub enum Key {
     Setup(SetupName),
     /// See [`Record::User`].
     User(UserName),
+    /// See [`Record::ApiToken`].
+    ApiToken(TokenPrefix),
     /// See [`Record::ProviderMember`].
     ProviderMember(ProviderName, NodeName),
     /// See [`Record::Peer`].
@@ -191,6 +196,7 @@ impl Record {
             Self::Rollout(r) => Key::Rollout(r.id),
             Self::Setup(s) => Key::Setup(s.name.clone()),
             Self::User(u) => Key::User(u.name.clone()),
+            Self::ApiToken(t) => Key::ApiToken(t.prefix),
             Self::ProviderMember(m) => Key::ProviderMember(m.provider.clone(), m.node.clone()),
             Self::Peer(p) => Key::Peer(p.site.clone()),
             Self::Invitation(i) => Key::Invitation(i.id.clone()),
@@ -269,6 +275,7 @@ kept!(
     Rollout => Rollout,
     Setup => Setup,
     User => User,
+    ApiToken => ApiToken,
     ProviderMember => ProviderMember,
     Peer => Peer,
     Invitation => Invitation,

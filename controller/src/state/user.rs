@@ -74,6 +74,9 @@ pub struct User {
     pub name: UserName,
     /// What they may.
     pub role: Role,
+    /// An admin shut them out: they may nothing, whatever their group says, and their tokens neither.
+    #[serde(default)]
+    pub disabled: bool,
     /// Words about them.
     #[serde(default)]
     pub note: Option<String>,

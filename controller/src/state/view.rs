@@ -8,6 +8,7 @@ mod jobs;
 mod mesh;
 mod notify;
 mod peers;
+mod people;
 mod providers;
 mod rows;
 
@@ -25,7 +26,6 @@ use super::{
     machine::{Machine, MachineId, MachineName, Standing},
     policy::Policy,
     power::PowerSettings,
-    user::{User, UserName},
 };
 
 /// Events kept; older ones are dropped, here and in the store.
@@ -51,7 +51,7 @@ pub struct View {
     notify: notify::NotifyView,
     power: Rows,
     jobs: jobs::JobsView,
-    users: Rows,
+    people: people::PeopleView,
     providers: providers::ProvidersView,
     peers: peers::PeersView,
 }
@@ -151,17 +151,6 @@ impl View {
         self.power.get(&Key::Power(machine.clone()))
     }
 
-    /// All people that are written down, by name.
-    pub fn users(&self) -> impl Iterator<Item = &Arc<User>> {
-        self.users.all()
-    }
-
-    /// A person by name.
-    #[must_use]
-    pub fn user(&self, name: &UserName) -> Option<&Arc<User>> {
-        self.users.get(&Key::User(name.clone()))
-    }
-
     /// Events with a number above `after`, oldest first.
     pub fn events_after(&self, after: u64) -> impl DoubleEndedIterator<Item = &Arc<Event>> {
         self.events.range(after.saturating_add(1)..).map(|(_, e)| e)
@@ -247,7 +236,8 @@ impl View {
             Record::Deployment(d) => self.jobs.insert(d),
             Record::Rollout(_) => self.jobs.put_rollout(record),
             Record::Setup(_) => self.jobs.put_setup(record),
-            Record::User(_) => self.users.put(record),
+            Record::User(_) => self.people.put_user(record),
+            Record::ApiToken(_) => self.people.put_token(record),
             Record::ProviderMember(m) => self.providers.insert(&m),
             Record::Peer(_) => self.peers.put(record),
             Record::Invitation(_) => self.peers.put_invitation(record),
@@ -286,9 +276,8 @@ impl View {
             Key::Deployment(id) => self.jobs.forget(*id),
             Key::Rollout(_) => self.jobs.forget_rollout(key),
             Key::Setup(_) => self.jobs.forget_setup(key),
-            Key::User(_) => {
-                self.users.remove(key);
-            }
+            Key::User(_) => self.people.forget_user(key),
+            Key::ApiToken(_) => self.people.forget_token(key),
             Key::ProviderMember(provider, _) => self.providers.forget(provider, key),
             Key::Peer(_) => self.peers.forget(key),
             Key::Invitation(_) => self.peers.forget_invitation(key),

@@ -16,6 +16,7 @@ use mesh_proto::{
 use crate::state::{
     Record, Timestamp,
     activation::Nonce,
+    api_token::{ApiToken, TokenPrefix},
     command::{CommandId, CommandRecord, CommandStage},
     deployment::{Deployment, DeploymentId, Moment, Order, State, Until},
     event::{Draft, Event},
@@ -205,10 +206,26 @@ fn setup(now: Timestamp) -> Setup {
     }
 }
 
+fn api_token(now: Timestamp) -> ApiToken {
+    ApiToken {
+        prefix: TokenPrefix::from_random(7),
+        name: "ci".parse().unwrap(),
+        secret_sha256: Digest::of(b"secret"),
+        role: Role::Operator,
+        user: Some("ann".parse().unwrap()),
+        by: "local:ann".to_owned(),
+        created: now,
+        expires: now,
+        used: Some(now),
+        revoked: None,
+    }
+}
+
 fn user(now: Timestamp) -> User {
     User {
         name: "ann".parse().unwrap(),
         role: Role::Operator,
+        disabled: true,
         note: Some("of the web team".to_owned()),
         by: "local:root".to_owned(),
         created: now,
@@ -283,6 +300,7 @@ pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
         Record::Rollout(rollout(now).into()),
         Record::Setup(setup(now).into()),
         Record::User(user(now).into()),
+        Record::ApiToken(api_token(now).into()),
         Record::ProviderMember(provider_member(machine, now).into()),
     ]);
     all.extend(peers(now));

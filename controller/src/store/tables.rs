@@ -38,6 +38,7 @@ pub enum Table {
     Rollouts,
     Setups,
     Users,
+    ApiTokens,
     ProviderMembers,
     Peers,
     Invitations,
@@ -47,7 +48,7 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Machines,
         Self::Configs,
         Self::Activations,
@@ -71,6 +72,7 @@ impl Table {
         Self::Rollouts,
         Self::Setups,
         Self::Users,
+        Self::ApiTokens,
         Self::ProviderMembers,
         Self::Peers,
         Self::Invitations,
@@ -105,6 +107,7 @@ impl Table {
             Self::Rollouts => "rollouts",
             Self::Setups => "setups",
             Self::Users => "users",
+            Self::ApiTokens => "api-tokens",
             Self::ProviderMembers => "provider-members",
             Self::Peers => "peers",
             Self::Invitations => "invitations",
@@ -144,6 +147,7 @@ pub(crate) fn place_of(key: &Key) -> (Table, Vec<u8>) {
         Key::Rollout(id) => (Table::Rollouts, id.0.to_be_bytes().into()),
         Key::Setup(name) => (Table::Setups, name.as_str().into()),
         Key::User(name) => (Table::Users, name.as_str().into()),
+        Key::ApiToken(prefix) => (Table::ApiTokens, prefix.to_be_bytes().into()),
         Key::ProviderMember(provider, node) => {
             // Neither name has a zero byte, which sorts before all others.
             let key = format!("{provider}\0{node}");
@@ -194,6 +198,7 @@ fn to_json(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
         Record::Rollout(r) => json(r),
         Record::Setup(s) => json(s),
         Record::User(u) => json(u),
+        Record::ApiToken(t) => json(t),
         Record::ProviderMember(m) => json(m),
         Record::Peer(p) => json(p),
         Record::Invitation(i) => json(i),
@@ -234,6 +239,7 @@ pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, S
         Table::Rollouts => json(value).map(Record::Rollout),
         Table::Setups => json(value).map(Record::Setup),
         Table::Users => json(value).map(Record::User),
+        Table::ApiTokens => json(value).map(Record::ApiToken),
         Table::ProviderMembers => json(value).map(Record::ProviderMember),
         Table::Peers => json(value).map(Record::Peer),
         Table::Invitations => json(value).map(Record::Invitation),

@@ -18,4 +18,5 @@ pub use http::{
     BootHttp, CallbackReply, HttpAuthority, NonceAsk, NonceReceived, NonceReply, ReceivedFiles,
 };
 pub use ipxe::{BootOffer, Lease, LeaseAnswer, LeaseAsk, LeaseVerb};
+pub use quota::Quota;
 pub use tftp::TftpServer;

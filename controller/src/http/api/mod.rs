@@ -28,6 +28,7 @@ pub(super) mod refusals;
 pub mod reservations;
 pub mod rollouts;
 pub mod setups;
+pub mod tokens;
 pub mod trust;
 pub mod users;
 pub mod webhooks;

@@ -8,9 +8,9 @@ use crate::{
     power::PowerError,
     state::helper::CannotHelp,
     state::ops::{
-        AcceptError, ActivateError, CommandError, ConfigError, DeployError, Held, HelperError,
-        HoldError, ImageError, MachineError, NotYours, OrderError, PeerError, ReservationError,
-        RolloutError, SetupError, TokenError, UserError, WebhookError,
+        AcceptError, ActivateError, ApiTokenError, CommandError, ConfigError, DeployError, Held,
+        HelperError, HoldError, ImageError, MachineError, NotYours, OrderError, PeerError,
+        ReservationError, RolloutError, SetupError, TokenError, UserError, WebhookError,
     },
     store::StoreError,
 };
@@ -63,6 +63,23 @@ impl From<UserError> for Problem {
             UserError::Taken(_) => Code::NameTaken,
             UserError::Root(_) => Code::BadValue,
             UserError::Full => Code::UsersFull,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ApiTokenError> for Problem {
+    fn from(error: ApiTokenError) -> Self {
+        let code = match error {
+            ApiTokenError::NotFound(_) => Code::TokenNotFound,
+            ApiTokenError::Taken(_) => Code::NameTaken,
+            ApiTokenError::NoUser(_) => Code::UserNotFound,
+            ApiTokenError::ByToken
+            | ApiTokenError::ForOther
+            | ApiTokenError::Disabled(_)
+            | ApiTokenError::Role { .. } => Code::TokenRefused,
+            ApiTokenError::Life => Code::BadValue,
+            ApiTokenError::Full => Code::TokensFull,
         };
         Self::new(code, error.to_string())
     }

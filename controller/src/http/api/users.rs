@@ -28,6 +28,8 @@ pub struct UserDoc {
     pub name: String,
     /// What they may.
     pub role: Role,
+    /// An admin shut them out: they may nothing.
+    pub disabled: bool,
     /// Words about them.
     pub note: Option<String>,
     /// Who wrote them down.
@@ -41,11 +43,35 @@ impl UserDoc {
         Self {
             name: user.name.to_string(),
             role: user.role.into(),
+            disabled: user.disabled,
             note: user.note.clone(),
             by: user.by.clone(),
             created: user.created,
         }
     }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Who)]
+pub struct WhoDoc {
+    /// As events name them: `local:ann`, `token/ci:ann`.
+    pub name: String,
+    /// The name of their account.
+    pub user: String,
+    /// What they may.
+    pub role: Role,
+}
+
+/// Says who asks, and what they may.
+#[utoipa::path(get, path = "/whoami", tag = "users", operation_id = "whoami",
+    responses((status = 200, body = WhoDoc)))]
+pub(crate) async fn whoami(caller: Caller) -> Json<WhoDoc> {
+    Json(WhoDoc {
+        user: caller.account().to_owned(),
+        role: caller.role.into(),
+        name: caller.name,
+    })
 }
 
 /// Lists people, by name. Members of the host's group `enforcer` who are not written down are operators and not listed.
@@ -108,6 +134,9 @@ pub struct UserChange {
     /// What they may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
+    /// Whether they are shut out: they may nothing, and their tokens neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
     /// Words about them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -126,13 +155,14 @@ pub(crate) async fn update(
     let set = SetUser {
         name: name.parse("user")?,
         role: body.role.map(Into::into),
+        disabled: body.disabled,
         note: body.note,
         by: caller.name,
     };
     Ok(Json(UserDoc::of(&api.store.apply(set).await??)))
 }
 
-/// Strikes a person out. They are again what the host says; what they own stays theirs.
+/// Strikes a person out. They are again what the host says; what they own stays theirs; their tokens are gone.
 #[utoipa::path(delete, path = "/users/{user}", tag = "users", operation_id = "users_delete",
     params(("user" = String, Path, description = "Their name")),
     responses((status = 204)))]

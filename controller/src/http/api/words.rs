@@ -10,8 +10,8 @@ use mesh_proto::{
 };
 
 use crate::state::{
-    activation, command, config, deployment, image, machine, member, peer, preset, rollout,
-    trust::token, user,
+    activation, api_token, command, config, deployment, image, machine, member, peer, preset,
+    rollout, trust::token, user,
 };
 
 macro_rules! words {
@@ -261,6 +261,17 @@ words! {
         /// Edits the partition table, writes files for the new system.
         Editing = "editing",
     }
+    /// Where an API token stands.
+    TokenStanding mirrors api_token::TokenStanding {
+        /// It can be used.
+        Good = "good",
+        /// It is too old.
+        Expired = "expired",
+        /// A person took it back.
+        Revoked = "revoked",
+        /// Whose it is was disabled.
+        NoUser = "no-user",
+    }
     /// How a disk is emptied.
     Erase mirrors job::Erase {
         /// Every block is given back to the disk, then it is looked whether it reads as zeros; else zeros are written.
@@ -348,6 +359,7 @@ mod tests {
         check(DeploymentState::word);
         check(RolloutStage::word);
         check(Role::word);
+        check(TokenStanding::word);
         check(Step::word);
         check(Erase::word);
         check(After::word);

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod activations;
+mod api_tokens;
 mod boot;
 mod commands;
 mod configs;
@@ -46,6 +47,7 @@ pub use activations::{
     Activate, ActivateError, ActivateSelected, Deactivate, DeactivateSelected, ExpireOverdue,
     ForMachine,
 };
+pub use api_tokens::{ApiTokenError, CreateApiToken, NoteTokenUse, RevokeApiToken, TokenMaker};
 pub use boot::{BeginFetch, ClaimBoot, FetchAnswer, FileSent};
 pub use commands::{CommandError, CommandWord, Giver, IssueCommand, Settle};
 pub use configs::{ConfigError, DeleteConfig, FileFetched, Refetch, SetConfig};

@@ -1,5 +1,6 @@
 //! People are written down and struck out; what has an owner is changed by them.
 
+use super::api_tokens::end_tokens_of;
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
     event::Draft,
@@ -48,6 +49,7 @@ impl Transition for CreateUser {
         let user = User {
             name: self.name.clone(),
             role: self.role,
+            disabled: false,
             note: self.note.as_deref().map(bounded),
             by: self.by.clone(),
             created: now,
@@ -81,6 +83,8 @@ pub struct SetUser {
     pub name: UserName,
     /// What they may; `None` keeps.
     pub role: Option<Role>,
+    /// Whether they are shut out; `None` keeps.
+    pub disabled: Option<bool>,
     /// Words about them; `None` keeps.
     pub note: Option<String>,
     /// Who says so, as the API names them.
@@ -97,6 +101,7 @@ impl Transition for SetUser {
         };
         let mut user = User::clone(known);
         user.role = self.role.unwrap_or(user.role);
+        user.disabled = self.disabled.unwrap_or(user.disabled);
         user.note = self.note.as_deref().map(bounded).or(user.note);
         if user != **known {
             let text = told(&user);
@@ -107,7 +112,7 @@ impl Transition for SetUser {
     }
 }
 
-/// An admin strikes a person out. They are again what the host says; what they own stays theirs.
+/// An admin strikes a person out. They are again what the host says; what they own stays theirs; their tokens are gone.
 #[derive(Debug, Clone)]
 pub struct DeleteUser {
     /// Who.
@@ -127,11 +132,15 @@ impl Transition for DeleteUser {
         let text = format!("{} deleted the user {}", self.by, self.name);
         changes.event(about("user.deleted", &self.name, text));
         changes.write(Key::User(self.name.clone()));
+        end_tokens_of(view, &self.name, &mut changes);
         (changes, Ok(()))
     }
 }
 
 fn told(user: &User) -> String {
+    if user.disabled {
+        return format!("{} is disabled: they may nothing from now on", user.name);
+    }
     let article = match user.role {
         Role::Operator | Role::Admin => "an",
         Role::Viewer => "a",

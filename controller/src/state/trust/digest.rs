@@ -22,6 +22,13 @@ impl Digest {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
+    /// Whether it is this one, without telling by its time how much of it is right.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        let pairs = self.0.iter().zip(&other.0);
+        std::hint::black_box(pairs.fold(0, |differs, (a, b)| differs | (a ^ b))) == 0
+    }
+
     /// Its first digits, for sentences.
     #[must_use]
     pub fn short(&self) -> String {
@@ -66,6 +73,9 @@ mod tests {
     fn a_digest_reads_back_as_it_is_written() {
         let digest = Digest::of(b"enforcer");
         assert_eq!(digest.to_string().parse(), Ok(digest));
+        let mut other = digest;
+        other.0[31] ^= 1;
+        assert!(digest.is(&digest) && !digest.is(&other));
         for bad in ["", "ab", &"g".repeat(64), &"é".repeat(32), &"+1".repeat(32)] {
             assert_eq!(bad.parse::<Digest>(), Err(BadDigest), "{bad}");
         }

@@ -22,6 +22,7 @@ fn a_person_is_written_down_once_and_struck_out() {
     let set = SetUser {
         name: ann.name.clone(),
         role: Some(Role::Operator),
+        disabled: None,
         note: None,
         by: "local:root".to_owned(),
     };
@@ -49,4 +50,34 @@ fn nobody_makes_root_less_than_it_is() {
     let mut world = World::new();
     let refused = world.does(&create("root", Role::Viewer));
     assert!(matches!(refused, Err(UserError::Root(_))), "{refused:?}");
+}
+
+#[test]
+fn an_api_token_ends_with_its_time_and_leaves_its_name() {
+    use crate::state::api_token::{TokenPrefix, TokenStanding};
+    let mut world = World::new();
+    let create = |n: u64, days: i64| CreateApiToken {
+        prefix: TokenPrefix::from_random(n << 16),
+        name: "ci".parse().unwrap(),
+        secret_sha256: Digest::of(b"secret"),
+        role: None,
+        user: None,
+        lives: Some(SignedDuration::from_hours(24 * days)),
+        maker: TokenMaker {
+            caller: "local:root".to_owned(),
+            role: Role::Admin,
+            by_token: false,
+        },
+    };
+    let first = world.does(&create(1, 1)).unwrap();
+    let standing = |world: &World| first.standing(&world.view, world.now);
+    world.pass(24 * 3600 - 1);
+    assert_eq!(standing(&world), TokenStanding::Good);
+    let taken = world.does(&create(2, 1));
+    assert_eq!(taken, Err(ApiTokenError::Taken(first.name.clone())));
+    world.pass(1);
+    assert_eq!(standing(&world), TokenStanding::Expired);
+    world.does(&create(2, 1)).unwrap();
+    assert_eq!(world.view.api_tokens().count(), 1);
+    assert_eq!(world.does(&create(3, 367)), Err(ApiTokenError::Life));
 }
