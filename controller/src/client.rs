@@ -34,7 +34,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub const USER_AGENT: &str = concat!("enforcer/", env!("CARGO_PKG_VERSION"));
 
 /// A connection, whatever carries it.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// Why there was no answer. Sentences for people; what a server said itself is not in them.
@@ -225,6 +225,11 @@ impl Client {
         };
         let late = |_| Err(ClientError::Late(within));
         timeout(within, exchange).await.unwrap_or_else(late)
+    }
+
+    /// A connection to the server that a URI names.
+    pub(crate) async fn connect_to(&self, uri: &Uri) -> Result<Box<dyn Stream>, ClientError> {
+        self.connect(&Target::of(uri)?).await
     }
 
     async fn connect(&self, target: &Target) -> Result<Box<dyn Stream>, ClientError> {

@@ -1,5 +1,6 @@
 //! `enforcer serve`: everything bound before anything is answered, every task awaited when it stops.
 
+mod doors;
 mod mesh;
 mod policy;
 mod run;
@@ -25,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::threads::Threads;
+use self::{doors::Doors, threads::Threads};
 use crate::{
     assets::{AssetError, AssetFolder},
     boot::Desk,
@@ -34,7 +35,7 @@ use crate::{
     disk,
     fetch::{self, Fetcher},
     firmware::{self, FirmwareSet},
-    http::{self, Api, Browsers, local},
+    http::{Api, local, network::CertificateError},
     images::{Images, Limits, RESERVE_BYTES},
     mesh::MeshStartError,
     metrics::Metrics,
@@ -79,6 +80,9 @@ pub enum StartError {
     /// The API's socket.
     #[error(transparent)]
     Socket(#[from] local::SocketError),
+    /// The certificate of the API's port.
+    #[error("the API's port has no certificate: {0}")]
+    Certificate(#[from] CertificateError),
     /// DHCP.
     #[error(transparent)]
     Dhcp(#[from] DhcpBindError),
@@ -119,6 +123,7 @@ pub struct Controller {
     store: Store,
     http: SocketAddr,
     links: Option<SocketAddr>,
+    api: Option<SocketAddr>,
     _mesh_threads: Option<Threads>,
 }
 
@@ -147,7 +152,8 @@ impl Controller {
         let mesh = ca.map(|ca| mesh::bind(config, ca, &store)).transpose()?;
         let http = bound.http_addr()?;
         let stop = CancellationToken::new();
-        let socket = local::listen(&config.api_socket)?;
+        let doors = Doors::bind(config)?;
+        let api_at = doors.addr();
         let mut tasks = JoinSet::new();
         let links = mesh.as_ref().map(|(bound, _)| bound.link_addr());
         let base = boot_base(config, http);
@@ -175,9 +181,7 @@ impl Controller {
             .with_providers(providers)
             .with_images(images)
             .with_fetcher(fetcher);
-        let rule = local::PeerRule::of_this_host();
-        let app = http::router_for(api, &browsers(config));
-        tasks.spawn(local::serve(socket, app, rule, stop.clone()).boxed());
+        doors.open(api, config, &mut tasks, &stop)?;
         bound.spawn(&mut tasks, &desk, &stop);
         tasks.spawn(
             watch::assets(
@@ -196,6 +200,7 @@ impl Controller {
             store,
             http,
             links,
+            api: api_at,
             _mesh_threads: mesh_threads,
         })
     }
@@ -204,6 +209,12 @@ impl Controller {
     #[must_use]
     pub fn link_addr(&self) -> Option<SocketAddr> {
         self.links
+    }
+
+    /// Where the API listens on the network; `None` when it does not.
+    #[must_use]
+    pub fn api_addr(&self) -> Option<SocketAddr> {
+        self.api
     }
 
     /// Where boot HTTP listens.
@@ -278,13 +289,6 @@ fn open_store(config: &Config, ca: Option<&Ca>) -> Result<Store, StartError> {
     let policy = policy::of(config, ca.map(|ca| mesh::policy(config, ca)));
     let backend = Redb::open(config.state.join("enforcer.redb")).map_err(StoreError::from)?;
     Ok(Store::open(backend, policy, SystemClock)?)
-}
-
-fn browsers(config: &Config) -> Browsers {
-    Browsers {
-        app: config.web,
-        origins: config.web_origins.clone(),
-    }
 }
 
 fn image_limits(config: &Config) -> Limits {

@@ -24,6 +24,8 @@ pub enum Subject {
     Controller,
     /// A machine's agent.
     Agent(NodeId),
+    /// The API's port ([`Ca::issue_server`], which also says its names).
+    Server,
 }
 
 /// A certificate to issue, as it was written down before.
@@ -56,6 +58,15 @@ impl Ca {
     /// # Errors
     /// When the key is none we sign for.
     pub fn issue(&self, leaf: &Leaf<'_>) -> Result<String, CaError> {
+        self.sign(&self.params(leaf)?, leaf.spki)
+    }
+
+    fn sign(&self, params: &CertificateParams, spki: &[u8]) -> Result<String, CaError> {
+        let key = SubjectPublicKeyInfo::from_der(spki)?;
+        Ok(params.signed_by(&key, &self.issuer)?.pem())
+    }
+
+    fn params(&self, leaf: &Leaf<'_>) -> Result<CertificateParams, CaError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = name("Enforcer node");
         params.serial_number = Some(serial(leaf.serial)?);
@@ -70,8 +81,36 @@ impl Ca {
         params.extended_key_usages = leaf.subject.uses();
         params.subject_alt_names = self.names(leaf.subject)?;
         params.use_authority_key_identifier_extension = true;
-        let key = SubjectPublicKeyInfo::from_der(leaf.spki)?;
-        Ok(params.signed_by(&key, &self.issuer)?.pem())
+        Ok(params)
+    }
+
+    /// The certificate of the API's port, PEM: for hosts' `names` and addresses, and for nothing but being that server. It has no
+    /// URI, so that no agent and no peer takes who shows it for a controller.
+    ///
+    /// # Errors
+    /// When a name cannot stand in a certificate.
+    pub fn issue_server(
+        &self,
+        names: &[&str],
+        spki: &[u8],
+        serial: &str,
+        issued: i64,
+        expires: i64,
+    ) -> Result<String, CaError> {
+        let leaf = Leaf {
+            subject: Subject::Server,
+            spki,
+            serial,
+            issued,
+            expires,
+        };
+        let mut params = self.params(&leaf)?;
+        params.distinguished_name = name("Enforcer API");
+        params.subject_alt_names = names
+            .iter()
+            .map(|name| host(name))
+            .collect::<Result<_, _>>()?;
+        self.sign(&params, spki)
     }
 
     fn names(&self, subject: Subject) -> Result<Vec<SanType>, CaError> {
@@ -85,6 +124,7 @@ impl Ca {
                 Ok(vec![dns, uri(Role::Controller, self.node)?])
             }
             Subject::Agent(node) => Ok(vec![uri(Role::Agent, node)?]),
+            Subject::Server => Ok(Vec::new()),
         }
     }
 }
@@ -97,8 +137,17 @@ impl Subject {
                 ExtendedKeyUsagePurpose::ClientAuth,
             ],
             Self::Agent(_) => vec![ExtendedKeyUsagePurpose::ClientAuth],
+            Self::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
         }
     }
+}
+
+/// A host as people write it: by address or by name.
+fn host(text: &str) -> Result<SanType, CaError> {
+    Ok(match text.parse() {
+        Ok(ip) => SanType::IpAddress(ip),
+        Err(_) => SanType::DnsName(text.try_into()?),
+    })
 }
 
 fn serial(hex: &str) -> Result<SerialNumber, CaError> {

@@ -3,6 +3,7 @@
 //! One TOML file, then `ENFORCER_*` variables and flags over it. Everything is checked before anything binds, and all
 //! mistakes are reported at once.
 
+mod api;
 mod flags;
 mod mail;
 mod providers;
@@ -16,6 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use api::{ApiPort, ApiTls};
 pub use flags::Flags;
 use ipxe::LocalBoot;
 pub use section::Mistake;
@@ -64,6 +66,8 @@ pub struct Config {
     pub state: PathBuf,
     /// Path of the API's local socket (`api_socket`).
     pub api_socket: PathBuf,
+    /// `[api]`: the API's port on the network. Default none.
+    pub api: Option<ApiPort>,
     /// Interfaces served (`interfaces`); empty: all that are up and have an IPv4 address.
     pub interfaces: Vec<String>,
     /// The address that TFTP and boot HTTP listen on (`listen`). Default: all.
@@ -121,6 +125,7 @@ impl Default for Config {
         Self {
             state: default_state(),
             api_socket: default_api_socket(),
+            api: None,
             interfaces: Vec::new(),
             listen: Ipv4Addr::UNSPECIFIED,
             http_port: 4880,

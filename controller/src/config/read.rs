@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipxe::check_text;
 use toml::{Table, Value};
 
-use super::{Config, DhcpRole, Mistake, section::Section, values};
+use super::{ApiPort, ApiTls, Config, DhcpRole, Mistake, section::Section, values};
 use crate::state::{lease::Subnet, policy::Discovery};
 
 /// Shortest lease that does not drown a server in renewals, seconds.
@@ -40,6 +40,7 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
         top.take_table("mail"),
     );
     let federation = top.take_table("federation");
+    let api = top.take_table("api");
     let http = top.take_table("http");
     let providers: Vec<Table> = top.take("providers").unwrap_or_default();
     top.finish();
@@ -68,6 +69,7 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
     set(&mut c.idle_wait_s, os.take_text("idle_wait", values::wait));
     set(&mut c.flavour, os.take("flavour"));
     os.finish();
+    c.api = super::api::read(api, &mut mistakes);
     c.mail = super::mail::read(mail, &mut mistakes);
     c.providers = super::providers::read(providers, &mut mistakes);
     (c, mistakes)
@@ -184,6 +186,14 @@ pub(super) fn check(c: &Config, mistakes: &mut Vec<Mistake>) {
         wrong(
             "http.web",
             "this program was built without the web app; take one that was built with `--features web`, or set it to false"
+                .to_owned(),
+        );
+    }
+    let by_site = |port: &ApiPort| matches!(port.tls, ApiTls::Site(_));
+    if !c.mesh && c.api.as_ref().is_some_and(by_site) {
+        wrong(
+            "api",
+            "the site's CA is the mesh's; set mesh = true, name api.cert_file and api.key_file, or set api.tls = \"off\""
                 .to_owned(),
         );
     }

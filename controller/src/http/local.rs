@@ -5,30 +5,24 @@ mod socket;
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
-use axum::{Extension, Router};
+use axum::{Router, http::Extensions};
 use futures_util::FutureExt as _;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::Semaphore,
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::warn;
 
 pub use self::{
     peer::{GROUP, PeerRule},
     socket::{SocketError, bind, find},
 };
-use super::error::Problem;
+use super::{connection::speak, error::Problem};
 
 /// Connections at once: each person's or program's is one or two; more is a leak or an attack by a local user.
 const MAX_CONNECTIONS: usize = 256;
-/// How long a client may take to send its request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long open requests may take to end when the controller stops.
 const GRACE: Duration = Duration::from_secs(5);
 /// The pause after `accept` failed, so that a lack of descriptors does not become a busy loop.
@@ -87,25 +81,15 @@ async fn accept(
 }
 
 async fn connection(stream: UnixStream, router: Router, rule: &PeerRule, stop: CancellationToken) {
+    let mut seen = Extensions::new();
     let router = match peer(&stream, rule) {
-        Ok(caller) => router.layer(Extension(caller)),
+        Ok(caller) => {
+            seen.insert(caller);
+            router
+        }
         Err(problem) => Router::new().fallback(move || async move { problem }),
     };
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        debug!(%error, "an API connection ended early");
-    }
+    speak(Box::new(stream), router, seen, stop).await;
 }
 
 fn peer(stream: &UnixStream, rule: &PeerRule) -> Result<super::auth::Caller, Problem> {

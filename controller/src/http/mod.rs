@@ -5,6 +5,7 @@
 mod answer;
 pub mod api;
 pub mod auth;
+mod connection;
 mod cors;
 #[cfg(test)]
 mod document;
@@ -13,6 +14,7 @@ pub mod error;
 pub(crate) mod extract;
 mod known;
 pub mod local;
+pub mod network;
 mod routes;
 
 use std::sync::Arc;
