@@ -18,6 +18,9 @@ pub struct Arguments {
     /// Local socket of the controller's API.
     #[arg(long, env = "ENFORCER_API_SOCKET", value_name = "PATH", global = true)]
     pub api_socket: Option<PathBuf>,
+    /// Controller to ask, of those of `enforcer contexts`; `local` is this host's.
+    #[arg(long, env = "ENFORCER_CONTEXT", value_name = "NAME", global = true)]
+    pub context: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

@@ -5,19 +5,22 @@ use std::{io::stdout, process::ExitCode};
 use clap::Parser as _;
 use enforcer::{
     arguments::{Arguments, Command},
-    cli, firmware,
-    http::local,
-    management_os, serve,
+    cli, firmware, management_os, serve,
 };
 
 fn main() -> ExitCode {
     let Arguments {
         command,
         api_socket,
+        context,
     } = Arguments::parse();
     let done = match command {
         Command::Ask(command) => {
-            return cli::run(command, api_socket.unwrap_or_else(local::find));
+            let aim = cli::Aim {
+                context,
+                api_socket,
+            };
+            return cli::run(command, aim);
         }
         Command::Serve(flags) => serve::run(&flags.at(api_socket)),
         Command::ManagementOs { place, command } => {

@@ -1,6 +1,6 @@
-//! The API's client: HTTP/1.1 over the local socket, a connection per request.
+//! The API's client: HTTP/1.1 over the local socket or over TLS, a connection per request.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
@@ -10,8 +10,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::{net::UnixStream, time::timeout};
 
-use super::failure::Failure;
-use crate::http::{api::Page, error::ProblemDoc};
+use super::{contexts::Server, failure::Failure};
+use crate::{
+    client::Stream,
+    http::{api::Page, error::ProblemDoc},
+};
 
 /// How long the controller may take for an answer; commits take milliseconds, a busy Pi's SD card seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,13 +24,32 @@ pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Asks the controller.
 #[derive(Debug, Clone)]
-pub(super) struct Client {
-    socket: PathBuf,
+pub(super) struct Client(Way);
+
+/// How the controller is reached.
+#[derive(Debug, Clone)]
+enum Way {
+    /// Over this host's socket.
+    Socket(PathBuf),
+    /// Over the network.
+    Network(Arc<Server>),
+}
+
+impl From<PathBuf> for Client {
+    fn from(socket: PathBuf) -> Self {
+        Self(Way::Socket(socket))
+    }
 }
 
 impl Client {
+    /// Over this host's socket.
     pub(super) fn new(socket: PathBuf) -> Self {
-        Self { socket }
+        socket.into()
+    }
+
+    /// Over the network.
+    pub(super) fn to(server: Server) -> Self {
+        Self(Way::Network(Arc::new(server)))
     }
 
     /// The JSON at `path`.
@@ -155,10 +177,17 @@ impl Client {
         &self,
         request: Result<Request<Body>, hyper::http::Error>,
     ) -> Result<Response<Incoming>, Failure> {
-        let request = request.map_err(|e| Failure::Usage(e.to_string()))?;
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|e| self.unreachable(e))?;
+        let mut request = request.map_err(|e| Failure::Usage(e.to_string()))?;
+        let stream: Box<dyn Stream> = match &self.0 {
+            Way::Socket(path) => {
+                let stream = UnixStream::connect(path).await;
+                Box::new(stream.map_err(|e| self.unreachable(e))?)
+            }
+            Way::Network(server) => {
+                server.dress(request.headers_mut());
+                server.connect().await?
+            }
+        };
         let lost = |e: hyper::Error| self.unreachable(io::Error::other(e));
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
@@ -168,9 +197,15 @@ impl Client {
     }
 
     fn unreachable(&self, source: io::Error) -> Failure {
-        Failure::Unreachable {
-            socket: self.socket.clone(),
-            source,
+        match &self.0 {
+            Way::Socket(socket) => Failure::Unreachable {
+                socket: socket.clone(),
+                source,
+            },
+            Way::Network(server) => {
+                let cure = "look at the log of `enforcer serve` there";
+                server.unreachable(&source.to_string(), cure)
+            }
         }
     }
 }

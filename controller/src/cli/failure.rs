@@ -21,6 +21,9 @@ pub(super) enum Failure {
         /// What the system said.
         source: io::Error,
     },
+    /// Nobody answers elsewhere, or not who should.
+    #[error("{0}")]
+    Far(String),
     /// The controller answered, but not what we understand.
     #[error(
         "the controller's answer makes no sense ({0}); are command line and controller of one version?"
@@ -40,7 +43,7 @@ impl Failure {
         match self {
             Self::Refused(_) | Self::Answer(_) | Self::Local(_) | Self::Output(_) => 1,
             Self::Usage(_) => 2,
-            Self::Unreachable { .. } => 3,
+            Self::Unreachable { .. } | Self::Far(_) => 3,
         }
     }
 }

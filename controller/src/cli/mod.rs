@@ -8,6 +8,7 @@ mod boot_configs;
 mod client;
 mod clock;
 mod commands;
+mod contexts;
 mod deployments;
 mod events;
 mod explain;
@@ -47,7 +48,7 @@ use std::{
 use clap::Subcommand;
 
 use self::{client::Client, failure::Failure};
-use crate::state::Timestamp;
+use crate::{http::local, state::Timestamp};
 
 /// What a person can ask the running controller.
 #[derive(Debug, Subcommand)]
@@ -92,6 +93,9 @@ pub enum Command {
     Peers(Noun<peers::Verb>),
     /// Who is told what happens: webhooks and mail
     Webhooks(Noun<webhooks::Verb>),
+    /// Controllers elsewhere, with tokens for them: add, use, list, remove
+    #[command(alias = "context")]
+    Contexts(Noun<contexts::Verb>),
     /// Open the web app for yourself, on this host only
     Web(web::Args),
     /// The controller's clock, by which certificates are issued
@@ -114,14 +118,42 @@ struct Session<'a> {
     now: Timestamp,
 }
 
-/// Asks the controller behind `socket` and prints what it says.
+/// Which controller is meant.
+#[derive(Debug, Clone, Default)]
+pub struct Aim {
+    /// The context that was named.
+    pub context: Option<String>,
+    /// The local socket that was named; a named context is stronger, one that is only in use is weaker.
+    pub api_socket: Option<PathBuf>,
+}
+
+impl Aim {
+    fn client(self) -> Result<Client, Failure> {
+        let chosen = match (&self.context, &self.api_socket) {
+            (None, Some(_)) => None,
+            (context, _) => contexts::chosen(context.as_deref())?,
+        };
+        let socket = || self.api_socket.unwrap_or_else(local::find);
+        Ok(chosen.unwrap_or_else(|| Client::new(socket())))
+    }
+}
+
+/// Asks the controller and prints what it says.
 #[must_use]
-pub fn run(command: Command, socket: PathBuf) -> ExitCode {
+pub fn run(command: Command, aim: Aim) -> ExitCode {
+    // A context that cannot be used can still be removed.
+    let client = match command {
+        Command::Contexts(_) => Ok(Client::new(local::find())),
+        _ => aim.client(),
+    };
+
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let done = match runtime {
-        Ok(runtime) => runtime.block_on(perform(command, socket, &mut io::stdout())),
+        Ok(runtime) => {
+            runtime.block_on(async { perform(command, client?, &mut io::stdout()).await })
+        }
         Err(error) => Err(Failure::Local(format!("cannot start: {error}"))),
     };
     match done {
@@ -138,11 +170,11 @@ pub fn run(command: Command, socket: PathBuf) -> ExitCode {
 /// One command, its data written to `out`.
 async fn perform(
     command: Command,
-    socket: PathBuf,
+    client: impl Into<Client>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), Failure> {
     let mut session = Session {
-        client: Client::new(socket),
+        client: client.into(),
         out,
         now: Timestamp::now(),
     };
@@ -167,6 +199,7 @@ async fn perform(
         Command::Tokens(noun) => tokens::run(noun.verb, &mut session).await,
         Command::Peers(noun) => peers::run(noun.verb, &mut session).await,
         Command::Webhooks(noun) => webhooks::run(noun.verb, &mut session).await,
+        Command::Contexts(noun) => contexts::run(noun.verb, &mut session).await,
         Command::Web(args) => web::run(&args, &mut session).await,
         Command::Clock(noun) => clock::run(noun.verb, &mut session).await,
     }
