@@ -191,6 +191,10 @@ async fn of_two_helpers_that_hear_a_machine_one_answers_and_the_other_takes_over
     assert_eq!(ask(&a, offer()).await, script);
     assert_eq!(ask(&b, offer()).await, silent);
     assert_eq!(ask(&a, offer()).await, script, "it keeps its turn");
+    // Both are remembered: so they take turns also while we are away.
+    room.site.store.flush().await.unwrap();
+    let view = room.site.view();
+    assert_eq!(view.machine_by_mac(MAC).unwrap().heard_by.len(), 2);
     drop(a);
     room.site
         .clock

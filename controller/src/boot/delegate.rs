@@ -15,7 +15,7 @@ use crate::{
         machine::MachineId,
         ops::{Delegate, HeardBy, TakeServed},
     },
-    store::StoreError,
+    store::{StoreError, Subject},
 };
 
 impl Desk {
@@ -69,7 +69,8 @@ impl Desk {
             known.standing.is_ours() && !known.heard_by.contains(&helper)
         };
         if view.machine_by_mac(mac).is_some_and(is_news) {
-            self.store.note_change(mac, HeardBy { mac, helper });
+            let about = Subject::Heard(mac, helper.clone());
+            self.store.note_change(about, HeardBy { mac, helper });
         }
     }
 

@@ -25,6 +25,8 @@ pub enum Subject {
     Station(MacAddr),
     /// A machine.
     Machine(MachineId),
+    /// A station as this machine's agent hears it; several hear one.
+    Heard(MacAddr, MachineId),
 }
 
 impl From<MacAddr> for Subject {
