@@ -184,15 +184,19 @@ pub(crate) async fn deactivate(
     let deactivate = Deactivate(MachineRef(body.machine.clone()));
     let asked = machines::on(body.machine, &caller, deactivate);
     let activation = api.store.apply(asked).await???;
-    tell_holder(&api, &activation);
+    tell_helpers(&api, &activation);
     Ok(Json(ActivationDoc::of(&activation, &api.store.view())))
 }
 
-/// The helper that holds it shall look at once at what there is for it.
-pub(super) fn tell_holder(api: &Api, activation: &Activation) {
-    if let (Some(lent), Ok(mesh)) = (&activation.lent, api.mesh()) {
-        mesh.tell_helper(&lent.to);
-    }
+/// The helpers that may answer for its machine shall look at once at what there is for it, and at who comes first.
+pub(super) fn tell_helpers(api: &Api, activation: &Activation) {
+    let Ok(mesh) = api.mesh() else { return };
+    let view = api.store.view();
+    let machine = view.machine(&activation.machine);
+    let holder = activation.lent.as_ref().map(|lent| &lent.to);
+    let hear = machine.iter().flat_map(|machine| &machine.heard_by);
+    let others = hear.filter(|id| Some(*id) != holder);
+    others.chain(holder).for_each(|id| mesh.tell_helper(id));
 }
 
 /// Which selector.

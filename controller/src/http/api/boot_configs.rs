@@ -223,7 +223,7 @@ pub(crate) async fn activate(
             api.store.apply(asked).await???
         }
     };
-    activations::tell_holder(&api, &activation);
+    activations::tell_helpers(&api, &activation);
     let document = ActivationDoc::of(&activation, &api.store.view());
     Ok((StatusCode::CREATED, Json(document)))
 }

@@ -17,6 +17,7 @@ use super::{Activate, ActivateError, MachineRef, activations::about, boot::recor
 use crate::state::{
     Changes, Timestamp, Transition, View,
     activation::{Activation, Kind, Nonce, Stage, Step},
+    boot::due,
     config::Evidence,
     helper::{Lent, MAX_HEARD_BY, may_help},
     machine::{Machine, MachineId},
@@ -172,7 +173,7 @@ impl Transition for Delegate {
             }
             fits
         };
-        let (mut ours, lent) = self.machines(view);
+        let (mut ours, lent) = self.machines(view, now);
         for (activation, machine) in &lent {
             // A boot that we began may still bring us its evidence: that activation stays ours.
             if activation.holder().is_none() && !activation.sessions.is_empty() {
@@ -224,17 +225,13 @@ type LentHere<'v> = Vec<(&'v std::sync::Arc<Activation>, &'v Machine)>;
 impl Delegate {
     /// The machines that this helper hears, with how many helpers come before it, those that asked last first; and what is lent
     /// to it, with whose it is.
-    fn machines<'v>(&self, view: &'v View) -> (Ranked<'v>, LentHere<'v>) {
+    fn machines<'v>(&self, view: &'v View, now: Timestamp) -> (Ranked<'v>, LentHere<'v>) {
         let mut ours: Vec<(u8, &Machine)> = Vec::new();
         for machine in view.machines().map(AsRef::as_ref) {
             let is_good = machine.standing.is_ours() && machine.disputed.is_none();
-            let mut helpers = machine.heard_by.iter().filter(|id| is_helper(view, id));
-            if let (true, Some(before)) = (is_good, helpers.position(|id| *id == self.helper)) {
-                // Who holds what is lent comes first.
-                let holds = |a: &std::sync::Arc<Activation>| a.is_open() && a.holder().is_some();
-                let lent = view.activations_of(&machine.id).any(holds);
-                let before = u8::try_from(before).unwrap_or(u8::MAX);
-                ours.push((if lent { before.max(1) } else { before }, machine));
+            let is_heard = machine.heard_by.contains(&self.helper);
+            if let (true, true, Some(rank)) = (is_good, is_heard, self.rank(view, machine, now)) {
+                ours.push((rank, machine));
             }
         }
         ours.sort_by_key(|(_, m)| std::cmp::Reverse(m.last_seen));
@@ -244,6 +241,20 @@ impl Delegate {
         let lent = view.activations().filter(is_its);
         let lent = lent.filter_map(|a| Some((a, view.machine(&a.machine)?.as_ref())));
         (ours, lent.take(MAX_ONCE).collect())
+    }
+
+    /// How many helpers come before this one at a machine. Who has what is lent comes first, and from the moment it is lent: it is told
+    /// by itself, and the others each at their own time. Then they come as they were first heard.
+    fn rank(&self, view: &View, machine: &Machine, now: Timestamp) -> Option<u8> {
+        let due = due(view, &machine.id, now);
+        let first = due.and_then(|due| Some(&due.lent.as_ref()?.to));
+        let heard = machine.heard_by.iter().filter(|id| Some(*id) != first);
+        let mut order = first
+            .into_iter()
+            .chain(heard)
+            .filter(|id| is_helper(view, id));
+        let before = order.position(|id| *id == self.helper)?;
+        Some(u8::try_from(before).unwrap_or(u8::MAX))
     }
 
     /// The activation with its holder's time moved on.

@@ -170,3 +170,33 @@ fn a_helper_is_told_of_the_machines_that_it_hears_and_of_no_others() {
     assert!(boot.once.is_none() && boot.script.contains("vmlinuz"));
     assert!(is_served(&world.asks(card(2), "s1", None)), "and by us");
 }
+
+#[test]
+fn who_has_what_is_lent_comes_first_and_the_others_after_it_in_their_order() {
+    let mut world = room();
+    let role = world.machine(1).helper.clone();
+    let mac = card(2);
+    for n in [3, 4] {
+        world.registered(n);
+        let mut other = world.machine(n);
+        other.helper = role.clone();
+        world.view.absorb(&Record::Machine(other.into()).into());
+    }
+    let ids = [3, 4, 1].map(|n| world.machine(n).id);
+    for helper in ids.clone() {
+        world.does(&HeardBy { mac, helper });
+    }
+    let ranks = |world: &mut World| {
+        ids.clone().map(|helper| {
+            let programs = BTreeMap::new();
+            let all = world.does(&Delegate { helper, programs });
+            all.machines[0].rank
+        })
+    };
+    assert_eq!(ranks(&mut world), [0, 1, 2], "as they were heard");
+    // The others are asked before the holder has it, and after.
+    lent(&mut world);
+    for _ in 0..2 {
+        assert_eq!(ranks(&mut world), [1, 2, 0]);
+    }
+}
