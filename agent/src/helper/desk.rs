@@ -38,8 +38,9 @@ use super::{
     words,
 };
 
-/// Time for a script: the general script gives it five seconds, of which notes before it may take one; peers take 1.5 s.
-const SCRIPT: Duration = Duration::from_secs(3);
+/// Time for a script, all that is told before it included: iPXE waits three seconds for it, and only once more for two. Peers
+/// take 1.5 s.
+const SCRIPT: Duration = Duration::from_millis(2500);
 /// Time for other answers.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Largest file made for one activation, bytes: it is held in memory.
@@ -183,7 +184,7 @@ impl BootAuthority for Desk {
     }
 
     async fn script(&self, ask: ScriptAsk) -> String {
-        let base = base_url(ask.at);
+        let (base, began) = (base_url(ask.at), Instant::now());
         // Whose address it is decides whether a boot gets its secret: that is told first.
         self.line.tell().await;
         if let Some(script) = self.held_script(&ask, &base).await {
@@ -194,7 +195,8 @@ impl BootAuthority for Desk {
             && let Some(link) = self.line.link()
         {
             let question = BootAsk::Script(words::script(ask, link.controller()));
-            if let Ok(BootAnswer::Script { text }) = self.line.ask(question, SCRIPT).await {
+            let left = SCRIPT.saturating_sub(began.elapsed());
+            if let Ok(BootAnswer::Script { text }) = self.line.ask(question, left).await {
                 return text;
             }
         }
