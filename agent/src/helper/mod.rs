@@ -152,9 +152,16 @@ impl Helper {
         let (true, Some(place)) = (is_first, &self.0.place) else {
             return;
         };
-        if let Some((duty, _)) = place.role().kept(&(place.tick)()) {
-            self.0.journal.say("boot helper: goes on as it was told");
-            self.set_serving(Some(duty));
+        let role = place.role();
+        match role.kept(&(place.tick)()) {
+            Some((duty, _)) => {
+                self.0.journal.say("boot helper: goes on as it was told");
+                self.set_serving(Some(duty));
+            }
+            None if role.is_written() => self.0.journal.say(
+                "boot helper: nobody has confirmed its role for 24 h; it serves again when its controller is back",
+            ),
+            None => {}
         }
     }
 

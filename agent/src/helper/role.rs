@@ -42,6 +42,11 @@ impl Role {
         (age >= 0 && left > 0).then_some((kept.duty, left))
     }
 
+    /// Whether the controller gave a role and did not take it away, good or not.
+    pub(super) fn is_written(&self) -> bool {
+        self.0.is_file()
+    }
+
     /// Writes down what the controller says now.
     ///
     /// # Errors
@@ -85,7 +90,9 @@ mod tests {
             interfaces: vec!["eth1".into()],
         };
         let heard = tick(1_000_000, "a", 500);
+        assert!(!role.is_written());
         role.keep(Some(&duty), heard).unwrap();
+        assert!(role.is_written());
         for (now, left) in [
             (tick(1_000_100, "a", 600), Some(LIVES_S - 100)),
             // The clock was set; the computer's own count goes on.
