@@ -1,8 +1,13 @@
 //! Boot helpers on a real wire: agents on a segment that the controller is not on (docs/HELPERS.md).
 
+mod away;
+mod machine;
 mod room;
 
-use std::{fs, time::Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use enforcer_tests::{
@@ -22,7 +27,7 @@ const ADDED_MS: f64 = 5.0;
 const FAR_TOO_MUCH_MS: f64 = 250.0;
 
 /// Some bytes, as no two files have them.
-fn kernel(seed: u8) -> Vec<u8> {
+pub(crate) fn kernel(seed: u8) -> Vec<u8> {
     (0..3_000_000_u32)
         .map(|n| seed ^ n.wrapping_mul(2_654_435_761).to_be_bytes()[0])
         .collect()
@@ -154,4 +159,11 @@ fn taken_over(room: &mut Room<'_>, mac: &str) -> Result<()> {
     }
     room.wait_serving()?;
     room.one_offer(mac, Asks::Bios).map(drop)
+}
+
+/// An error unless `took` is at most `limit`.
+pub(crate) fn within(what: &str, took: Duration, limit: Duration) -> Result<()> {
+    eprintln!("{what}: {:.2} s", took.as_secs_f32());
+    ensure!(took <= limit, "{what}: {took:?} is more than {limit:?}");
+    Ok(())
 }

@@ -1,7 +1,13 @@
 //! A controller on one wire, a router, and a second wire on which only agents are: boot helpers beside somebody's DHCP server. A station
 //! there asks in the name of machines.
 
-use std::{fs, net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use enforcer_tests::{
@@ -11,18 +17,22 @@ use enforcer_tests::{
     },
     site::{PATIENCE, Site},
 };
+use mesh_proto::message::delegation::{Delegated, Delegation};
+use serde_json::Value;
 
 /// All offers to a DISCOVER come within this: a helper gives its controller a second, and without it listens for 0.8 s at most here.
-const WINDOW: Duration = Duration::from_millis(1500);
+pub(crate) const WINDOW: Duration = Duration::from_millis(1500);
 /// A PXE ROM's pause between two DISCOVERs.
 pub(crate) const ROM_PAUSE: Duration = Duration::from_secs(4);
+/// How often a helper is told to look for what is delegated to it.
+const TELL_AGAIN: Duration = Duration::from_millis(500);
 /// The names of helpers and of their cables.
-const NAMES: [&str; 2] = ["ha", "hb"];
+pub(crate) const NAMES: [&str; 2] = ["ha", "hb"];
 
 /// See the module.
 pub(crate) struct Room<'a> {
     pub(crate) space: &'a Space,
-    _far: Segment,
+    pub(crate) far: Segment,
     pub(crate) site: Site,
     pub(crate) helpers: Vec<Helper>,
     pub(crate) station: Station,
@@ -64,7 +74,7 @@ impl<'a> Room<'a> {
         hosts.truncate(helpers);
         let mut room = Self {
             space,
-            _far: far,
+            far,
             site,
             helpers: Vec::new(),
             station,
@@ -179,6 +189,25 @@ impl<'a> Room<'a> {
         Ok(Boot { script, files })
     }
 
+    /// Waits until what is delegated to a helper is as `enough` says; it is told again and again to look.
+    pub(crate) fn wait_delegated(
+        &self,
+        helper: usize,
+        what: &str,
+        enough: impl Fn(&Delegation) -> bool,
+    ) -> Result<()> {
+        let (helper, mut told) = (&self.helpers[helper], None::<Instant>);
+        let what = format!("{what} at {}", helper.plan.address);
+        wait_until(&what, PATIENCE, || {
+            if told.is_none_or(|at| at.elapsed() >= TELL_AGAIN) {
+                self.tell(helper)?;
+                told = Some(Instant::now());
+            }
+            let held = helper.delegation()?;
+            Ok(held.filter(&enough).map(drop))
+        })
+    }
+
     fn tell(&self, helper: &Helper) -> Result<()> {
         let path = format!("/api/v1/machines/{}/helper", helper.plan.board.mac());
         let (status, said) = self.site.controller.api("POST", &path, "{\"on\": true}")?;
@@ -201,6 +230,12 @@ impl Helper {
         self.plan.wait_gone()
     }
 
+    /// Starts its agent, as if its computer had run for so much longer.
+    pub(crate) fn start_later(&mut self, by: Duration) -> Result<()> {
+        self.service = Some(self.plan.start_later(by)?);
+        Ok(())
+    }
+
     /// Starts its agent again, and waits until it serves.
     pub(crate) fn start(&mut self) -> Result<()> {
         self.service = Some(self.plan.start()?);
@@ -220,9 +255,25 @@ impl Helper {
         self.folder().join("files").join(sha256).is_file()
     }
 
+    /// What its controller has delegated to it.
+    pub(crate) fn delegation(&self) -> Result<Option<Delegation>> {
+        let Ok(bytes) = fs::read(self.folder().join("delegation.json")) else {
+            return Ok(None);
+        };
+        let kept: Value = serde_json::from_slice(&bytes)?;
+        let text = kept["signed"]["text"].as_str().context("a signed text")?;
+        Ok(Some(serde_json::from_str(text)?))
+    }
+
     fn folder(&self) -> PathBuf {
         self.plan.folder.join("state/helper")
     }
+}
+
+/// What a delegation says of a machine.
+pub(crate) fn delegated<'d>(all: &'d Delegation, mac: &str) -> Option<&'d Delegated> {
+    let mut machines = all.machines.iter();
+    machines.find(|machine| machine.macs.iter().any(|known| known == mac))
 }
 
 impl Boot {
