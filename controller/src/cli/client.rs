@@ -4,7 +4,13 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, client::conn::http1, header};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    client::conn::http1,
+    header::{self, HeaderName, HeaderValue},
+    http::request::Builder,
+};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -18,6 +24,9 @@ use crate::{
 
 /// How long the controller may take for an answer; commits take milliseconds, a busy Pi's SD card seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A header that says under which condition a change is to be made.
+pub(super) type Condition = (HeaderName, HeaderValue);
 
 /// A request's body.
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -79,9 +88,41 @@ impl Client {
         path: &str,
         body: &B,
     ) -> Result<Value, Failure> {
-        let bytes = serde_json::to_vec(body).map_err(|e| Failure::Local(e.to_string()))?;
-        let body = Full::new(Bytes::from(bytes)).map_err(|e| match e {});
-        self.ask(method, path, body.boxed_unsync()).await
+        self.ask(method, path, json(body)?).await
+    }
+
+    /// What a change at `path` has to count on, so that it replaces nothing that its asker does not know: what is there now,
+    /// or that nothing is.
+    pub(super) async fn condition(&self, path: &str) -> Result<Condition, Failure> {
+        let request = self.request(Method::GET, path).body(empty());
+        let late = || self.unreachable(io::ErrorKind::TimedOut.into());
+        let response = timeout(ANSWER_TIMEOUT, self.open(request))
+            .await
+            .map_err(|_| late())??;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok((header::IF_NONE_MATCH, HeaderValue::from_static("*")));
+        }
+        let tag = response.headers().get(header::ETAG).cloned();
+        match (response.status().is_success(), tag) {
+            (true, Some(tag)) => Ok((header::IF_MATCH, tag)),
+            (true, None) => Err(Failure::Answer("no ETag".to_owned())),
+            (false, _) => Err(match answer(response).await {
+                Err(failure) => failure,
+                Ok(_) => Failure::Answer("no document".to_owned()),
+            }),
+        }
+    }
+
+    /// Sends `body` as JSON, to be taken only under a condition.
+    pub(super) async fn send_if<B: Serialize>(
+        &self,
+        method: Method,
+        path: &str,
+        (name, value): Condition,
+        body: &B,
+    ) -> Result<Value, Failure> {
+        let request = self.request(method, path).header(name, value);
+        self.settle(request, json(body)?).await
     }
 
     /// Deletes what is at `path`.
@@ -90,7 +131,10 @@ impl Client {
     }
 
     async fn ask(&self, method: Method, path: &str, body: Body) -> Result<Value, Failure> {
-        let request = self.request(method, path);
+        self.settle(self.request(method, path), body).await
+    }
+
+    async fn settle(&self, request: Builder, body: Body) -> Result<Value, Failure> {
         let answer = async {
             let response = self.open(request.body(body)).await?;
             answer(response).await
@@ -165,7 +209,7 @@ impl Client {
         })
     }
 
-    fn request(&self, method: Method, path: &str) -> hyper::http::request::Builder {
+    fn request(&self, method: Method, path: &str) -> Builder {
         Request::builder()
             .method(method)
             .uri(format!("/api/v1{path}"))
@@ -225,6 +269,12 @@ async fn answer(response: Response<Incoming>) -> Result<Value, Failure> {
     Err(Failure::Refused(read::<ProblemDoc>(&value)?))
 }
 
+fn json<B: Serialize>(body: &B) -> Result<Body, Failure> {
+    let bytes = serde_json::to_vec(body).map_err(|e| Failure::Local(e.to_string()))?;
+    let body = Full::new(Bytes::from(bytes)).map_err(|e| match e {});
+    Ok(body.boxed_unsync())
+}
+
 fn empty() -> Body {
     Full::new(Bytes::new())
         .map_err(|e| match e {})
@@ -251,7 +301,10 @@ pub(super) fn encode(text: &str) -> String {
 }
 
 /// A path with a query of what somebody asked for; what nobody did is left out.
-pub(super) fn filtered<const N: usize>(path: &str, asked: [(&str, Option<&str>); N]) -> String {
+pub(super) fn filtered<'a>(
+    path: &str,
+    asked: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+) -> String {
     let asked = asked.into_iter();
     let asked = asked.filter_map(|(name, value)| Some(format!("{name}={}", encode(value?))));
     match asked.collect::<Vec<_>>().join("&") {

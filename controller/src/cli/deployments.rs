@@ -9,12 +9,7 @@ use hyper::Method;
 
 pub(super) use self::ask::{Capture, Deploy, EraseMachine};
 pub(super) use self::ask::{capture, deploy, disk_rule, erase};
-use super::{
-    Session,
-    client::{filtered, read},
-    failure::Failure,
-    output::Output,
-};
+use super::{Session, client::read, failure::Failure, filters::Filters, output::Output};
 use crate::http::api::{
     deployments::{MoveBody, QueueDoc},
     words::DeploymentState,
@@ -40,6 +35,8 @@ pub enum Verb {
         /// Only those whose end is still to come
         #[arg(long)]
         open: bool,
+        #[command(flatten)]
+        filters: Filters,
         #[command(flatten)]
         output: Output,
     },
@@ -80,6 +77,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             rollout,
             state,
             open,
+            filters,
             output,
         } => {
             let rollout = rollout.map(|number| number.to_string());
@@ -91,7 +89,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             ];
             let items = session
                 .client
-                .list(&filtered("/deployments", asked))
+                .list(&filters.of("/deployments", asked))
                 .await?;
             let headers = ["ID", "MACHINE", "WHAT", "STATE", "SINCE", "NEXT"];
             session.list(&output, items, headers, show::row)

@@ -8,9 +8,10 @@ use clap::Subcommand;
 
 use super::{
     Session,
-    client::{encode, filtered},
+    client::encode,
     commands, deployments, facts,
     failure::Failure,
+    filters::Filters,
     helpers, holds, logs,
     output::Output,
     power,
@@ -30,7 +31,7 @@ use crate::http::api::{
 pub enum Verb {
     /// List known machines
     #[command(
-        after_help = "Examples:\n  enforcer machines list\n  enforcer machines list --state seen\n  enforcer machines list --selector pool=web\n  enforcer machines list --site all\n  enforcer machines list -o json | jq -r '.[].name'"
+        after_help = "Examples:\n  enforcer machines list\n  enforcer machines list --state seen\n  enforcer machines list --label pool=web --label rack!=r1\n  enforcer machines list --query 'r7 dell'\n  enforcer machines list --site all\n  enforcer machines list -o json | jq -r '.[].name'"
     )]
     List {
         /// Only machines that were just seen, or that somebody registered
@@ -43,8 +44,10 @@ pub enum Verb {
         #[arg(long)]
         owner: Option<String>,
         /// Machines of this site, or of `all`: what other sites show of theirs, to look at
-        #[arg(long, value_name = "all|NAME", conflicts_with_all = ["state", "selector", "owner"])]
+        #[arg(long, value_name = "all|NAME", conflicts_with_all = ["state", "selector", "owner", "labels", "query"])]
         site: Option<String>,
+        #[command(flatten)]
+        filters: Filters,
         #[command(flatten)]
         output: Output,
     },
@@ -209,8 +212,12 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             selector,
             owner,
             site,
+            filters,
             output,
-        } => list(state, [selector, owner, site], &output, session).await,
+        } => {
+            let asked = [selector, owner, site];
+            list(state, asked, &filters, &output, session).await
+        }
         Verb::Show { machine, output } => {
             let value = session.client.get(&path(&machine)).await?;
             session.show(&output, value, show::details)
@@ -276,6 +283,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
 async fn list(
     state: Option<Standing>,
     [selector, owner, site]: [Option<String>; 3],
+    filters: &Filters,
     output: &Output,
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
@@ -287,7 +295,8 @@ async fn list(
         ("selector", selector.as_deref()),
         ("owner", owner.as_deref()),
     ];
-    let items = session.client.list(&filtered("/machines", asked)).await?;
+    let path = filters.of("/machines", asked);
+    let items = session.client.list(&path).await?;
     session.list(output, items, show::HEADERS, show::row)
 }
 

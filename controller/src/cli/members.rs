@@ -4,8 +4,9 @@ use clap::Subcommand;
 
 use super::{
     Session,
-    client::{encode, filtered},
+    client::encode,
     failure::Failure,
+    filters::Filters,
     output::{Line, Output, ago, dash, when},
 };
 use crate::{
@@ -25,6 +26,8 @@ pub enum Verb {
         #[arg(long)]
         state: Option<MemberState>,
         #[command(flatten)]
+        filters: Filters,
+        #[command(flatten)]
         output: Output,
     },
     /// Show a member: the verdict on it, since when and why
@@ -38,8 +41,12 @@ pub enum Verb {
 
 pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
     match verb {
-        Verb::List { state, output } => {
-            let path = filtered("/members", [("state", state.map(MemberState::word))]);
+        Verb::List {
+            state,
+            filters,
+            output,
+        } => {
+            let path = filters.of("/members", [("state", state.map(MemberState::word))]);
             let items = session.client.list(&path).await?;
             session.list(&output, items, HEADERS, row)
         }

@@ -15,6 +15,7 @@ mod explain;
 mod facts;
 mod failure;
 mod files;
+mod filters;
 mod helpers;
 mod holds;
 mod images;

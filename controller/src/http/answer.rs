@@ -8,6 +8,8 @@ use axum::{
 use serde::Serialize;
 use tracing::error;
 
+use crate::state::revision::Revision;
+
 /// A document as an answer. Not axum's type of this name: that one writes into a buffer of its own kind, and so each of our
 /// types would be compiled twice, for it and for everything else that is written.
 #[derive(Debug)]
@@ -16,6 +18,15 @@ pub(crate) struct Json<T>(pub(crate) T);
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         written(serde_json::to_vec(&self.0))
+    }
+}
+
+impl<T: Serialize> Json<T> {
+    /// The answer, and what tells its content from another.
+    pub(super) fn respond(self) -> (Response, Revision) {
+        let document = serde_json::to_vec(&self.0);
+        let content = Revision::of_bytes(document.as_deref().unwrap_or_default());
+        (written(document), content)
     }
 }
 

@@ -116,7 +116,16 @@ mod tests {
         let methods = &before.headers()[header::ACCESS_CONTROL_ALLOW_METHODS];
         assert!(methods.to_str().unwrap().contains("PATCH"));
         let asked = &before.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS];
-        assert!(asked.to_str().unwrap().contains("authorization"));
+        for header in [
+            "authorization",
+            "if-match",
+            "if-none-match",
+            "idempotency-key",
+        ] {
+            assert!(asked.to_str().unwrap().contains(header), "{header}");
+        }
+        let shown = &answer.headers()[header::ACCESS_CONTROL_EXPOSE_HEADERS];
+        assert!(shown.to_str().unwrap().contains("etag"));
     }
 
     #[tokio::test]

@@ -5,14 +5,15 @@ use axum::http::StatusCode;
 use utoipa::{
     OpenApi as _,
     openapi::{
-        Content, OpenApi, Ref, RefOr, Response,
-        path::{Operation, PathItem},
+        Content, Header, OpenApi, Ref, RefOr, Response,
+        path::{Operation, Parameter, PathItem},
     },
 };
 
 use super::{
     api::{events::ResetDoc, explain::Processor},
     auth::{Access, AccessTable},
+    conditional::{IF_MATCH, header_parameter},
     error::ProblemDoc,
 };
 
@@ -35,6 +36,7 @@ pub(super) fn complete(handlers: OpenApi, table: &AccessTable) -> OpenApi {
     let problem = RefOr::T(problem());
     components.responses.insert("Problem".to_owned(), problem);
     for (path, item) in &mut document.paths.paths {
+        tag(item);
         for (method, operation) in operations(item) {
             finish(operation, table.access(path, method));
         }
@@ -48,6 +50,40 @@ fn problem() -> Response {
         .description("What went wrong and what cures it")
         .content("application/problem+json", Content::new(Some(schema)))
         .build()
+}
+
+/// What can be changed under a condition has a tag, also when it is read and after a change.
+fn tag(item: &mut PathItem) {
+    let is_condition = |p: &RefOr<Parameter>| matches!(p, RefOr::T(p) if p.name == IF_MATCH);
+    let conditional = |o: &Operation| o.parameters.iter().flatten().any(is_condition);
+    if !operations(item).any(|(_, operation)| conditional(operation)) {
+        return;
+    }
+    for (method, operation) in operations(item) {
+        if let Some(RefOr::T(shown)) = operation.responses.responses.get_mut("200") {
+            shown.headers.insert("ETag".to_owned(), RefOr::T(etag()));
+        }
+        if method == "GET" {
+            let told = "The `ETag` of the answer that is known: when it would be the same there is none (304).";
+            let known = header_parameter("If-None-Match", told);
+            operation
+                .parameters
+                .get_or_insert_default()
+                .push(RefOr::T(known));
+            let same = Response::builder().description("As it is known").build();
+            operation
+                .responses
+                .responses
+                .insert("304".to_owned(), same.into());
+        }
+    }
+}
+
+fn etag() -> Header {
+    let mut header = Header::default();
+    let told = "What `If-Match` and `If-None-Match` name it by.";
+    header.description = Some(told.to_owned());
+    header
 }
 
 /// Says which role an operation asks for, what its answers mean (OpenAPI 3.1 demands a description), and that it may

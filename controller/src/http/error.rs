@@ -203,7 +203,7 @@ codes! {
     /// Too many deployments wait for the machine.
     TooManyDeployments = "too-many-deployments", CONFLICT, "Too many deployments wait";
     /// The idempotency key was used for something else.
-    KeyReused = "idempotency-key-reused", CONFLICT, "The idempotency key was used for something else";
+    KeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for something else";
     /// No machine, or too many, are meant.
     SelectorUnfit = "selector-unfit", UNPROCESSABLE_ENTITY, "The selector means no machine, or too many";
     /// No rollout of this number.
@@ -214,6 +214,8 @@ codes! {
     SetupNotFound = "setup-not-found", NOT_FOUND, "No such setup";
     /// The setup cannot work.
     SetupInvalid = "setup-invalid", UNPROCESSABLE_ENTITY, "The setup cannot work";
+    /// It was changed since the caller read it.
+    PreconditionFailed = "precondition-failed", PRECONDITION_FAILED, "It is not what the caller has read";
     /// The store did not commit.
     StoreUnavailable = "store-unavailable", SERVICE_UNAVAILABLE, "The store cannot write";
     /// A fault of ours.

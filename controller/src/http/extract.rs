@@ -1,9 +1,11 @@
 //! Reading requests: bodies, queries and path segments, each mistake answered as a problem.
 
+use std::borrow::Cow;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
-    http::request::Parts,
+    http::{Uri, request::Parts},
 };
 use serde::de::DeserializeOwned;
 
@@ -20,22 +22,31 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejected| match rejected.status() {
-                axum::http::StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                    Code::BodyTooLarge,
-                    format!("a JSON body may have {MAX_JSON_BYTES} bytes; upload big files with PUT /api/v1/files/{{sha256}} and name them by their SHA-256"),
-                ),
-                _ => Problem::new(Code::BadRequest, format!("the body cannot be read: {rejected}")),
-            })?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|e| {
-            Problem::new(
-                Code::BadRequest,
-                format!("the JSON body is wrong: {e}; /api/v1/openapi.json describes it"),
-            )
-        })
+        let bytes = body(request, state).await?;
+        json(&bytes).map(Self)
     }
+}
+
+/// The bytes of a body that should be JSON.
+pub(super) async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let read = Bytes::from_request(request, state).await;
+    read.map_err(|rejected| match rejected.status() {
+        axum::http::StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+            Code::BodyTooLarge,
+            format!("a JSON body may have {MAX_JSON_BYTES} bytes; upload big files with PUT /api/v1/files/{{sha256}} and name them by their SHA-256"),
+        ),
+        _ => Problem::new(Code::BadRequest, format!("the body cannot be read: {rejected}")),
+    })
+}
+
+/// What they say.
+pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|e| {
+        Problem::new(
+            Code::BadRequest,
+            format!("the JSON body is wrong: {e}; /api/v1/openapi.json describes it"),
+        )
+    })
 }
 
 /// The query. Unknown parameters are refused by its type.
@@ -46,7 +57,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Query::try_from_uri(&parts.uri)
+        let uri = one_label(&parts.uri);
+        Query::try_from_uri(&uri)
             .map(|Query(value)| Self(value))
             .map_err(|e| {
                 Problem::new(
@@ -58,6 +70,24 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
                 )
             })
     }
+}
+
+/// The parameter of lists that may be given several times, which is as good as once with commas.
+const LABEL: &str = "label=";
+
+/// `uri` with all its labels in one parameter.
+fn one_label(uri: &Uri) -> Cow<'_, Uri> {
+    let query = uri.query().unwrap_or_default();
+    let labels = || query.split('&').filter_map(|pair| pair.strip_prefix(LABEL));
+    if labels().count() < 2 {
+        return Cow::Borrowed(uri);
+    }
+    let others = query.split('&').filter(|pair| !pair.starts_with(LABEL));
+    let label = format!("{LABEL}{}", labels().collect::<Vec<_>>().join("%2C"));
+    let query: Vec<&str> = others.chain([label.as_str()]).collect();
+    // It was one before; should it be none now, it is refused for its second label.
+    let one = format!("/?{}", query.join("&")).parse().map(Cow::Owned);
+    one.unwrap_or(Cow::Borrowed(uri))
 }
 
 /// The one variable segment of a path, as text.

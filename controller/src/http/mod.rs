@@ -5,6 +5,7 @@
 mod answer;
 pub mod api;
 pub mod auth;
+pub(crate) mod conditional;
 mod connection;
 mod cors;
 #[cfg(test)]
@@ -15,6 +16,7 @@ pub(crate) mod extract;
 mod known;
 pub mod local;
 pub mod network;
+pub(crate) mod once;
 mod routes;
 
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
 };
 #[cfg(feature = "web")]
@@ -44,6 +46,7 @@ use crate::{
     power::Power,
     providers::Providers,
     state::{
+        answered::RequestKey,
         command::CommandRecord,
         ops::{Giver, MachineRef, speaks_by_provider},
     },
@@ -132,14 +135,18 @@ impl Api {
         machine: MachineRef,
         command: Command,
         by: Giver,
+        key: Option<RequestKey>,
     ) -> Result<CommandRecord, Problem> {
         let view = self.store.view();
         let foreign = machine
             .find(&view)
             .is_some_and(|m| speaks_by_provider(&view, &m));
         let issued = match &self.providers {
-            Some(providers) if foreign => providers.command(machine, command, by).await?,
-            Some(_) | None => self.mesh()?.command(machine, command, by).await?,
+            Some(providers) if foreign => providers.command(machine, command, by, key).await?,
+            Some(_) | None => {
+                let mesh = self.mesh()?;
+                mesh.command_once(machine, command, by, key).await?
+            }
         };
         Ok(issued?)
     }
@@ -221,6 +228,7 @@ async fn app_or_not_found(request: Request) -> Response {
 /// `router` behind the guard of `table`, with problems for everything that is not there.
 fn guarded(router: Router<Api>, table: AccessTable, api: Api) -> Router {
     router
+        .layer(from_fn(conditional::not_modified))
         .layer(from_fn_with_state(Arc::new(table), guard))
         .layer(from_fn_with_state(api.clone(), known))
         .layer(DefaultBodyLimit::max(extract::MAX_JSON_BYTES))

@@ -4,7 +4,7 @@ use super::{
     api::{
         activations, boot_configs, clock, commands, deployments, events, explain, facts, files,
         heard_sites, helpers, holds, image_pulls, images, join_tokens, leases, logs, machines,
-        members, meta, peers, power, reservations, rollouts, setups, tokens, trust, users,
+        members, meta, peers, power, reader, reservations, rollouts, setups, tokens, trust, users,
         webhooks,
     },
     auth::{
@@ -18,6 +18,10 @@ use super::{
 pub(super) fn all() -> Routes {
     Routes::new()
         .at(Anyone, routes!(meta::healthz))
+        // Files without secrets, which a browser loads before it has a token to show; the document itself is for viewers.
+        .at(Anyone, routes!(reader::page))
+        .at(Anyone, routes!(reader::style))
+        .at(Anyone, routes!(reader::script))
         .at(Least(Viewer), routes!(meta::metrics))
         .nest("/api/v1", v1())
 }

@@ -1,8 +1,11 @@
 //! Claims about the API as a whole: who may do what, and what the document says.
 
 mod browsers;
+mod conditional;
 mod deployments;
+mod filters;
 mod images;
+mod once;
 mod people;
 mod power;
 mod resources;
@@ -42,7 +45,16 @@ impl Site {
 
     /// The same, with so much room for images.
     pub(crate) fn limited(limits: Limits) -> Self {
-        let state = tempfile::tempdir().unwrap();
+        Self::of(tempfile::tempdir().unwrap(), limits)
+    }
+
+    /// The same site after a restart.
+    async fn restarted(self) -> Self {
+        self.api.store.close().await;
+        Self::of(self._state, Limits::default())
+    }
+
+    fn of(state: tempfile::TempDir, limits: Limits) -> Self {
         let backend = Redb::open(state.path().join("enforcer.redb")).unwrap();
         let store = Store::open(backend, Policy::default(), SystemClock).unwrap();
         let images = Images::open(state.path(), limits, store.clone()).unwrap();
@@ -153,10 +165,13 @@ async fn every_route_admits_exactly_the_declared_roles() {
 }
 
 #[test]
-fn only_the_health_check_is_for_anyone_and_only_looking_for_viewers() {
+fn only_the_health_check_and_the_readers_files_are_for_anyone_and_only_looking_for_viewers() {
     for (path, method, access) in access_table().entries() {
         match access {
-            Access::Anyone => assert_eq!(path, "/healthz"),
+            Access::Anyone => {
+                let files = api::reader::PATHS.contains(&path);
+                assert!(method == "GET" && (path == "/healthz" || files), "{path}");
+            }
             Access::Least(Role::Viewer) => assert_eq!(method, "GET", "{path}"),
             Access::Least(Role::Operator | Role::Admin) => {}
         }

@@ -15,10 +15,14 @@ use super::{Inner, Mesh, lock};
 use crate::{
     metrics::Counter,
     state::{
+        answered::RequestKey,
         boot::next_boot_wanted,
         command::{CommandId, CommandRecord, SETTLE_WITHIN},
         machine::MachineId,
-        ops::{CommandError, CommandWord, Giver, IssueCommand, MachineRef, Settle},
+        ops::{
+            CommandError, CommandWord, Giver, IssueCommand, MachineRef, Once, OnceMade, Settle,
+            given_before,
+        },
     },
     store::StoreError,
 };
@@ -39,7 +43,21 @@ impl Mesh {
         command: Command,
         by: Giver,
     ) -> Result<Result<CommandRecord, CommandError>, StoreError> {
-        self.0.command(machine, command, by).await
+        self.0.command(machine, command, by, None).await
+    }
+
+    /// The same for a request with a name: asked for again, it is the command that was given then.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn command_once(
+        &self,
+        machine: MachineRef,
+        command: Command,
+        by: Giver,
+        key: Option<RequestKey>,
+    ) -> Result<Result<CommandRecord, CommandError>, StoreError> {
+        self.0.command(machine, command, by, key).await
     }
 }
 
@@ -49,14 +67,19 @@ impl Inner {
         machine: MachineRef,
         command: Command,
         by: Giver,
+        key: Option<RequestKey>,
     ) -> Result<Result<CommandRecord, CommandError>, StoreError> {
-        let issue = IssueCommand {
+        let wants = IssueCommand {
             machine,
             command,
             ttl_ms: ORDER_TTL_MS,
             by,
         };
-        let issued = self.store.apply(issue).await?;
+        let issued = match self.store.apply(Once { key, wants }).await? {
+            Ok(OnceMade::Now(issued)) => issued,
+            Ok(OnceMade::Before(made)) => return Ok(given_before(&made, &self.store.view())),
+            Err(reused) => return Ok(Err(reused.into())),
+        };
         if let Ok(record) = &issued {
             let link = lock(&self.links)
                 .get(record.machine.node())
@@ -151,7 +174,7 @@ impl Inner {
         };
         let by = Giver::Controller("enforcer".to_owned());
         let issued = self
-            .command(MachineRef(id.to_string()), Command::Reboot, by)
+            .command(MachineRef(id.to_string()), Command::Reboot, by, None)
             .await;
         match issued {
             Ok(Ok(_)) => {

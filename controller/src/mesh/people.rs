@@ -15,8 +15,9 @@ use crate::{
         machine::{Machine, MachineId},
         member::{Member, MemberState},
         ops::{
-            AcceptError, AcceptMachine, DeleteMachine, Held, Keep, LinkVerdict, MachineError,
-            MachineRef, OnMachine, RefuseMachine, ResolveDispute, RevokeKeys,
+            AcceptError, AcceptMachine, Changed, DeleteMachine, Held, Keep, LinkVerdict,
+            MachineError, MachineRef, OnMachine, RefuseMachine, ResolveDispute, RevokeKeys,
+            Unchanged,
         },
         trust::{Digest, key::Serial},
     },
@@ -117,15 +118,15 @@ impl Mesh {
         }))
     }
 
-    /// Forgets a machine with all that is known about it, unless somebody else than `caller` has it.
+    /// Forgets a machine with all that is known about it, as `delete` says.
     ///
     /// # Errors
     /// As the store says.
     pub async fn forget(
         &self,
-        machine: MachineRef,
-        caller: &str,
-    ) -> Said<Result<(), MachineError>, Held> {
+        machine: &MachineRef,
+        delete: Unchanged<OnMachine<DeleteMachine>>,
+    ) -> Said<Result<Result<(), MachineError>, Held>, Changed> {
         let view = self.0.store.view();
         let id = machine.find(&view).map(|m| m.id.clone());
         let keys: Vec<Serial> = id
@@ -138,13 +139,8 @@ impl Mesh {
             .flat_map(|id| view.pending_of(id))
             .map(|p| p.key)
             .collect();
-        let delete = OnMachine {
-            machine: machine.clone(),
-            caller: caller.to_owned(),
-            wants: DeleteMachine(machine),
-        };
         let forgotten = self.0.store.apply(delete).await?;
-        if matches!(forgotten, Ok(Ok(()))) {
+        if matches!(forgotten, Ok(Ok(Ok(())))) {
             self.0.turn_away(&waiting);
             self.0.cut_off(id.as_ref(), &keys);
             if let Some(id) = id {

@@ -27,8 +27,12 @@ use self::{consul::Consul, hearing::Hearing, serf::Serf};
 use crate::{
     metrics::{Counter, Metrics},
     state::{
+        answered::RequestKey,
         command::CommandRecord,
-        ops::{CommandError, CommandWord, ForgetProviders, Giver, IssueQuery, MachineRef, Settle},
+        ops::{
+            CommandError, CommandWord, ForgetProviders, Giver, IssueQuery, MachineRef, Once,
+            OnceMade, Settle, given_before,
+        },
         provider::{NodeName, ProviderMember, ProviderName},
     },
     store::{Store, StoreError},
@@ -98,14 +102,19 @@ impl Providers {
         machine: MachineRef,
         command: Command,
         by: Giver,
+        key: Option<RequestKey>,
     ) -> Result<Result<CommandRecord, CommandError>, StoreError> {
-        let query = IssueQuery {
+        let wants = IssueQuery {
             machine,
             command,
             ttl_ms: u32::try_from(ACKNOWLEDGED_WITHIN.as_millis()).unwrap_or(u32::MAX),
             by,
         };
-        let issued = self.0.store.apply(query).await?;
+        let issued = match self.0.store.apply(Once { key, wants }).await? {
+            Ok(OnceMade::Now(issued)) => issued,
+            Ok(OnceMade::Before(made)) => return Ok(given_before(&made, &self.0.store.view())),
+            Err(reused) => return Ok(Err(reused.into())),
+        };
         Ok(issued.map(|(record, member)| {
             let (inner, asked) = (Arc::clone(&self.0), record.clone());
             self.0

@@ -13,8 +13,6 @@ pub mod restart;
 mod states;
 pub mod words;
 
-use std::collections::BTreeSet;
-
 use mesh_proto::message::job::{Counts, DiskSeen, Edit, Kexec};
 use serde::{Deserialize, Serialize};
 
@@ -120,9 +118,6 @@ pub struct Deployment {
     pub place: i64,
     /// Who asked for it, for people.
     pub by: String,
-    /// The askers' own names for their requests: asked again with one of them, it is the same job.
-    #[serde(default)]
-    pub keys: BTreeSet<String>,
     /// What is to be done.
     pub order: Order,
     /// What it belongs to.

@@ -4,6 +4,7 @@
 //! makes writes durable, the drivers make them visible.
 
 pub mod activation;
+pub mod answered;
 pub mod api_token;
 pub mod boot;
 pub mod command;
@@ -30,6 +31,7 @@ pub mod power;
 pub mod preset;
 pub mod provider;
 pub mod record;
+pub mod revision;
 pub mod rollout;
 pub mod setup;
 pub mod shown;

@@ -6,6 +6,7 @@ use ipxe::MacAddr;
 
 use super::{
     activation::{Activation, ActivationId, Nonce},
+    answered::Answered,
     api_token::{ApiToken, TokenPrefix},
     command::{CommandId, CommandRecord},
     config::{BootConfig, ConfigName},
@@ -94,6 +95,8 @@ pub enum Record {
     NamedMacs(Arc<NamedMacs>),
     /// What a peer has still to be told, by its grant.
     Outgoing(Arc<Outgoing>),
+    /// A request that was answered, by its asker's name for it.
+    Answered(Arc<Answered>),
 }
 
 /// The key of a stored value.
@@ -157,6 +160,8 @@ pub enum Key {
     NamedMacs(SiteName),
     /// See [`Record::Outgoing`].
     Outgoing(Nonce),
+    /// See [`Record::Answered`].
+    Answered(Digest),
 }
 
 /// One write of a transaction.
@@ -202,6 +207,7 @@ impl Record {
             Self::Invitation(i) => Key::Invitation(i.id.clone()),
             Self::NamedMacs(n) => Key::NamedMacs(n.site.clone()),
             Self::Outgoing(o) => Key::Outgoing(o.nonce.clone()),
+            Self::Answered(a) => Key::Answered(a.name),
         }
     }
 }
@@ -281,4 +287,5 @@ kept!(
     Invitation => Invitation,
     NamedMacs => NamedMacs,
     Outgoing => Outgoing,
+    Answered => Answered,
 );

@@ -29,9 +29,6 @@ pub struct Rollout {
     pub selector: String,
     /// Who asked for it, for people.
     pub by: String,
-    /// The asker's own name for this request.
-    #[serde(default)]
-    pub key: Option<String>,
     /// Jobs at work at once.
     pub limit: u32,
     /// After so many failures no further job begins; `None`: they all do.

@@ -21,11 +21,13 @@ use self::rows::{Index, Rows, Under};
 use super::{
     Key, Record, Write,
     activation::{Activation, ActivationId, Nonce},
+    answered::Answered,
     config::{BootConfig, ConfigName},
     event::Event,
     machine::{Machine, MachineId, MachineName, Standing},
     policy::Policy,
     power::PowerSettings,
+    trust::Digest,
 };
 
 /// Events kept; older ones are dropped, here and in the store.
@@ -54,6 +56,7 @@ pub struct View {
     people: people::PeopleView,
     providers: providers::ProvidersView,
     peers: peers::PeersView,
+    answers: Rows,
 }
 
 impl View {
@@ -151,6 +154,17 @@ impl View {
         self.power.get(&Key::Power(machine.clone()))
     }
 
+    /// The requests that are remembered under their askers' names.
+    pub fn answers(&self) -> impl Iterator<Item = &Arc<Answered>> {
+        self.answers.all()
+    }
+
+    /// The request of this name.
+    #[must_use]
+    pub fn answered(&self, name: &Digest) -> Option<&Arc<Answered>> {
+        self.answers.get(&Key::Answered(*name))
+    }
+
     /// Events with a number above `after`, oldest first.
     pub fn events_after(&self, after: u64) -> impl DoubleEndedIterator<Item = &Arc<Event>> {
         self.events.range(after.saturating_add(1)..).map(|(_, e)| e)
@@ -243,6 +257,7 @@ impl View {
             Record::Invitation(_) => self.peers.put_invitation(record),
             Record::NamedMacs(n) => self.peers.insert_named(n),
             Record::Outgoing(_) => self.peers.put_outgoing(record),
+            Record::Answered(_) => self.answers.put(record),
         }
     }
 
@@ -283,6 +298,9 @@ impl View {
             Key::Invitation(_) => self.peers.forget_invitation(key),
             Key::NamedMacs(_) => self.peers.forget_named(key),
             Key::Outgoing(_) => self.peers.forget_outgoing(key),
+            Key::Answered(_) => {
+                self.answers.remove(key);
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use mesh_proto::{
 use crate::state::{
     Record, Timestamp,
     activation::Nonce,
+    answered::{Answered, Made},
     api_token::{ApiToken, TokenPrefix},
     command::{CommandId, CommandRecord, CommandStage},
     deployment::{Deployment, DeploymentId, Moment, Order, State, Until},
@@ -136,7 +137,6 @@ pub(super) fn deployment(machine: &MachineId, n: u32, now: Timestamp) -> Deploym
         machine: machine.clone(),
         place: -7,
         by: "ann".to_owned(),
-        keys: [format!("key-{machine}")].into(),
         order: Order {
             disk: Default::default(),
             partition: Some(PartitionRule::Number(3)),
@@ -180,7 +180,6 @@ fn rollout(now: Timestamp) -> Rollout {
         id: RolloutId(5),
         selector: "pool=web".to_owned(),
         by: "ann".to_owned(),
-        key: None,
         limit: 2,
         max_failures: Some(1),
         forgiven: 1,
@@ -291,6 +290,19 @@ fn peers(now: Timestamp) -> [Record; 4] {
     ]
 }
 
+fn answered(now: Timestamp) -> Answered {
+    Answered {
+        name: Digest::of(b"name"),
+        request: Digest::of(b"request"),
+        at: now,
+        made: Made::Deployments {
+            ids: vec![DeploymentId(400)],
+            rollout: Some(RolloutId(5)),
+            refused: vec![("web2".to_owned(), "its disk is too small".to_owned())],
+        },
+    }
+}
+
 /// One of each, about this machine.
 pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
     let mut all = mesh(machine, now);
@@ -301,6 +313,7 @@ pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
         Record::Setup(setup(now).into()),
         Record::User(user(now).into()),
         Record::ApiToken(api_token(now).into()),
+        Record::Answered(answered(now).into()),
         Record::ProviderMember(provider_member(machine, now).into()),
     ]);
     all.extend(peers(now));

@@ -44,11 +44,12 @@ pub enum Table {
     Invitations,
     NamedMacs,
     Outgoing,
+    Answers,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Machines,
         Self::Configs,
         Self::Activations,
@@ -78,6 +79,7 @@ impl Table {
         Self::Invitations,
         Self::NamedMacs,
         Self::Outgoing,
+        Self::Answers,
     ];
 
     /// Its name in the database.
@@ -113,6 +115,7 @@ impl Table {
             Self::Invitations => "invitations",
             Self::NamedMacs => "named-macs",
             Self::Outgoing => "outgoing",
+            Self::Answers => "answers",
         }
     }
 }
@@ -157,6 +160,7 @@ pub(crate) fn place_of(key: &Key) -> (Table, Vec<u8>) {
         Key::Invitation(id) => (Table::Invitations, id.as_str().into()),
         Key::NamedMacs(site) => (Table::NamedMacs, site.as_str().into()),
         Key::Outgoing(nonce) => (Table::Outgoing, String::from(nonce.clone()).into()),
+        Key::Answered(name) => (Table::Answers, name.0.into()),
     }
 }
 
@@ -204,6 +208,7 @@ fn to_json(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
         Record::Invitation(i) => json(i),
         Record::NamedMacs(n) => json(n),
         Record::Outgoing(o) => json(o),
+        Record::Answered(a) => json(a),
     }
 }
 
@@ -245,6 +250,7 @@ pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, S
         Table::Invitations => json(value).map(Record::Invitation),
         Table::NamedMacs => json(value).map(Record::NamedMacs),
         Table::Outgoing => json(value).map(Record::Outgoing),
+        Table::Answers => json(value).map(Record::Answered),
     }
     .map_err(|e| format!("a row of table {}: {e}", table.name()))?;
     if place_of(&record.key()) == (table, key.to_vec()) {

@@ -128,7 +128,6 @@ impl Room {
             machine: MachineRef(machine.to_owned()),
             order,
             by: "test".to_owned(),
-            key: None,
             nonce: enforcer::state::activation::Nonce::from_random(rand::random()),
         };
         let created = self.site.apply(create).await.unwrap();

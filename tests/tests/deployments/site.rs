@@ -219,7 +219,6 @@ impl Site {
             machine: MachineRef(machine.to_owned()),
             order,
             by: "ann".to_owned(),
-            key: None,
             nonce: Nonce::from_random(rand::random()),
         }
     }

@@ -153,6 +153,8 @@ struct SystemArgs {
 }
 
 pub(super) async fn run(args: SetArgs, session: &Session<'_>) -> Result<(), Failure> {
+    // Before files go up, which may take minutes: whoever writes the config meanwhile is not overwritten.
+    let as_now = session.client.condition(&path(&args.name)).await?;
     let body = SetBody {
         // Read before anything is uploaded: a wrong name should not cost minutes.
         answers: answers(&args.answers)?,
@@ -163,7 +165,7 @@ pub(super) async fn run(args: SetArgs, session: &Session<'_>) -> Result<(), Fail
     };
     let value = session
         .client
-        .send(Method::PUT, &path(&args.name), &body)
+        .send_if(Method::PUT, &path(&args.name), as_now, &body)
         .await?;
     let config: ConfigDoc = read(&value)?;
     eprintln!("{} is now revision {}", config.name, config.revision);

@@ -15,7 +15,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
 
 use super::super::{Session, client::Client, failure::Failure};
-use crate::http::error::{Code, Problem};
+use crate::http::{
+    api::reader::PATHS,
+    error::{Code, Problem},
+};
 
 /// Connections at once: a browser opens six, and a few pages may be open.
 const MAX_CONNECTIONS: usize = 64;
@@ -104,6 +107,10 @@ impl Door {
         if !path.starts_with("/api/") || *method == Method::OPTIONS {
             return Ok(());
         }
+        // The files of a page, which its browser loads before that page can show a token.
+        if *method == Method::GET && PATHS.contains(&path) {
+            return Ok(());
+        }
         let given = headers.get(header::AUTHORIZATION);
         let token = given.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         if token.is_some_and(|token| same(token, self.token.as_bytes())) {
@@ -188,6 +195,9 @@ mod tests {
         let free = |method, path| check(method, path, "127.0.0.1:4890", None);
         assert_eq!(free(&Method::GET, "/assets/index.js"), None);
         assert_eq!(free(&Method::OPTIONS, "/api/v1/machines"), None);
+        assert_eq!(free(&Method::GET, "/api/docs/reader.js"), None);
+        let document = free(&Method::GET, "/api/v1/openapi.json");
+        assert_eq!(document, Some(Code::Unauthenticated));
     }
 
     #[test]

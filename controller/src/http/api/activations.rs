@@ -6,6 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Page, PageQuery, by_number, machines,
+    search::{has_labels, labels},
     words::{Evidence, Kind, Stage},
 };
 use crate::{
@@ -19,7 +20,8 @@ use crate::{
     state::{
         Timestamp, View,
         activation::{Activation, ActivationId},
-        ops::{Deactivate, DeactivateSelected, MachineRef},
+        answered::Made,
+        ops::{Deactivate, DeactivateSelected, KeyReused, MachineRef},
     },
 };
 
@@ -109,6 +111,17 @@ pub(crate) struct ListQuery {
     /// Only open (`true`) or closed ones (`false`).
     #[serde(default)]
     open: Option<bool>,
+    /// Only those that stand so.
+    #[serde(default)]
+    #[param(inline)]
+    state: Option<Stage>,
+    /// Only those whose machine's labels fit: `pool=web`, `rack!=r1`, `!spare`; repeat it for more.
+    #[serde(default)]
+    #[param(value_type = Option<Vec<String>>, style = Form, explode)]
+    label: Option<String>,
+    /// Only entries in which all these words stand, in any case: names, addresses, texts.
+    #[serde(default)]
+    q: Option<String>,
     /// Entries wanted, 1 to 1000.
     #[serde(default)]
     limit: Option<usize>,
@@ -129,13 +142,17 @@ pub(crate) async fn list(
         .machine
         .map(|text| machines::find(&view, &text))
         .transpose()?;
+    let labels = labels(query.label.as_deref())?;
     let wanted = |a: &&std::sync::Arc<Activation>| {
         machine.as_ref().is_none_or(|m| m.id == a.machine)
             && query.open.is_none_or(|open| open == a.is_open())
+            && query.state.is_none_or(|s| s == a.stage.into())
+            && has_labels(labels.as_ref(), &a.machine, &view)
     };
     let page = PageQuery {
         limit: query.limit,
         cursor: query.cursor,
+        q: query.q,
     };
     page.cut(
         view.activations().filter(wanted),
@@ -163,6 +180,24 @@ pub(crate) async fn show(
         )
     })?;
     Ok(Json(ActivationDoc::of(found, &view)))
+}
+
+/// What was made due before, under a request's name, as it is now: activations, and machines that could not have it.
+pub(super) fn before(
+    made: &Made,
+    view: &View,
+) -> Result<(Vec<ActivationDoc>, Vec<(String, String)>), Problem> {
+    let Made::Activations { ids, refused } = made else {
+        return Err(KeyReused.into());
+    };
+    let kept = ids.iter().filter_map(|id| view.activation(*id));
+    let kept: Vec<_> = kept.map(|a| ActivationDoc::of(a, view)).collect();
+    if kept.is_empty() {
+        let text =
+            "it was activated for this Idempotency-Key, and the activation is no longer kept";
+        return Err(Problem::new(Code::ActivationNotFound, text));
+    }
+    Ok((kept, refused.clone()))
 }
 
 /// For which machine.

@@ -28,17 +28,21 @@ use crate::{
         Api,
         answer::Json,
         auth::Caller,
+        conditional::{IfMatch, Tagged},
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},
+        once::Keyed,
     },
     state::{
         Timestamp, View,
         activation::Nonce,
+        answered::Made,
         config::{BootConfig, ConfigName},
         ops::{
             Activate, ActivateLent, ActivateSelected, ConfigError, DeleteConfig, ForMachine,
-            MachineRef, Refetch, SetConfig,
+            MachineRef, Once, OnceMade, Refetch, SetConfig,
         },
+        revision::Subject,
     },
 };
 
@@ -64,12 +68,10 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(api): State<Api>,
     name: Segment,
-) -> Result<Json<ConfigDoc>, Problem> {
-    let view = api.store.view();
-    Ok(Json(ConfigDoc::of(
-        find(&view, &name)?.as_ref(),
-        &api.fetcher,
-    )))
+) -> Result<Tagged<ConfigDoc>, Problem> {
+    let found = find(&api.store.view(), &name)?;
+    let document = ConfigDoc::of(&found, &api.fetcher);
+    Ok(Tagged::new(&*found, document))
 }
 
 /// The config that a path names.
@@ -105,19 +107,22 @@ pub struct SetBody {
 /// Its files must have been uploaded, or are fetched from now on. What is armed keeps the
 /// revision it was armed with.
 #[utoipa::path(put, path = "/boot-configs/{name}", tag = "boot-configs", operation_id = "boot_configs_set", request_body = SetBody,
-    params(("name" = String, Path, description = "Its name")),
+    params(("name" = String, Path, description = "Its name"), IfMatch),
     responses((status = 200, body = ConfigDoc)))]
 pub(crate) async fn set(
     State(api): State<Api>,
     name: Segment,
+    read: IfMatch,
     JsonBody(body): JsonBody<SetBody>,
-) -> Result<Json<ConfigDoc>, Problem> {
-    let name = name.parse("boot config")?;
+) -> Result<Tagged<ConfigDoc>, Problem> {
+    let name: ConfigName = name.parse("boot config")?;
+    let about = Subject::Config(name.clone());
     let _guard = api.fetcher.files().lock_owned().await;
     let config = body.into_config(name, &api)?;
-    let config = api.store.apply(SetConfig(config)).await??;
+    let config = read.apply(&api, about, SetConfig(config)).await??;
     api.fetcher.kick();
-    Ok(Json(ConfigDoc::of(&config, &api.fetcher)))
+    let document = ConfigDoc::of(&config, &api.fetcher);
+    Ok(Tagged::new(&config, document))
 }
 
 /// Fetches the remote files of a boot config again; a server may have newer ones.
@@ -139,11 +144,16 @@ pub(crate) async fn fetch(
 
 /// Deletes a boot config that no open activation holds. Its files stay until they are deleted.
 #[utoipa::path(delete, path = "/boot-configs/{name}", tag = "boot-configs", operation_id = "boot_configs_delete",
-    params(("name" = String, Path, description = "Its name")),
+    params(("name" = String, Path, description = "Its name"), IfMatch),
     responses((status = 204)))]
-pub(crate) async fn delete(State(api): State<Api>, name: Segment) -> Result<StatusCode, Problem> {
-    let name = name.parse("boot config")?;
-    api.store.apply(DeleteConfig(name)).await??;
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    name: Segment,
+    read: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let name: ConfigName = name.parse("boot config")?;
+    let about = Subject::Config(name.clone());
+    read.apply(&api, about, DeleteConfig(name)).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -192,13 +202,13 @@ pub struct ActivateBody {
 
 /// Makes a boot config due for a machine: its next boot gets it.
 #[utoipa::path(post, path = "/boot-configs/{name}/activate", tag = "boot-configs", operation_id = "boot_configs_activate", request_body = ActivateBody,
-    params(("name" = String, Path, description = "Its name")),
+    params(("name" = String, Path, description = "Its name"), Keyed<ActivateBody>),
     responses((status = 201, body = ActivationDoc)))]
 pub(crate) async fn activate(
     State(api): State<Api>,
     caller: Caller,
     name: Segment,
-    JsonBody(body): JsonBody<ActivateBody>,
+    Keyed { key, body }: Keyed<ActivateBody>,
 ) -> Result<(StatusCode, Json<ActivationDoc>), Problem> {
     let config: ConfigName = name.parse("boot config")?;
     try_files_again(&api, &config).await?;
@@ -209,22 +219,29 @@ pub(crate) async fn activate(
         until: body.until,
         nonce: Nonce::from_random(rand::random()),
     };
-    let activation = match body.helper {
+    let made = match body.helper {
         None => {
-            let asked = machines::on(body.machine, &caller, transition);
-            api.store.apply(asked).await???
+            let wants = machines::on(body.machine, &caller, transition);
+            api.store.apply(Once { key, wants }).await??
         }
         Some(helper) => {
             let lent = ActivateLent {
                 activate: transition,
                 helper: MachineRef(helper),
             };
-            let asked = machines::on(body.machine, &caller, lent);
-            api.store.apply(asked).await???
+            let wants = machines::on(body.machine, &caller, lent);
+            api.store.apply(Once { key, wants }).await??
         }
     };
-    activations::tell_helpers(&api, &activation);
-    let document = ActivationDoc::of(&activation, &api.store.view());
+    let view = api.store.view();
+    let document = match made {
+        OnceMade::Now(activated) => {
+            let activation = activated??;
+            activations::tell_helpers(&api, &activation);
+            ActivationDoc::of(&activation, &view)
+        }
+        OnceMade::Before(made) => activations::before(&made, &view)?.0.swap_remove(0),
+    };
     Ok((StatusCode::CREATED, Json(document)))
 }
 
@@ -278,19 +295,19 @@ pub struct RefusedDoc {
 ///
 /// A machine that is labelled later is not meant: activate again, what is due already stays as it is.
 #[utoipa::path(post, path = "/boot-configs/{name}/activate-selector", tag = "boot-configs", operation_id = "boot_configs_activate_selector", request_body = ActivateSelectorBody,
-    params(("name" = String, Path, description = "Its name")),
+    params(("name" = String, Path, description = "Its name"), Keyed<ActivateSelectorBody>),
     responses((status = 201, body = SelectedDoc)))]
 pub(crate) async fn activate_selector(
     State(api): State<Api>,
     caller: Caller,
     name: Segment,
-    JsonBody(body): JsonBody<ActivateSelectorBody>,
+    Keyed { key, body }: Keyed<ActivateSelectorBody>,
 ) -> Result<(StatusCode, Json<SelectedDoc>), Problem> {
     let config: ConfigName = name.parse("boot config")?;
     try_files_again(&api, &config).await?;
     let machines = api.store.view().machines().count();
     let fresh = |_| Nonce::from_random(rand::random());
-    let transition = ActivateSelected {
+    let wants = ActivateSelected {
         selector: parse(&body.selector, "selector")?,
         priority: body.priority,
         config,
@@ -299,8 +316,12 @@ pub(crate) async fn activate_selector(
         by: caller.name,
         nonces: (0..machines).map(fresh).collect(),
     };
-    let all = api.store.apply(transition).await??;
-    let told = SelectedDoc::of(all, &api.store.view());
+    let made = api.store.apply(Once { key, wants }).await??;
+    let view = api.store.view();
+    let told = match made {
+        OnceMade::Now(all) => SelectedDoc::of(all?, &view),
+        OnceMade::Before(made) => SelectedDoc::before(&made, &view)?,
+    };
     Ok((StatusCode::CREATED, Json(told)))
 }
 
@@ -317,5 +338,15 @@ impl SelectedDoc {
             }
         }
         Self { armed, refused }
+    }
+
+    fn before(made: &Made, view: &View) -> Result<Self, Problem> {
+        let (armed, refused) = activations::before(made, view)?;
+        let refused = refused.into_iter();
+        let refused = refused.map(|(machine_name, why)| RefusedDoc { machine_name, why });
+        Ok(Self {
+            armed,
+            refused: refused.collect(),
+        })
     }
 }

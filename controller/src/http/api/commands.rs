@@ -5,19 +5,24 @@ use mesh_proto::message::command::Command;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Page, PageQuery, by_number, machines, words::CommandStage};
+use super::{
+    Page, PageQuery, by_number, machines,
+    search::{has_labels, labels},
+    words::CommandStage,
+};
 use crate::{
     http::{
         Api,
         answer::Json,
         auth::Caller,
         error::{Code, Problem},
-        extract::{JsonBody, Params, Segment},
+        extract::{Params, Segment},
+        once::Keyed,
     },
     state::{
         Timestamp, View,
         command::{CommandId, CommandRecord},
-        ops::{Giver, MachineRef},
+        ops::{CommandError, Giver, MachineRef},
     },
 };
 
@@ -113,19 +118,40 @@ impl CommandDoc {
     }
 }
 
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        let code = match error {
+            CommandError::Held(held) => return held.into(),
+            CommandError::KeyReused(reused) => return reused.into(),
+            CommandError::NotKept(_) => Code::CommandNotFound,
+            CommandError::NoMachine(_) => Code::MachineNotFound,
+            CommandError::NoMember(_) => Code::MemberNotFound,
+            CommandError::NotAlive { .. } => Code::MemberNotAlive,
+            CommandError::NotAccepted(_) => Code::MachineNotAccepted,
+            CommandError::Disputed(_) => Code::MachineDisputed,
+            CommandError::LevelTooLow(..) => Code::LevelTooLow,
+            CommandError::NotRegistered(_) => Code::MachineNotRegistered,
+            CommandError::OnlyReboot(..) | CommandError::CannotBeAsked(_) => Code::ProviderCannot,
+            CommandError::TwoMembers(..) => Code::MachineDisputed,
+            CommandError::TooMany(_) => Code::TooManyCommands,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
 /// Gives a machine a command. It is written down before it is sent; ask for it to see how it went.
 #[utoipa::path(post, path = "/machines/{machine}/commands", tag = "commands", operation_id = "commands_issue", request_body = CommandBody,
-    params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
+    params(("machine" = String, Path, description = "Name, id or MAC in any spelling"), Keyed<CommandBody>),
     responses((status = 202, body = CommandDoc)))]
 pub(crate) async fn issue(
     State(api): State<Api>,
     caller: Caller,
     Segment(machine): Segment,
-    JsonBody(body): JsonBody<CommandBody>,
+    Keyed { key, body }: Keyed<CommandBody>,
 ) -> Result<(StatusCode, Json<CommandDoc>), Problem> {
     let command = body.command()?;
     let by = Giver::Person(caller.name);
-    let issued = api.command(MachineRef(machine), command, by).await?;
+    let issued = api.command(MachineRef(machine), command, by, key).await?;
     let document = CommandDoc::of(&issued, &api.store.view());
     Ok((StatusCode::ACCEPTED, Json(document)))
 }
@@ -161,6 +187,17 @@ pub(crate) struct ListQuery {
     /// Only those for this machine.
     #[serde(default)]
     machine: Option<String>,
+    /// Only those that stand so.
+    #[serde(default)]
+    #[param(inline)]
+    state: Option<CommandStage>,
+    /// Only those whose machine's labels fit: `pool=web`, `rack!=r1`, `!spare`; repeat it for more.
+    #[serde(default)]
+    #[param(value_type = Option<Vec<String>>, style = Form, explode)]
+    label: Option<String>,
+    /// Only entries in which all these words stand, in any case: names, addresses, texts.
+    #[serde(default)]
+    q: Option<String>,
     /// Entries wanted, 1 to 1000.
     #[serde(default)]
     limit: Option<usize>,
@@ -184,10 +221,16 @@ pub(crate) async fn list(
     let page = PageQuery {
         limit: query.limit,
         cursor: query.cursor,
+        q: query.q,
+    };
+    let labels = labels(query.label.as_deref())?;
+    let wanted = |c: &&std::sync::Arc<CommandRecord>| {
+        machine.as_ref().is_none_or(|m| m.id == c.machine)
+            && query.state.is_none_or(|s| s == c.stage.into())
+            && has_labels(labels.as_ref(), &c.machine, &view)
     };
     page.cut(
-        view.commands()
-            .filter(|c| machine.as_ref().is_none_or(|m| m.id == c.machine)),
+        view.commands().filter(wanted),
         |c| by_number(c.id.0),
         |c| CommandDoc::of(c, &view),
     )

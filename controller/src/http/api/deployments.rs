@@ -14,7 +14,12 @@ pub use document::{DeploymentDoc, MomentDoc, ProgressDoc, WrittenDoc};
 pub(super) use order::partition;
 pub use order::{DiskRuleDoc, OrderBody, ProbeDoc, ProvisionFileDoc, SaveDoc, UntilDoc};
 
-use super::{Page, machines, page::page_limit, words::DeploymentState};
+use super::{
+    Page, machines,
+    page::page_limit,
+    search::{Words, has_labels, labels},
+    words::DeploymentState,
+};
 use crate::{
     http::{
         Api,
@@ -49,6 +54,13 @@ pub(crate) struct ListQuery {
     /// Only those whose end is still to come, or only those that are over.
     #[serde(default)]
     open: Option<bool>,
+    /// Only those whose machine's labels fit: `pool=web`, `rack!=r1`, `!spare`; repeat it for more.
+    #[serde(default)]
+    #[param(value_type = Option<Vec<String>>, style = Form, explode)]
+    label: Option<String>,
+    /// Only entries in which all these words stand, in any case: names, addresses, texts.
+    #[serde(default)]
+    q: Option<String>,
     /// Entries wanted, 1 to 1000.
     #[serde(default)]
     limit: Option<usize>,
@@ -73,6 +85,10 @@ pub(crate) async fn list(
         .map(|c| parse(c, "cursor"))
         .transpose()?;
     let limit = page_limit(query.limit)?;
+    let (labels, words) = (
+        labels(query.label.as_deref())?,
+        Words::parse(query.q.as_deref())?,
+    );
     let wanted = |d: &&std::sync::Arc<Deployment>| {
         machine.as_ref().is_none_or(|m| d.machine == *m)
             && query
@@ -83,6 +99,8 @@ pub(crate) async fn list(
                 .is_none_or(|s| DeploymentState::from(d.state) == s)
             && query.open.is_none_or(|open| d.is_open() == open)
             && before.is_none_or(|before| d.id.0 < before)
+            && has_labels(labels.as_ref(), &d.machine, &view)
+            && (words.as_ref()).is_none_or(|w| w.stand_in_shown(&DeploymentDoc::of(d, &view, &api)))
     };
     let mut found: Vec<_> = view
         .deployments()

@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 
 pub use self::stream::{EVENT, RESET, ResetDoc};
 pub(super) use self::stream::{KEEP_ALIVE, last_seen};
-use super::{Page, machines, page::page_limit};
+use super::{Page, machines, page::page_limit, search::Words};
 use crate::{
     http::{
         Api,
@@ -70,29 +70,43 @@ impl EventDoc {
 
 /// Whose events to show; without a machine everybody's.
 #[derive(Debug, Clone, Default)]
-struct Filter(Option<(Option<MachineId>, Vec<MacAddr>)>);
+struct Filter {
+    about: Option<(Option<MachineId>, Vec<MacAddr>)>,
+    words: Option<Words>,
+}
 
 impl Filter {
     /// Events of the machine that `text` names; an unknown MAC is fine, it may show up yet.
     fn parse(text: Option<&str>, view: &View) -> Result<Self, Problem> {
         let Some(text) = text else {
-            return Ok(Self(None));
+            return Ok(Self::default());
         };
-        match (machines::find(view, text), text.parse()) {
-            (Ok(machine), _) => Ok(Self(Some((
+        let about = match (machines::find(view, text), text.parse()) {
+            (Ok(machine), _) => (
                 Some(machine.id.clone()),
                 machine.macs.iter().copied().collect(),
-            )))),
-            (Err(_), Ok(mac)) => Ok(Self(Some((None, vec![mac])))),
-            (Err(problem), Err(_)) => Err(problem),
-        }
+            ),
+            (Err(_), Ok(mac)) => (None, vec![mac]),
+            (Err(problem), Err(_)) => return Err(problem),
+        };
+        Ok(Self {
+            about: Some(about),
+            words: None,
+        })
     }
 
     fn admits(&self, event: &Event) -> bool {
-        let Some((id, macs)) = &self.0 else {
+        let draft = &event.draft;
+        if let Some(words) = &self.words {
+            let fields = draft.fields.values().map(String::as_str);
+            let texts = [draft.kind.as_str(), draft.text.as_str()];
+            if !words.stand_in(texts.into_iter().chain(fields)) {
+                return false;
+            }
+        }
+        let Some((id, macs)) = &self.about else {
             return true;
         };
-        let draft = &event.draft;
         let same_machine = id.is_some() && draft.machine == *id;
         same_machine || draft.mac.is_some_and(|mac| macs.contains(&mac))
     }
@@ -109,6 +123,9 @@ pub(crate) struct ListQuery {
     /// Name, id or MAC of a machine.
     #[serde(default)]
     machine: Option<String>,
+    /// Only entries in which all these words stand, in any case: names, addresses, texts.
+    #[serde(default)]
+    q: Option<String>,
     /// Entries wanted, 1 to 1000.
     #[serde(default)]
     limit: Option<usize>,
@@ -125,7 +142,10 @@ pub(crate) async fn list(
     Params(query): Params<ListQuery>,
 ) -> Result<Json<Page<EventDoc>>, Problem> {
     let view = api.store.view();
-    let filter = Filter::parse(query.machine.as_deref(), &view)?;
+    let filter = Filter {
+        words: Words::parse(query.q.as_deref())?,
+        ..Filter::parse(query.machine.as_deref(), &view)?
+    };
     let cursor = query.cursor.map(|c| parse(&c, "cursor")).transpose()?;
     let limit = page_limit(query.limit)?;
     Ok(Json(match cursor.or(query.after) {

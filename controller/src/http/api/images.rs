@@ -17,6 +17,7 @@ use crate::{
         Api,
         answer::Json,
         auth::Caller,
+        conditional::{IfMatch, Tagged},
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},
     },
@@ -24,6 +25,7 @@ use crate::{
         View,
         image::{Image, ImageName},
         ops::{DeleteImage, ImageError, OnImage, SetImage},
+        revision::Subject,
         user::UserName,
     },
 };
@@ -66,9 +68,13 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/images/{name}", tag = "images", operation_id = "images_show",
     params(("name" = String, Path, description = "Its name")),
     responses((status = 200, body = ImageDoc)))]
-pub(crate) async fn show(State(api): State<Api>, name: Segment) -> Result<Json<ImageDoc>, Problem> {
+pub(crate) async fn show(
+    State(api): State<Api>,
+    name: Segment,
+) -> Result<Tagged<ImageDoc>, Problem> {
     let (view, name) = (api.store.view(), name.parse("image")?);
-    Ok(Json(ImageDoc::of(find(&view, &name)?, &view)))
+    let found = find(&view, &name)?;
+    Ok(Tagged::new(found, ImageDoc::of(found, &view)))
 }
 
 /// What may be changed about an image; what is absent stays.
@@ -85,38 +91,40 @@ pub struct ImageChange {
 
 /// Changes who may have an image, or whose it is.
 #[utoipa::path(patch, path = "/images/{name}", tag = "images", operation_id = "images_update", request_body = ImageChange,
-    params(("name" = String, Path, description = "Its name")),
+    params(("name" = String, Path, description = "Its name"), IfMatch),
     responses((status = 200, body = ImageDoc)))]
 pub(crate) async fn update(
     State(api): State<Api>,
     caller: Caller,
     name: Segment,
+    read: IfMatch,
     JsonBody(body): JsonBody<ImageChange>,
-) -> Result<Json<ImageDoc>, Problem> {
+) -> Result<Tagged<ImageDoc>, Problem> {
     let set = SetImage {
         name: name.parse("image")?,
         visibility: body.visibility.map(Into::into),
         owner: body.owner.as_deref().map(owner).transpose()?,
     };
-    let image = api
-        .store
-        .apply(theirs(&set.name.clone(), &caller, set))
-        .await???;
-    Ok(Json(ImageDoc::of(&image, &api.store.view())))
+    let about = Subject::Image(set.name.clone());
+    let asked = theirs(&set.name.clone(), &caller, set);
+    let image = read.apply(&api, about, asked).await???;
+    let document = ImageDoc::of(&image, &api.store.view());
+    Ok(Tagged::new(&image, document))
 }
 
 /// Deletes an image with all its versions, unless somebody needs one of them.
 #[utoipa::path(delete, path = "/images/{name}", tag = "images", operation_id = "images_delete",
-    params(("name" = String, Path, description = "Its name")),
+    params(("name" = String, Path, description = "Its name"), IfMatch),
     responses((status = 204)))]
 pub(crate) async fn delete(
     State(api): State<Api>,
     caller: Caller,
     name: Segment,
+    read: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    let name = name.parse("image")?;
+    let name: ImageName = name.parse("image")?;
     let delete = theirs(&name, &caller, DeleteImage(name.clone()));
-    api.store.apply(delete).await???;
+    read.apply(&api, Subject::Image(name), delete).await???;
     api.images()?.deleted();
     Ok(StatusCode::NO_CONTENT)
 }

@@ -10,12 +10,17 @@ use utoipa::{IntoParams, ToSchema};
 
 pub use self::document::{ActiveDoc, MachineDoc, MemberWord, PendingDoc, ProviderWord};
 use self::sites::MachineListDoc;
-use super::{Page, PageQuery, helpers, words::Standing};
+use super::{
+    Page, PageQuery, helpers,
+    search::{has_labels, labels},
+    words::Standing,
+};
 use crate::{
     http::{
         Api,
         answer::Json,
         auth::Caller,
+        conditional::{IfMatch, Tagged},
         error::{Code, Problem},
         extract::{JsonBody, Params, Segment, parse},
     },
@@ -26,6 +31,7 @@ use crate::{
         ops::{
             DeleteMachine, InspectMachine, MachineError, MachineRef, OnMachine, RegisterMachine,
         },
+        revision::Subject,
         user::UserName,
     },
 };
@@ -47,6 +53,13 @@ pub(crate) struct ListQuery {
     /// Machines of this site, or of `all`: ours, and what joined sites show of theirs. Then without other filters.
     #[serde(default)]
     site: Option<String>,
+    /// Only those whose labels fit: `pool=web`, `rack!=r1`, `!spare`; repeat it for more.
+    #[serde(default)]
+    #[param(value_type = Option<Vec<String>>, style = Form, explode)]
+    label: Option<String>,
+    /// Only entries in which all these words stand, in any case: names, addresses, texts.
+    #[serde(default)]
+    q: Option<String>,
     /// Entries wanted, 1 to 1000.
     #[serde(default)]
     limit: Option<usize>,
@@ -66,7 +79,8 @@ pub(crate) async fn list(
     Params(query): Params<ListQuery>,
 ) -> Result<Json<MachineListDoc>, Problem> {
     if let Some(site) = &query.site {
-        if query.state.is_some() || query.selector.is_some() || query.owner.is_some() {
+        let filters = [&query.selector, &query.owner, &query.label, &query.q];
+        if query.state.is_some() || filters.iter().any(|f| f.is_some()) {
             let text = "site: other filters are for machines of this site only";
             return Err(Problem::new(Code::BadValue, text));
         }
@@ -81,6 +95,7 @@ pub(crate) async fn list(
 fn list_here(api: &Api, query: ListQuery) -> Result<Json<Page<MachineDoc>>, Problem> {
     let view = api.store.view();
     let selector = query.selector.map(|s| parse(&s, "selector")).transpose()?;
+    let labels = labels(query.label.as_deref())?;
     let wanted = |m: &&std::sync::Arc<Machine>| {
         let owner = m.owner.as_ref().map(UserName::as_str);
         query.state.is_none_or(|s| s == Standing::from(m.standing))
@@ -88,10 +103,12 @@ fn list_here(api: &Api, query: ListQuery) -> Result<Json<Page<MachineDoc>>, Prob
             && selector
                 .as_ref()
                 .is_none_or(|s: &Selector| s.fits(&m.labels))
+            && has_labels(labels.as_ref(), &m.id, &view)
     };
     let page = PageQuery {
         limit: query.limit,
         cursor: query.cursor,
+        q: query.q,
     };
     page.cut(
         view.machines().filter(wanted),
@@ -107,11 +124,11 @@ fn list_here(api: &Api, query: ListQuery) -> Result<Json<Page<MachineDoc>>, Prob
 pub(crate) async fn show(
     State(api): State<Api>,
     Segment(machine): Segment,
-) -> Result<Json<MachineDoc>, Problem> {
+) -> Result<Tagged<MachineDoc>, Problem> {
     let view = api.store.view();
     let found = find(&view, &machine)?;
     let document = MachineDoc::of(&found, &view);
-    Ok(Json(helpers::with_report(document, &api)))
+    Ok(Tagged::new(&*found, helpers::with_report(document, &api)))
 }
 
 /// The machine that `text` names.
@@ -173,18 +190,20 @@ pub(crate) async fn inspect(
 
 /// Forgets a machine and its activations. If it asks again it is seen anew.
 #[utoipa::path(delete, path = "/machines/{machine}", tag = "machines", operation_id = "machines_delete",
-    params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
+    params(("machine" = String, Path, description = "Name, id or MAC in any spelling"), IfMatch),
     responses((status = 204)))]
 pub(crate) async fn delete(
     State(api): State<Api>,
     caller: Caller,
     Segment(machine): Segment,
+    read: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    if let Ok(mesh) = api.mesh() {
-        mesh.forget(MachineRef(machine), &caller.name).await???;
-    } else {
-        let delete = DeleteMachine(MachineRef(machine.clone()));
-        api.store.apply(on(machine, &caller, delete)).await???;
+    let machine_ref = MachineRef(machine.clone());
+    let delete = on(machine, &caller, DeleteMachine(machine_ref.clone()));
+    let delete = read.on(Subject::Machine(machine_ref.clone()), delete);
+    match api.mesh() {
+        Ok(mesh) => mesh.forget(&machine_ref, delete).await????,
+        Err(_) => api.store.apply(delete).await????,
     }
     Ok(StatusCode::NO_CONTENT)
 }

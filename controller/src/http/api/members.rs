@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Page, PageQuery, machines,
+    search::{has_labels, labels},
     words::{Habitat, KeyKind, Level, MemberState},
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
         error::{Code, Problem},
         extract::{Params, Segment},
     },
-    state::{Timestamp, View, member::Member, provider::ProviderMember},
+    state::{Timestamp, View, machine::MachineId, member::Member, provider::ProviderMember},
 };
 
 /// The source of members that have an agent of ours.
@@ -134,6 +135,13 @@ pub(crate) struct ListQuery {
     /// Only members of this verdict.
     #[serde(default)]
     state: Option<MemberState>,
+    /// Only those whose machine's labels fit: `pool=web`, `rack!=r1`, `!spare`; repeat it for more.
+    #[serde(default)]
+    #[param(value_type = Option<Vec<String>>, style = Form, explode)]
+    label: Option<String>,
+    /// Only entries in which all these words stand, in any case: names, addresses, texts.
+    #[serde(default)]
+    q: Option<String>,
     /// Entries wanted, 1 to 1000.
     #[serde(default)]
     limit: Option<usize>,
@@ -153,6 +161,13 @@ impl One<'_> {
         match self {
             Self::Ours(m) => m.state.into(),
             Self::Theirs(m) => m.state.into(),
+        }
+    }
+
+    fn machine(&self) -> Option<&MachineId> {
+        match self {
+            Self::Ours(m) => Some(&m.machine),
+            Self::Theirs(m) => m.machine.as_ref(),
         }
     }
 
@@ -176,11 +191,17 @@ pub(crate) async fn list(
     let page = PageQuery {
         limit: query.limit,
         cursor: query.cursor,
+        q: query.q,
+    };
+    let labels = labels(query.label.as_deref())?;
+    let labelled = |m: &One<'_>| {
+        let fits = |id| has_labels(labels.as_ref(), id, &view);
+        labels.is_none() || m.machine().is_some_and(fits)
     };
     let theirs = view.provider_members().map(|m| One::Theirs(m));
     let all = view.members().map(|m| One::Ours(m)).chain(theirs);
     page.cut(
-        all.filter(|m| query.state.is_none_or(|s| s == m.state())),
+        all.filter(|m| query.state.is_none_or(|s| s == m.state()) && labelled(m)),
         One::key,
         |m| match m {
             One::Ours(m) => MemberDoc::of(m, &view, &api),

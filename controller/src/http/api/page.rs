@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::search::Words;
 use crate::http::{
     answer::Json,
     error::{Code, Problem},
@@ -32,21 +33,38 @@ pub(crate) struct PageQuery {
     /// `next` of the page before.
     #[serde(default)]
     pub(super) cursor: Option<String>,
+    /// Only entries in which all these words stand, in any case: names, addresses, texts.
+    #[serde(default)]
+    pub(super) q: Option<String>,
 }
 
 impl PageQuery {
     /// The entries behind the cursor, in the order of their keys: what is deleted meanwhile moves nothing.
-    pub(super) fn cut<I, T>(
+    pub(super) fn cut<I, T: Serialize>(
         &self,
         all: impl IntoIterator<Item = I>,
         key: impl Fn(&I) -> String,
         show: impl Fn(I) -> T,
     ) -> Result<Json<Page<T>>, Problem> {
+        if let Some(words) = Words::parse(self.q.as_deref())? {
+            let all = all.into_iter().map(|i| (key(&i), show(i)));
+            return self.found(all.filter(|(_, shown)| words.stand_in_shown(shown)));
+        }
         let mut entries: Vec<Option<I>> = all.into_iter().map(Some).collect();
         let keys = entries.iter().flatten().map(&key).collect();
         let (places, next) = self.places(keys)?;
         let taken = places.into_iter().filter_map(|place| entries[place].take());
         let items = taken.map(show).collect();
+        Ok(Json(Page { items, next }))
+    }
+
+    /// The same of entries that are written already.
+    fn found<T>(&self, all: impl Iterator<Item = (String, T)>) -> Result<Json<Page<T>>, Problem> {
+        let (keys, shown): (_, Vec<T>) = all.unzip();
+        let mut shown: Vec<Option<T>> = shown.into_iter().map(Some).collect();
+        let (places, next) = self.places(keys)?;
+        let items = places.into_iter().filter_map(|place| shown[place].take());
+        let items = items.collect();
         Ok(Json(Page { items, next }))
     }
 
@@ -91,6 +109,7 @@ mod tests {
         let query = PageQuery {
             limit: Some(limit),
             cursor: cursor.map(str::to_owned),
+            q: None,
         };
         let all = ["c", "a", "d", "b"];
         let Json(page) = query.cut(all, |s| (*s).to_owned(), str::to_owned).unwrap();

@@ -13,6 +13,7 @@ use crate::{
         Api,
         answer::Json,
         auth::Caller,
+        conditional::{IfMatch, Tagged},
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},
     },
@@ -21,6 +22,7 @@ use crate::{
         label::Selector,
         ops::{AllowPeer, PeerError, RevokePeer},
         peer::{InvitationText, Peer, SiteName},
+        revision::Subject,
     },
 };
 
@@ -168,12 +170,15 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/peers/{site}", tag = "peers", operation_id = "peers_show",
     params(("site" = String, Path, description = "Its name")),
     responses((status = 200, body = PeerDoc)))]
-pub(crate) async fn show(State(api): State<Api>, site: Segment) -> Result<Json<PeerDoc>, Problem> {
+pub(crate) async fn show(
+    State(api): State<Api>,
+    site: Segment,
+) -> Result<Tagged<PeerDoc>, Problem> {
     let site: SiteName = site.parse("peer")?;
     let view = api.store.view();
     let missing = || PeerError::NotFound(site.to_string());
     let peer = view.peer(&site).ok_or_else(missing)?;
-    Ok(Json(PeerDoc::of(peer, &view, &api)))
+    Ok(Tagged::new(&**peer, PeerDoc::of(peer, &view, &api)))
 }
 
 /// What another site may; what is absent stays.
@@ -204,14 +209,15 @@ fn selectors(texts: Option<Vec<String>>) -> Result<Option<Vec<Selector>>, Proble
 
 /// Says what another site may, from its next question on.
 #[utoipa::path(patch, path = "/peers/{site}", tag = "peers", operation_id = "peers_allow", request_body = AllowBody,
-    params(("site" = String, Path, description = "Its name")),
+    params(("site" = String, Path, description = "Its name"), IfMatch),
     responses((status = 200, body = PeerDoc)))]
 pub(crate) async fn allow(
     State(api): State<Api>,
     caller: Caller,
     site: Segment,
+    read: IfMatch,
     JsonBody(body): JsonBody<AllowBody>,
-) -> Result<Json<PeerDoc>, Problem> {
+) -> Result<Tagged<PeerDoc>, Problem> {
     let allow = AllowPeer {
         site: site.parse("peer")?,
         may_ask: selectors(body.may_ask)?,
@@ -221,8 +227,10 @@ pub(crate) async fn allow(
         gives_images: body.gives_images,
         by: caller.name,
     };
-    let peer = api.store.apply(allow).await??;
-    Ok(Json(PeerDoc::of(&peer, &api.store.view(), &api)))
+    let about = Subject::Peer(allow.site.clone());
+    let peer = read.apply(&api, about, allow).await??;
+    let document = PeerDoc::of(&peer, &api.store.view(), &api);
+    Ok(Tagged::new(&peer, document))
 }
 
 /// Parts from another site: its links are closed, nothing more is taken from it, and nothing that it granted is served.

@@ -8,9 +8,9 @@ use crate::{
     power::PowerError,
     state::helper::CannotHelp,
     state::ops::{
-        AcceptError, ActivateError, ApiTokenError, CommandError, ConfigError, DeployError, Held,
-        HelperError, HoldError, ImageError, MachineError, NotYours, OrderError, PeerError,
-        ReservationError, RolloutError, SetupError, TokenError, UserError, WebhookError,
+        AcceptError, ActivateError, ApiTokenError, ConfigError, DeployError, Held, HelperError,
+        HoldError, ImageError, MachineError, NotYours, OrderError, PeerError, ReservationError,
+        RolloutError, SetupError, TokenError, UserError, WebhookError,
     },
     store::StoreError,
 };
@@ -166,25 +166,6 @@ impl From<AcceptError> for Problem {
     }
 }
 
-impl From<CommandError> for Problem {
-    fn from(error: CommandError) -> Self {
-        let code = match error {
-            CommandError::Held(held) => return held.into(),
-            CommandError::NoMachine(_) => Code::MachineNotFound,
-            CommandError::NoMember(_) => Code::MemberNotFound,
-            CommandError::NotAlive { .. } => Code::MemberNotAlive,
-            CommandError::NotAccepted(_) => Code::MachineNotAccepted,
-            CommandError::Disputed(_) => Code::MachineDisputed,
-            CommandError::LevelTooLow(..) => Code::LevelTooLow,
-            CommandError::NotRegistered(_) => Code::MachineNotRegistered,
-            CommandError::OnlyReboot(..) | CommandError::CannotBeAsked(_) => Code::ProviderCannot,
-            CommandError::TwoMembers(..) => Code::MachineDisputed,
-            CommandError::TooMany(_) => Code::TooManyCommands,
-        };
-        Self::new(code, error.to_string())
-    }
-}
-
 impl From<HelperError> for Problem {
     fn from(error: HelperError) -> Self {
         let code = match &error {
@@ -295,7 +276,6 @@ impl From<DeployError> for Problem {
             DeployError::Held(held) => return held.into(),
             DeployError::NoMachine(_) => Code::MachineNotFound,
             DeployError::TooMany(_) => Code::TooManyDeployments,
-            DeployError::KeyReused(_) => Code::KeyReused,
             DeployError::NotFound(_) => Code::DeploymentNotFound,
             DeployError::NotWaiting(..) => Code::DeploymentNotWaiting,
             DeployError::Over(..) => Code::DeploymentOver,

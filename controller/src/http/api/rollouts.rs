@@ -10,12 +10,14 @@ use crate::{
         Api,
         answer::Json,
         auth::Caller,
+        conditional::{IfMatch, Tagged},
         error::Problem,
         extract::{JsonBody, Params, Segment},
     },
     state::{
         Timestamp, View,
         ops::{CancelRollout, PauseRollout, ResumeRollout, RolloutError, SetRollout},
+        revision::Subject,
         rollout::{Rollout, RolloutId},
     },
 };
@@ -107,11 +109,14 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/rollouts/{rollout}", tag = "rollouts", operation_id = "rollouts_show",
     params(("rollout" = u64, Path, description = "Its number")),
     responses((status = 200, body = RolloutDoc)))]
-pub(crate) async fn show(State(api): State<Api>, id: Segment) -> Result<Json<RolloutDoc>, Problem> {
+pub(crate) async fn show(
+    State(api): State<Api>,
+    id: Segment,
+) -> Result<Tagged<RolloutDoc>, Problem> {
     let id = RolloutId(id.parse("rollout")?);
     let view = api.store.view();
     let found = view.rollout(id).ok_or(RolloutError::NotFound(id))?;
-    Ok(Json(RolloutDoc::of(found, &view)))
+    Ok(Tagged::new(&**found, RolloutDoc::of(found, &view)))
 }
 
 /// What to change of a rollout; what is absent stays.
@@ -128,22 +133,24 @@ pub struct RolloutUpdate {
 
 /// Changes how fast a rollout goes, or how many failures it bears.
 #[utoipa::path(patch, path = "/rollouts/{rollout}", tag = "rollouts", operation_id = "rollouts_update", request_body = RolloutUpdate,
-    params(("rollout" = u64, Path, description = "Its number")),
+    params(("rollout" = u64, Path, description = "Its number"), IfMatch),
     responses((status = 200, body = RolloutDoc)))]
 pub(crate) async fn update(
     State(api): State<Api>,
     caller: Caller,
     id: Segment,
+    read: IfMatch,
     JsonBody(body): JsonBody<RolloutUpdate>,
-) -> Result<Json<RolloutDoc>, Problem> {
+) -> Result<Tagged<RolloutDoc>, Problem> {
     let set = SetRollout {
         id: RolloutId(id.parse("rollout")?),
         limit: body.at_once,
         max_failures: body.max_failures,
         by: caller.name,
     };
-    let changed = api.store.apply(set).await??;
-    Ok(gone_on(&api, &changed))
+    let about = Subject::Rollout(set.id);
+    let changed = read.apply(&api, about, set).await??;
+    Ok(Tagged::new(&changed, gone_on(&api, &changed)))
 }
 
 /// Holds a rollout: what is at work goes on, nothing more begins.
@@ -177,7 +184,7 @@ pub(crate) async fn resume(
         by: caller.name,
     };
     let resumed = api.store.apply(resume).await??;
-    Ok(gone_on(&api, &resumed))
+    Ok(Json(gone_on(&api, &resumed)))
 }
 
 /// Ends what waits of a rollout; what is at work goes on.
@@ -198,7 +205,7 @@ pub(crate) async fn cancel(
 }
 
 /// The rollout as it is now. Machines whose turn may have come are told.
-fn gone_on(api: &Api, rollout: &Rollout) -> Json<RolloutDoc> {
+fn gone_on(api: &Api, rollout: &Rollout) -> RolloutDoc {
     let view = api.store.view();
     if let Ok(mesh) = api.mesh() {
         let jobs = rollout.deployments.iter();
@@ -207,5 +214,5 @@ fn gone_on(api: &Api, rollout: &Rollout) -> Json<RolloutDoc> {
             .filter(|d| d.is_open() && !d.is_active());
         waiting.for_each(|d| mesh.nudge(&d.machine));
     }
-    Json(RolloutDoc::of(rollout, &view))
+    RolloutDoc::of(rollout, &view)
 }

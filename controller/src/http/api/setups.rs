@@ -14,12 +14,14 @@ use crate::{
         Api,
         answer::Json,
         auth::Caller,
+        conditional::{IfMatch, Tagged},
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},
     },
     state::{
         Timestamp,
         ops::{DeleteSetup, OnSetup, SetSetup, SetupError},
+        revision::Subject,
         setup::{Setup, SetupItem, SetupName},
     },
 };
@@ -95,11 +97,14 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/setups/{name}", tag = "setups", operation_id = "setups_show",
     params(("name" = String, Path, description = "Its name")),
     responses((status = 200, body = SetupDoc)))]
-pub(crate) async fn show(State(api): State<Api>, name: Segment) -> Result<Json<SetupDoc>, Problem> {
+pub(crate) async fn show(
+    State(api): State<Api>,
+    name: Segment,
+) -> Result<Tagged<SetupDoc>, Problem> {
     let name: SetupName = name.parse("setup")?;
     let view = api.store.view();
     let found = view.setup(&name).ok_or(SetupError::NotFound(name))?;
-    Ok(Json(SetupDoc::of(found)))
+    Ok(Tagged::new(&**found, SetupDoc::of(found)))
 }
 
 /// A setup as a person writes it.
@@ -118,14 +123,15 @@ pub struct SetupBody {
 
 /// Writes a setup; replaces the one of this name, which only its owner may, where it has one. What was deployed of it goes on as it was.
 #[utoipa::path(put, path = "/setups/{name}", tag = "setups", operation_id = "setups_set", request_body = SetupBody,
-    params(("name" = String, Path, description = "Its name")),
+    params(("name" = String, Path, description = "Its name"), IfMatch),
     responses((status = 200, body = SetupDoc)))]
 pub(crate) async fn set(
     State(api): State<Api>,
     caller: Caller,
     name: Segment,
+    read: IfMatch,
     JsonBody(body): JsonBody<SetupBody>,
-) -> Result<Json<SetupDoc>, Problem> {
+) -> Result<Tagged<SetupDoc>, Problem> {
     let items: Result<Vec<_>, Problem> = (body.items.into_iter())
         .map(|item| {
             Ok(SetupItem {
@@ -144,22 +150,25 @@ pub(crate) async fn set(
         revision: 0,
         updated: api.store.now(),
     };
+    let about = Subject::Setup(setup.name.clone());
     let set = theirs(&setup.name.clone(), &caller, SetSetup(setup));
-    Ok(Json(SetupDoc::of(&api.store.apply(set).await???)))
+    let setup = read.apply(&api, about, set).await???;
+    Ok(Tagged::new(&setup, SetupDoc::of(&setup)))
 }
 
 /// Deletes a setup; only its owner may, where it has one.
 #[utoipa::path(delete, path = "/setups/{name}", tag = "setups", operation_id = "setups_delete",
-    params(("name" = String, Path, description = "Its name")),
+    params(("name" = String, Path, description = "Its name"), IfMatch),
     responses((status = 204)))]
 pub(crate) async fn delete(
     State(api): State<Api>,
     caller: Caller,
     name: Segment,
+    read: IfMatch,
 ) -> Result<StatusCode, Problem> {
     let name: SetupName = name.parse("setup")?;
     let delete = theirs(&name, &caller, DeleteSetup(name.clone()));
-    api.store.apply(delete).await???;
+    read.apply(&api, Subject::Setup(name), delete).await???;
     Ok(StatusCode::NO_CONTENT)
 }
 

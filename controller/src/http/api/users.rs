@@ -10,13 +10,15 @@ use crate::{
         Api,
         answer::Json,
         auth::Caller,
+        conditional::{IfMatch, Tagged},
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},
     },
     state::{
         Timestamp,
         ops::{CreateUser, DeleteUser, SetUser, UserError},
-        user::User,
+        revision::Subject,
+        user::{User, UserName},
     },
 };
 
@@ -89,11 +91,14 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/users/{user}", tag = "users", operation_id = "users_show",
     params(("user" = String, Path, description = "Their name")),
     responses((status = 200, body = UserDoc)))]
-pub(crate) async fn show(State(api): State<Api>, name: Segment) -> Result<Json<UserDoc>, Problem> {
+pub(crate) async fn show(
+    State(api): State<Api>,
+    name: Segment,
+) -> Result<Tagged<UserDoc>, Problem> {
     let name = name.parse("user")?;
     let view = api.store.view();
     let found = view.user(&name).ok_or(UserError::NotFound(name))?;
-    Ok(Json(UserDoc::of(found)))
+    Ok(Tagged::new(&**found, UserDoc::of(found)))
 }
 
 /// A person to write down.
@@ -144,14 +149,15 @@ pub struct UserChange {
 
 /// Changes what a person may, from their next request on.
 #[utoipa::path(patch, path = "/users/{user}", tag = "users", operation_id = "users_update", request_body = UserChange,
-    params(("user" = String, Path, description = "Their name")),
+    params(("user" = String, Path, description = "Their name"), IfMatch),
     responses((status = 200, body = UserDoc)))]
 pub(crate) async fn update(
     State(api): State<Api>,
     caller: Caller,
     name: Segment,
+    read: IfMatch,
     JsonBody(body): JsonBody<UserChange>,
-) -> Result<Json<UserDoc>, Problem> {
+) -> Result<Tagged<UserDoc>, Problem> {
     let set = SetUser {
         name: name.parse("user")?,
         role: body.role.map(Into::into),
@@ -159,22 +165,27 @@ pub(crate) async fn update(
         note: body.note,
         by: caller.name,
     };
-    Ok(Json(UserDoc::of(&api.store.apply(set).await??)))
+    let about = Subject::User(set.name.clone());
+    let user = read.apply(&api, about, set).await??;
+    Ok(Tagged::new(&user, UserDoc::of(&user)))
 }
 
 /// Strikes a person out. They are again what the host says; what they own stays theirs; their tokens are gone.
 #[utoipa::path(delete, path = "/users/{user}", tag = "users", operation_id = "users_delete",
-    params(("user" = String, Path, description = "Their name")),
+    params(("user" = String, Path, description = "Their name"), IfMatch),
     responses((status = 204)))]
 pub(crate) async fn delete(
     State(api): State<Api>,
     caller: Caller,
     name: Segment,
+    read: IfMatch,
 ) -> Result<StatusCode, Problem> {
+    let name: UserName = name.parse("user")?;
+    let about = Subject::User(name.clone());
     let delete = DeleteUser {
-        name: name.parse("user")?,
+        name,
         by: caller.name,
     };
-    api.store.apply(delete).await??;
+    read.apply(&api, about, delete).await??;
     Ok(StatusCode::NO_CONTENT)
 }

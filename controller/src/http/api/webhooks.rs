@@ -14,6 +14,7 @@ use crate::{
         Api,
         answer::Json,
         auth::Caller,
+        conditional::{IfMatch, Tagged},
         error::{Code, Problem},
         extract::{JsonBody, Params, Segment, parse},
     },
@@ -22,6 +23,7 @@ use crate::{
         Timestamp, View,
         notify::{Delivery, DeliveryStage, HookName, KindPattern, Target, Webhook},
         ops::{CreateWebhook, DeleteWebhook, MachineRef, TestWebhook},
+        revision::Subject,
     },
 };
 
@@ -193,10 +195,10 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(api): State<Api>,
     name: Segment,
-) -> Result<Json<WebhookDoc>, Problem> {
+) -> Result<Tagged<WebhookDoc>, Problem> {
     let view = api.store.view();
     let found = find(&view, &name)?;
-    Ok(Json(WebhookDoc::of(found, &view)))
+    Ok(Tagged::new(found, WebhookDoc::of(found, &view)))
 }
 
 fn find<'a>(view: &'a View, name: &Segment) -> Result<&'a Webhook, Problem> {
@@ -207,18 +209,21 @@ fn find<'a>(view: &'a View, name: &Segment) -> Result<&'a Webhook, Problem> {
 
 /// Deletes a webhook, with all that waits for it.
 #[utoipa::path(delete, path = "/webhooks/{webhook}", tag = "webhooks", operation_id = "webhooks_delete",
-    params(("webhook" = String, Path, description = "Its name")),
+    params(("webhook" = String, Path, description = "Its name"), IfMatch),
     responses((status = 204)))]
 pub(crate) async fn delete(
     State(api): State<Api>,
     caller: Caller,
     name: Segment,
+    read: IfMatch,
 ) -> Result<StatusCode, Problem> {
+    let name: HookName = name.parse("webhook")?;
+    let about = Subject::Webhook(name.clone());
     let delete = DeleteWebhook {
-        name: name.parse("webhook")?,
+        name,
         by: caller.name,
     };
-    api.store.apply(delete).await??;
+    read.apply(&api, about, delete).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -44,7 +44,6 @@ async fn queued(power: &Power) -> DeploymentId {
             ..OrderSpec::default()
         },
         by: "ann".to_owned(),
-        key: None,
         nonce: Nonce::from_random(7),
     };
     let created = power.store.apply(create).await.unwrap().unwrap();

@@ -3,11 +3,12 @@
 use mesh_proto::message::{command::Command, enrol::Level};
 
 use super::{
-    MachineRef,
+    KeyReused, MachineRef,
     holds::{Held, may_use},
 };
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
+    answered::Made,
     command::{CommandId, CommandRecord, CommandStage, KEPT, MAX_OPEN},
     event::Draft,
     machine::{Machine, Standing},
@@ -71,9 +72,29 @@ pub enum CommandError {
     /// Two agents claim the machine.
     #[error("{0} is claimed by two members, {1} and {2}; correct their tags first")]
     TwoMembers(String, String, String),
+    /// The request's name is another's.
+    #[error(transparent)]
+    KeyReused(#[from] KeyReused),
+    /// It was given before, and is no longer kept.
+    #[error("command {0} was given for this Idempotency-Key, and is no longer kept")]
+    NotKept(CommandId),
     /// Too much at once.
     #[error("{0} has {MAX_OPEN} commands open; wait until one is settled")]
     TooMany(String),
+}
+
+/// The command that was given before under a request's name.
+///
+/// # Errors
+/// When it is no longer kept.
+pub fn given_before(made: &Made, view: &View) -> Result<CommandRecord, CommandError> {
+    let id = match made {
+        Made::Command { id } => *id,
+        // A request is the same only when its path is: what it made is a command.
+        Made::Activations { .. } | Made::Deployments { .. } => return Err(KeyReused.into()),
+    };
+    let kept = view.command(id).map(|c| CommandRecord::clone(c));
+    kept.ok_or(CommandError::NotKept(id))
 }
 
 /// Who gives a command.

@@ -20,9 +20,6 @@ use crate::state::{
     },
 };
 
-/// Names that one job remembers: more people than that do not race for one machine.
-const MAX_KEYS: usize = 16;
-
 /// Why a deployment cannot be asked for or changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeployError {
@@ -38,9 +35,6 @@ pub enum DeployError {
     /// The queue is full.
     #[error("{0} has {MAX_QUEUED} deployments waiting; cancel some first")]
     TooMany(String),
-    /// The key was used for something else.
-    #[error("the key '{0}' was used for another deployment; take a new one")]
-    KeyReused(String),
     /// No such deployment.
     #[error("there is no deployment {0}; `enforcer deployments list` shows the known ones")]
     NotFound(DeploymentId),
@@ -69,8 +63,6 @@ pub struct CreateDeployment {
     pub order: OrderSpec,
     /// Who, for people.
     pub by: String,
-    /// The asker's own name for this request (`Idempotency-Key`).
-    pub key: Option<String>,
     /// Fresh random name.
     pub nonce: Nonce,
 }
@@ -101,28 +93,20 @@ impl CreateDeployment {
     ) -> Result<Created, DeployError> {
         let missing = || DeployError::NoMachine(self.machine.0.clone());
         let machine = self.machine.find(view).ok_or_else(missing)?;
-        if let Some((key, known)) = self
-            .key
-            .as_ref()
-            .and_then(|k| Some((k, view.deployment_by_key(k)?)))
-        {
-            return match known.machine == machine.id {
-                true => Ok(existing(known)),
-                false => Err(DeployError::KeyReused(key.clone())),
-            };
-        }
         may_use(&machine, &self.by, now)?;
         let order = self.order.pin(view, &machine)?;
         // Two people who race for the same get the same job.
         let mut waiting = view.queue_of(&machine.id);
         if let Some(same) = waiting.find(|d| d.order == order && d.part.is_none()) {
-            return Ok(self.joined(same, changes));
+            return Ok(Created {
+                deployment: Deployment::clone(same),
+                existed: true,
+            });
         }
         has_room(view, &machine, 1)?;
         let deployment = Draw {
             machine: &machine.id,
             by: &self.by,
-            key: self.key.as_deref(),
             now,
         }
         .job(view.next_deployment(), self.nonce.clone(), order, None);
@@ -135,32 +119,10 @@ impl CreateDeployment {
     }
 }
 
-impl CreateDeployment {
-    /// Asked for by somebody else already; this request's name is its name, too.
-    fn joined(&self, same: &Deployment, changes: &mut Changes) -> Created {
-        let mut job = same.clone();
-        if job.keys.len() < MAX_KEYS
-            && let Some(key) = &self.key
-        {
-            job.keys.insert(key.clone());
-            changes.write(job.clone());
-        }
-        existing(&job)
-    }
-}
-
-fn existing(known: &Deployment) -> Created {
-    Created {
-        deployment: known.clone(),
-        existed: true,
-    }
-}
-
 /// What new deployments of one request have in common.
 pub(super) struct Draw<'a> {
     pub(super) machine: &'a MachineId,
     pub(super) by: &'a str,
-    pub(super) key: Option<&'a str>,
     pub(super) now: Timestamp,
 }
 
@@ -179,7 +141,6 @@ impl Draw<'_> {
             machine: self.machine.clone(),
             place: i64::try_from(id.0).unwrap_or(i64::MAX),
             by: self.by.to_owned(),
-            keys: self.key.map(str::to_owned).into_iter().collect(),
             order,
             part,
             created: self.now,

@@ -141,7 +141,6 @@ fn roll_back(view: &View, job: &Deployment, now: Timestamp, changes: &mut Change
     let draw = Draw {
         machine: &job.machine,
         by: "the roll-back",
-        key: None,
         now,
     };
     let order = Order {

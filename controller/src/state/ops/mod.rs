@@ -21,6 +21,7 @@ mod keys;
 mod lend;
 mod machines;
 mod members;
+mod once;
 mod online;
 mod orders;
 mod peer_moves;
@@ -37,6 +38,7 @@ mod setups;
 mod switching;
 mod taken;
 mod tokens;
+mod unchanged;
 mod users;
 mod webhooks;
 
@@ -49,7 +51,7 @@ pub use activations::{
 };
 pub use api_tokens::{ApiTokenError, CreateApiToken, NoteTokenUse, RevokeApiToken, TokenMaker};
 pub use boot::{BeginFetch, ClaimBoot, FetchAnswer, FileSent};
-pub use commands::{CommandError, CommandWord, Giver, IssueCommand, Settle};
+pub use commands::{CommandError, CommandWord, Giver, IssueCommand, Settle, given_before};
 pub use configs::{ConfigError, DeleteConfig, FileFetched, Refetch, SetConfig};
 pub use deployments::{CancelDeployment, CreateDeployment, Created, DeployError, MoveDeployment};
 pub use enrol::{Claim, Enrol, EnrolOutcome, Grant};
@@ -70,6 +72,7 @@ pub use machines::{
     UpdateMachine,
 };
 pub use members::{LinkOpened, LinkVerdict, OpenLink, SettleAfterStart};
+pub use once::{KeyReused, Makes, Once, OnceMade};
 pub use online::{
     Evidence as OnlineEvidence, PassDeadlines, PhoneHome, ProbeAnswered, deadline_passed,
 };
@@ -94,6 +97,7 @@ pub use setups::{DeleteSetup, DeploySetup, OnSetup, SetSetup, SetupError};
 pub use switching::{SwitchOn, SwitchRefused};
 pub use taken::{TakeGrant, Told};
 pub use tokens::{CreateToken, MAX_TOKEN_LIFE, RevokeToken, TokenError};
+pub use unchanged::{Changed, Expected, Unchanged};
 pub use users::{CreateUser, DeleteUser, NotYours, OnImage, SetUser, UserError, may_change_image};
 pub use webhooks::{
     CreateWebhook, DeleteWebhook, QueueDeliveries, Replay, SettleDelivery, TestWebhook,

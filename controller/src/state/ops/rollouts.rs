@@ -61,8 +61,6 @@ pub struct CreateRollout {
     pub max_failures: Option<u32>,
     /// Who, for people.
     pub by: String,
-    /// The asker's own name for this request.
-    pub key: Option<String>,
     /// Fresh random name, from which each deployment gets its own.
     pub nonce: Nonce,
 }
@@ -74,8 +72,6 @@ pub struct RolledOut {
     pub rollout: Rollout,
     /// Machines that were meant and for which it cannot be done, with the reason.
     pub refused: Vec<(String, DeployError)>,
-    /// It had been asked for before, with the same key.
-    pub existed: bool,
 }
 
 impl Transition for CreateRollout {
@@ -93,13 +89,6 @@ impl CreateRollout {
         now: Timestamp,
         changes: &mut Changes,
     ) -> Result<RolledOut, RolloutError> {
-        if let Some(known) = self.known(view) {
-            return Ok(RolledOut {
-                rollout: Rollout::clone(known),
-                refused: Vec::new(),
-                existed: true,
-            });
-        }
         let machines = self.machines(view)?;
         let (mut rollout, mut refused) = (self.fresh(view, now), Vec::new());
         for machine in machines {
@@ -125,16 +114,7 @@ impl CreateRollout {
         );
         changes.event(about("rollout.created", &rollout, text));
         changes.write(rollout.clone());
-        Ok(RolledOut {
-            rollout,
-            refused,
-            existed: false,
-        })
-    }
-
-    fn known<'v>(&self, view: &'v View) -> Option<&'v Arc<Rollout>> {
-        let key = self.key.as_ref()?;
-        view.rollouts().find(|r| r.key.as_ref() == Some(key))
+        Ok(RolledOut { rollout, refused })
     }
 
     fn machines<'v>(&self, view: &'v View) -> Result<Vec<&'v Arc<Machine>>, RolloutError> {
@@ -156,7 +136,6 @@ impl CreateRollout {
             id: view.next_rollout(),
             selector: self.selector.to_string(),
             by: self.by.clone(),
-            key: self.key.clone(),
             limit: self.limit,
             max_failures: self.max_failures,
             forgiven: 0,
@@ -180,7 +159,6 @@ impl CreateRollout {
         let draw = Draw {
             machine: &machine.id,
             by: &self.by,
-            key: None,
             now,
         };
         let part = Part::Rollout {

@@ -152,14 +152,12 @@ pub struct DeploySetup {
     pub when: When,
     /// Who, for people.
     pub by: String,
-    /// The asker's own name for this request.
-    pub key: Option<String>,
     /// Fresh random name, from which each part gets its own.
     pub nonce: Nonce,
 }
 
 impl Transition for DeploySetup {
-    /// The parts, in order; with a key that was used before, the first of them.
+    /// The parts, in order.
     type Outcome = Result<Vec<Created>, DeployError>;
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
@@ -167,17 +165,6 @@ impl Transition for DeploySetup {
         let Some(machine) = self.machine.find(view) else {
             return (Changes::none(), Err(missing()));
         };
-        if let Some((key, known)) = self
-            .key
-            .as_ref()
-            .and_then(|k| Some((k, view.deployment_by_key(k)?)))
-        {
-            let outcome = match known.machine == machine.id {
-                true => Ok(vec![created(known, true)]),
-                false => Err(DeployError::KeyReused(key.clone())),
-            };
-            return (Changes::none(), outcome);
-        }
         if let Err(held) = may_use(&machine, &self.by, now) {
             return (Changes::none(), Err(held.into()));
         }
@@ -190,17 +177,14 @@ impl Transition for DeploySetup {
         for job in &jobs {
             enqueue(job, &machine, &mut changes);
         }
-        (
-            changes,
-            Ok(jobs.iter().map(|d| created(d, false)).collect()),
-        )
+        (changes, Ok(jobs.iter().map(created).collect()))
     }
 }
 
-fn created(deployment: &Deployment, existed: bool) -> Created {
+fn created(deployment: &Deployment) -> Created {
     Created {
         deployment: deployment.clone(),
-        existed,
+        existed: false,
     }
 }
 
@@ -266,7 +250,6 @@ impl DeploySetup {
         let draw = Draw {
             machine: &machine.id,
             by: &self.by,
-            key: self.key.as_deref(),
             now,
         };
         let (run, count) = (view.next_deployment(), orders.len() as u16);
@@ -279,11 +262,7 @@ impl DeploySetup {
                 count,
             };
             let id = DeploymentId(run.0 + u64::from(index));
-            let mut job = draw.job(id, nth(&self.nonce, index.into()), order, Some(part));
-            if index > 0 {
-                job.keys.clear();
-            }
-            job
+            draw.job(id, nth(&self.nonce, index.into()), order, Some(part))
         });
         jobs.collect()
     }

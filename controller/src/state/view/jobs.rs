@@ -32,7 +32,6 @@ pub(super) struct JobsView {
     active: HashMap<MachineId, DeploymentId>,
     waiting: Index,
     by_nonce: HashMap<Nonce, DeploymentId>,
-    by_key: HashMap<String, DeploymentId>,
 }
 
 impl View {
@@ -110,12 +109,6 @@ impl View {
     #[must_use]
     pub fn deployment_by_nonce(&self, nonce: &Nonce) -> Option<&Arc<Deployment>> {
         self.deployment(*self.jobs.by_nonce.get(nonce)?)
-    }
-
-    /// The deployment that was asked for with this name.
-    #[must_use]
-    pub fn deployment_by_key(&self, key: &str) -> Option<&Arc<Deployment>> {
-        self.deployment(*self.jobs.by_key.get(key)?)
     }
 
     /// The deployments of a machine, oldest first.
@@ -205,9 +198,6 @@ impl JobsView {
         }
         self.deployments_of.insert(of, UNRANKED, key);
         self.by_nonce.insert(d.nonce.clone(), id);
-        for key in &d.keys {
-            self.by_key.insert(key.clone(), id);
-        }
         self.deployments.put(Record::Deployment(d));
     }
 
@@ -224,10 +214,5 @@ impl JobsView {
         self.open.remove(Under::All, UNRANKED, key.clone());
         self.deployments_of.remove(of(), UNRANKED, key);
         self.by_nonce.remove(&d.nonce);
-        for key in &d.keys {
-            if self.by_key.get(key) == Some(&id) {
-                self.by_key.remove(key);
-            }
-        }
     }
 }

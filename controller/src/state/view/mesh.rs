@@ -253,7 +253,8 @@ impl View {
             | Record::Peer(_)
             | Record::Invitation(_)
             | Record::NamedMacs(_)
-            | Record::Outgoing(_) => {}
+            | Record::Outgoing(_)
+            | Record::Answered(_) => {}
         }
     }
 
@@ -312,7 +313,8 @@ impl View {
             | Key::Peer(_)
             | Key::Invitation(_)
             | Key::NamedMacs(_)
-            | Key::Outgoing(_) => {}
+            | Key::Outgoing(_)
+            | Key::Answered(_) => {}
         }
     }
 

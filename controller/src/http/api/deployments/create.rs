@@ -1,9 +1,6 @@
 //! Deployments are asked for: one, a setup's, or one for each machine that a selector names.
 
-use axum::{
-    extract::State as Extract,
-    http::{HeaderMap, StatusCode},
-};
+use axum::{extract::State as Extract, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -12,16 +9,21 @@ use crate::{
     http::{
         Api,
         answer::Json,
-        api::images::content::idempotency_key,
         auth::Caller,
         error::{Code, Problem},
-        extract::{JsonBody, parse},
+        extract::parse,
+        once::Keyed,
     },
     state::{
+        Transition, View,
         activation::Nonce,
-        deployment::Deployment,
+        answered::{self, RequestKey},
+        deployment::{Deployment, DeploymentId},
         label::Selector,
-        ops::{CreateDeployment, CreateRollout, DeploySetup, MachineRef},
+        ops::{
+            CreateDeployment, CreateRollout, DeploySetup, KeyReused, MachineRef, Makes, Once,
+            OnceMade,
+        },
         rollout::{AT_ONCE, MAX_FAILURES},
     },
 };
@@ -76,18 +78,18 @@ pub struct RefusedDoc {
 
 /// Asks for something to be done to a machine's disk.
 ///
-/// With the header `Idempotency-Key` a request sent twice is one. A request equal to one that waits already is that one.
+/// A request equal to one that waits already is that one.
 #[utoipa::path(post, path = "/deployments", tag = "deployments", operation_id = "deployments_create", request_body = DeployBody,
+    params(Keyed<DeployBody>),
     responses((status = 201, body = DeployedDoc)))]
 pub(crate) async fn create(
     Extract(api): Extract<Api>,
     caller: Caller,
-    headers: HeaderMap,
-    JsonBody(body): JsonBody<DeployBody>,
+    Keyed { key, body }: Keyed<DeployBody>,
 ) -> Result<(StatusCode, Json<DeployedDoc>), Problem> {
     let asked = Asked {
         by: caller.name,
-        key: idempotency_key(&headers)?,
+        key,
         nonce: Nonce::from_random(rand::random()),
     };
     let mut made = Made::default();
@@ -132,10 +134,57 @@ struct Made {
     refused: Vec<RefusedDoc>,
 }
 
+/// Does what is wanted; `None`: it was done before, and `made` says what.
+async fn once<T>(
+    api: &Api,
+    key: Option<RequestKey>,
+    wants: T,
+    made: &mut Made,
+) -> Result<Option<T::Outcome>, Problem>
+where
+    T: Transition,
+    T::Outcome: Makes,
+{
+    let before = match api.store.apply(Once { key, wants }).await?? {
+        OnceMade::Now(outcome) => return Ok(Some(outcome)),
+        OnceMade::Before(before) => before,
+    };
+    let answered::Made::Deployments {
+        ids,
+        rollout,
+        refused,
+    } = before
+    else {
+        return Err(KeyReused.into());
+    };
+    let deployments = kept(&ids, &api.store.view());
+    if deployments.is_empty() {
+        let text =
+            "it was asked for with this Idempotency-Key, and the deployment is no longer kept";
+        return Err(Problem::new(Code::DeploymentNotFound, text));
+    }
+    let refused = refused.into_iter();
+    *made = Made {
+        deployments,
+        rollout: rollout.map(|r| r.0),
+        existed: true,
+        refused: refused
+            .map(|(machine, why)| RefusedDoc { machine, why })
+            .collect(),
+    };
+    Ok(None)
+}
+
+/// Those of these that are still kept.
+fn kept(ids: &[DeploymentId], view: &View) -> Vec<Deployment> {
+    let found = ids.iter().filter_map(|id| view.deployment(*id));
+    found.map(|d| Deployment::clone(d)).collect()
+}
+
 /// Who asks.
 struct Asked {
     by: String,
-    key: Option<String>,
+    key: Option<RequestKey>,
     nonce: Nonce,
 }
 
@@ -151,10 +200,12 @@ impl Asked {
             machine: MachineRef(machine.to_owned()),
             order: body.order.spec()?,
             by: self.by,
-            key: self.key,
             nonce: self.nonce,
         };
-        let created = api.store.apply(create).await??;
+        let Some(created) = once(api, self.key, create, made).await? else {
+            return Ok(());
+        };
+        let created = created?;
         made.existed = created.existed;
         made.deployments.push(created.deployment);
         Ok(())
@@ -183,13 +234,12 @@ impl Asked {
             until: spec.until,
             when: spec.when,
             by: self.by,
-            key: self.key,
             nonce: self.nonce,
         };
-        let created = api.store.apply(deploy).await??;
-        made.existed = created.iter().any(|c| c.existed);
-        made.deployments
-            .extend(created.into_iter().map(|c| c.deployment));
+        if let Some(created) = once(api, self.key, deploy, made).await? {
+            let parts = created?.into_iter();
+            made.deployments.extend(parts.map(|c| c.deployment));
+        }
         Ok(())
     }
 
@@ -206,17 +256,14 @@ impl Asked {
             limit: body.at_once.unwrap_or(AT_ONCE),
             max_failures: Some(body.max_failures.unwrap_or(MAX_FAILURES)),
             by: self.by,
-            key: self.key,
             nonce: self.nonce,
         };
-        let created = api.store.apply(create).await??;
-        let view = api.store.view();
-        let jobs = created.rollout.deployments.iter();
-        made.deployments = jobs
-            .filter_map(|id| view.deployment(*id))
-            .map(|d| Deployment::clone(d))
-            .collect();
-        (made.rollout, made.existed) = (Some(created.rollout.id.0), created.existed);
+        let Some(created) = once(api, self.key, create, made).await? else {
+            return Ok(());
+        };
+        let created = created?;
+        made.deployments = kept(&created.rollout.deployments, &api.store.view());
+        made.rollout = Some(created.rollout.id.0);
         made.refused = (created.refused.into_iter())
             .map(|(machine, why)| RefusedDoc {
                 machine,

@@ -183,7 +183,10 @@ mod tests {
 
     #[test]
     fn the_cursor_passes_what_the_filter_hides() {
-        let nobody = Filter(Some((None, vec![])));
+        let nobody = Filter {
+            about: Some((None, vec![])),
+            words: None,
+        };
         assert_eq!(
             step(&view(1, 8), &nobody, 2),
             Step::Events(vec![], 8),

@@ -24,6 +24,7 @@ use crate::{
         auth::Caller,
         error::{Code, Problem},
         extract::{Params, Segment},
+        once::idempotency_key,
     },
     images::{Bytes, Part},
     state::{image::ImageName, ops::may_change_image},
@@ -118,20 +119,6 @@ pub(crate) async fn upload(
         note: query.note,
     };
     save_taken(&api, name, taken, about, &caller).await
-}
-
-/// The asker's own name for a request.
-pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(key) = headers.get("idempotency-key") else {
-        return Ok(None);
-    };
-    let plain = |k: &&str| (1..=128).contains(&k.len()) && k.bytes().all(|b| b.is_ascii_graphic());
-    let key = key.to_str().ok().filter(plain);
-    let wrong = || {
-        let text = "Idempotency-Key: 1 to 128 letters, digits and signs";
-        Problem::new(Code::BadValue, text)
-    };
-    key.map(|k| Some(k.to_owned())).ok_or_else(wrong)
 }
 
 /// Downloads a version as it is on a disk. Ranges are served.

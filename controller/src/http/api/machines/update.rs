@@ -10,15 +10,16 @@ use super::{MachineDoc, on};
 use crate::{
     http::{
         Api,
-        answer::Json,
         api::{images, words::LocalBoot},
         auth::Caller,
+        conditional::{IfMatch, Tagged},
         error::Problem,
         extract::{JsonBody, Segment, parse},
     },
     state::{
         label::LabelText,
         ops::{MachineRef, NewOwner, UpdateMachine},
+        revision::Subject,
     },
 };
 
@@ -43,14 +44,15 @@ pub struct Update {
 
 /// Changes a machine's name, its way to its own disk, its labels, or whose it is.
 #[utoipa::path(patch, path = "/machines/{machine}", tag = "machines", operation_id = "machines_update", request_body = Update,
-    params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
+    params(("machine" = String, Path, description = "Name, id or MAC in any spelling"), IfMatch),
     responses((status = 200, body = MachineDoc)))]
 pub(crate) async fn update(
     State(api): State<Api>,
     caller: Caller,
     Segment(machine): Segment,
+    read: IfMatch,
     JsonBody(body): JsonBody<Update>,
-) -> Result<Json<MachineDoc>, Problem> {
+) -> Result<Tagged<MachineDoc>, Problem> {
     let transition = UpdateMachine {
         machine: MachineRef(machine.clone()),
         name: body.name.map(|n| parse(&n, "name")).transpose()?,
@@ -58,9 +60,11 @@ pub(crate) async fn update(
         labels: labels(&body.labels)?,
         owner: new_owner(body.owner.as_deref(), &caller)?,
     };
+    let about = Subject::Machine(transition.machine.clone());
     let asked = on(machine, &caller, transition);
-    let machine = api.store.apply(asked).await???;
-    Ok(Json(MachineDoc::of(&machine, &api.store.view())))
+    let machine = read.apply(&api, about, asked).await???;
+    let document = MachineDoc::of(&machine, &api.store.view());
+    Ok(Tagged::new(&machine, document))
 }
 
 fn new_owner(text: Option<&str>, caller: &Caller) -> Result<Option<NewOwner>, Problem> {

@@ -100,6 +100,9 @@ pub(crate) struct DeliveriesQuery {
     /// Only those that stand so.
     #[serde(default)]
     state: Option<DeliveryState>,
+    /// Only entries in which all these words stand, in any case: names, addresses, texts.
+    #[serde(default)]
+    q: Option<String>,
     /// Entries wanted, 1 to 1000.
     #[serde(default)]
     limit: Option<usize>,
@@ -122,6 +125,7 @@ pub(crate) async fn list(
     let page = PageQuery {
         limit: query.limit,
         cursor: query.cursor,
+        q: query.q,
     };
     let all = view.deliveries_of(&found.name).map(|d| DeliveryDoc::of(d));
     page.cut(

@@ -91,7 +91,6 @@ impl World {
             machine: MachineRef(format!("web{n}")),
             order,
             by: "ann".to_owned(),
-            key: None,
             nonce: Nonce::from_random(u128::from(self.fresh()) << 64),
         }
     }

@@ -9,6 +9,7 @@ mod holds;
 mod jobs;
 mod lending;
 mod members;
+mod once;
 mod peers;
 mod persons;
 mod providers;

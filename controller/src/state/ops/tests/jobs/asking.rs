@@ -1,38 +1,44 @@
 //! What people may ask for.
 
 use super::*;
+use crate::state::answered::RequestKey;
+
+type Asked = Result<OnceMade<Result<Created, DeployError>>, KeyReused>;
+
+/// What was asked for now.
+fn now(asked: Asked) -> Created {
+    match asked {
+        Ok(OnceMade::Now(Ok(created))) => created,
+        other => panic!("{other:?}"),
+    }
+}
 
 #[test]
 fn of_two_requests_for_the_same_there_is_one_job() {
     let mut world = World::new();
     let key = world.idles(1);
     world.upload("debian");
-    let keyed = |world: &mut World, key: &str, n: u8| CreateDeployment {
-        key: Some(key.to_owned()),
-        ..world.order(n, write_image("debian"))
+    let keyed = |world: &mut World, key: &str, n: u8| Once {
+        key: Some(RequestKey::new("ann", key, Digest::of(&[n]))),
+        wants: world.order(n, write_image("debian")),
     };
     let ann = keyed(&mut world, "a", 1);
-    let first = world.does(&ann).unwrap();
+    let first = now(world.does(&ann));
     let bob = keyed(&mut world, "b", 1);
-    let second = world.does(&bob).unwrap();
+    let second = now(world.does(&bob));
     assert!(!first.existed && second.existed);
     assert_eq!(first.deployment.id, second.deployment.id);
     // At work it is no longer what a third would join, but those who asked still find it.
     world.takes(&key);
     for again in [&ann, &bob] {
-        assert_eq!(
-            world.does(again).unwrap().deployment.id,
-            first.deployment.id
-        );
+        let before = OnceMade::Before(first.made().unwrap());
+        assert_eq!(world.does(again), Ok(before));
     }
     let third = world.deploys(1, write_image("debian"));
     assert_ne!(third.id, first.deployment.id);
     world.registered(2);
     let elsewhere = keyed(&mut world, "a", 2);
-    assert_eq!(
-        world.does(&elsewhere),
-        Err(DeployError::KeyReused("a".to_owned()))
-    );
+    assert_eq!(world.does(&elsewhere), Err(KeyReused));
     let other = world.deploys(
         1,
         OrderSpec {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::state::answered::RequestKey;
 
 /// Machines in the game.
 const MACHINES: u8 = 3;
@@ -156,9 +157,10 @@ impl Game {
         } else {
             plain
         };
-        let mut create = self.world.order(n, order);
-        create.key = keyed.then(|| format!("{n}-{image}"));
-        if let Ok(created) = self.world.does(&create) {
+        let wants = self.world.order(n, order);
+        let key = || RequestKey::new("ann", &format!("{n}-{image}"), Digest::of(&[n, image]));
+        let key = keyed.then(key);
+        if let Ok(OnceMade::Now(Ok(created))) = self.world.does(&Once { key, wants }) {
             self.acknowledged.push(created.deployment.id);
         }
     }
