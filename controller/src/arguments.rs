@@ -1,8 +1,8 @@
 //! The command line as a whole: the daemon, what asks it, and what works on its files.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     cli,
@@ -24,6 +24,21 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Arguments {
+    /// What this process was called with. What is wrong with it is said, and ends the process.
+    #[must_use]
+    pub fn read() -> Self {
+        let words: Vec<OsString> = std::env::args_os().collect();
+        let text: Option<Vec<String>> =
+            words.iter().map(|w| Some(w.to_str()?.to_owned())).collect();
+        match text {
+            Some(text) => Self::parse_from(cli::resolve(text, &Self::command())),
+            // A path may be anything; such a line has no aliases.
+            None => Self::parse_from(words),
+        }
+    }
 }
 
 /// What the program does.

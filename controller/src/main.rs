@@ -2,7 +2,6 @@
 
 use std::{io::stdout, process::ExitCode};
 
-use clap::Parser as _;
 use enforcer::{
     arguments::{Arguments, Command},
     cli, firmware, management_os, serve,
@@ -13,7 +12,7 @@ fn main() -> ExitCode {
         command,
         api_socket,
         context,
-    } = Arguments::parse();
+    } = Arguments::read();
     let done = match command {
         Command::Ask(command) => {
             let aim = cli::Aim {

@@ -137,7 +137,7 @@ fn the_command_line_works_from_afar_with_a_context() {
         place.afar(&[&args[..], more].concat())
     };
     add("lab", &[]).one_sentence(
-        3,
+        4,
         &["cannot reach the controller", "--ca-file", "--fingerprint"],
     );
     let added = add("lab", &["--ca-file", &ca]);
@@ -161,7 +161,7 @@ fn the_command_line_works_from_afar_with_a_context() {
     done(&[&["--context", "lab"], &register[..]].concat());
     place
         .afar(&["machines", "list"])
-        .one_sentence(3, &["cannot reach the controller"]);
+        .one_sentence(4, &["cannot reach the controller"]);
     done(&["contexts", "use", "lab"]);
     assert!(done(&["machines", "list"]).contains("web1"));
     let disk = place.room.file("disk.raw", &"x".repeat(3 << 20));
@@ -170,7 +170,7 @@ fn the_command_line_works_from_afar_with_a_context() {
     let pinned = add("pinned", &["--fingerprint", &print]);
     assert_eq!(pinned.code, Some(0), "{pinned:?}");
     let other = add("other", &["--fingerprint", &"ab".repeat(32)]);
-    other.one_sentence(3, &["another certificate", "somebody stands between"]);
+    other.one_sentence(4, &["another certificate", "somebody stands between"]);
     let listed = done(&["contexts", "list"]);
     assert!(
         listed.contains("*  lab") && listed.contains("pinned"),
@@ -181,7 +181,7 @@ fn the_command_line_works_from_afar_with_a_context() {
     assert_eq!(revoked.code, Some(0), "{revoked:?}");
     place
         .afar(&["machines", "list"])
-        .one_sentence(1, &["the token ci was revoked"]);
+        .one_sentence(5, &["the token ci was revoked"]);
     done(&["contexts", "remove", "lab"]);
     drop(place.running);
 }

@@ -302,16 +302,16 @@ fn a_spoiled_or_lost_firmware_file_is_told_and_not_served() {
 }
 
 #[test]
-fn the_command_line_without_a_controller_ends_with_3_and_with_an_unknown_machine_with_1() {
+fn the_command_line_without_a_controller_ends_with_4_and_with_an_unknown_machine_with_3() {
     let room = Room::with_network();
     room.ask("s", &["machines", "list"])
-        .one_sentence(3, &["cannot reach the controller", "enforcer serve"]);
+        .one_sentence(4, &["cannot reach the controller", "enforcer serve"]);
     let quiet = room.file("quiet.toml", QUIET);
     let mut serve = room.serve("s", &["--config"]);
     serve.arg(quiet);
     let _running = Running::start(serve);
     room.ask("s", &["machines", "show", "web9"])
-        .one_sentence(1, &["no machine is called 'web9'", "machines list"]);
+        .one_sentence(3, &["no machine is called 'web9'", "machines list"]);
     room.ask(
         "s",
         &["boot-configs", "set", "x", "--kernel", "/nowhere/vmlinuz"],

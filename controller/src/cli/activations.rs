@@ -6,7 +6,7 @@ use super::{
     Session,
     client::filtered,
     failure::Failure,
-    output::{Line, Output, ago, dash, when},
+    output::{Column, Columns, Line, Listing, Output, ago, dash, when},
 };
 use crate::{http::api::activations::ActivationDoc, state::Timestamp};
 
@@ -25,7 +25,7 @@ pub enum Verb {
         #[arg(long)]
         open: bool,
         #[command(flatten)]
-        output: Output,
+        listing: Listing,
     },
     /// Show an activation
     Show {
@@ -41,15 +41,15 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
         Verb::List {
             machine,
             open,
-            output,
+            listing,
         } => {
             let asked = [
                 ("machine", machine.as_deref()),
                 ("open", open.then_some("true")),
             ];
             let path = filtered("/activations", asked);
-            let items = session.client.list(&path).await?;
-            session.list(&output, items, HEADERS, row)
+            let columns = Columns::new(HEADERS, row).wide(WIDE);
+            session.listed(&listing, &path, columns).await
         }
         Verb::Show { id, output } => {
             let value = session.client.get(&format!("/activations/{id}")).await?;
@@ -60,6 +60,13 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
 
 const HEADERS: [&str; 8] = [
     "ID", "MACHINE", "CONFIG", "KIND", "STAGE", "BOOTS", "ARMED", "REASON",
+];
+
+const WIDE: &[Column<ActivationDoc>] = &[
+    ("EVIDENCE", |a, _| a.evidence.word().to_owned()),
+    ("SELECTOR", |a, _| dash(a.selector.as_ref())),
+    ("UNTIL", |a, now| dash(a.until.map(|until| ago(until, now)))),
+    ("CLOSED", |a, now| dash(a.closed.map(|at| ago(at, now)))),
 ];
 
 fn row(activation: &ActivationDoc, now: Timestamp) -> [String; 8] {

@@ -13,7 +13,7 @@ use super::{
     Session,
     client::{encode, read},
     failure::Failure,
-    output::{Format, Output},
+    output::{Columns, Listing, Output},
 };
 use crate::http::api::{
     boot_configs::{ActivateSelectorBody, PreviewDoc},
@@ -24,10 +24,7 @@ use crate::http::api::{
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// List boot configs
-    List {
-        #[command(flatten)]
-        output: Output,
-    },
+    List(Listing),
     /// Show a boot config
     Show {
         /// Its name
@@ -114,9 +111,9 @@ pub enum Verb {
 
 pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
     match verb {
-        Verb::List { output } => {
-            let items = session.client.list("/boot-configs").await?;
-            session.list(&output, items, show::HEADERS, show::row)
+        Verb::List(listing) => {
+            let columns = Columns::new(show::HEADERS, show::row);
+            session.listed(&listing, "/boot-configs", columns).await
         }
         Verb::Show { name, output } => {
             let value = session.client.get(&path(&name)).await?;
@@ -191,8 +188,8 @@ async fn preview(
 ) -> Result<(), Failure> {
     let path = format!("{}/preview?machine={}", path(name), encode(machine));
     let value = session.client.get(&path).await?;
-    if output.format == Format::Json {
-        return session.json(&value);
+    if session.printed(output, &value)? {
+        return Ok(());
     }
     let preview: PreviewDoc = read(&value)?;
     let Some(answer) = answer else {

@@ -8,7 +8,7 @@ use super::{
     Session,
     client::{encode, read},
     failure::Failure,
-    output::{Format, Output, clean},
+    output::{Output, clean},
 };
 use crate::http::api::{
     commands::{CommandBody, CommandDoc, Doing, WokenDoc},
@@ -51,9 +51,7 @@ pub(super) async fn run(
             }
         }
     }
-    if target.output.format == Format::Json {
-        session.json(&all)?;
-    }
+    session.printed(&target.output, &all)?;
     failed.map_or(Ok(()), |text| Err(Failure::Local(text)))
 }
 

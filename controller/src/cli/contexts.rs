@@ -9,7 +9,7 @@ use super::{
     Session,
     client::{Client, read},
     failure::Failure,
-    output::{Format, Output, dash, table},
+    output::{Output, dash, table},
     secret::{self, read_secret},
 };
 use crate::http::api::users::WhoDoc;
@@ -158,8 +158,8 @@ fn list(contexts: &Contexts, output: &Output, session: &mut Session<'_>) -> Resu
         })
     });
     let shown: Vec<_> = shown.collect();
-    if output.format == Format::Json {
-        return session.json(&shown);
+    if session.printed(output, &shown)? {
+        return Ok(());
     }
     let mut rows = vec![["", "NAME", "SERVER", "FINGERPRINT"].map(str::to_owned)];
     for (name, context) in &contexts.contexts {

@@ -9,7 +9,13 @@ use hyper::Method;
 
 pub(super) use self::ask::{Capture, Deploy, EraseMachine};
 pub(super) use self::ask::{capture, deploy, disk_rule, erase};
-use super::{Session, client::read, failure::Failure, filters::Filters, output::Output};
+use super::{
+    Session,
+    client::read,
+    failure::Failure,
+    filters::Filters,
+    output::{Columns, Listing, Output},
+};
 use crate::http::api::{
     deployments::{MoveBody, QueueDoc},
     words::DeploymentState,
@@ -38,7 +44,7 @@ pub enum Verb {
         #[command(flatten)]
         filters: Filters,
         #[command(flatten)]
-        output: Output,
+        listing: Listing,
     },
     /// Show a deployment: where it stands, what comes next, what it did
     Show {
@@ -78,7 +84,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             state,
             open,
             filters,
-            output,
+            listing,
         } => {
             let rollout = rollout.map(|number| number.to_string());
             let asked = [
@@ -87,12 +93,9 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
                 ("state", state.map(DeploymentState::word)),
                 ("open", open.then_some("true")),
             ];
-            let items = session
-                .client
-                .list(&filters.of("/deployments", asked))
-                .await?;
-            let headers = ["ID", "MACHINE", "WHAT", "STATE", "SINCE", "NEXT"];
-            session.list(&output, items, headers, show::row)
+            let columns = Columns::new(show::HEADERS, show::row).wide(show::WIDE);
+            let path = filters.of("/deployments", asked);
+            session.listed(&listing, &path, columns).await
         }
         Verb::Show { id, watch, output } => {
             let job = session.client.get(&format!("/deployments/{id}")).await?;

@@ -9,7 +9,7 @@ use super::{
     Session,
     client::{filtered, read},
     failure::Failure,
-    output::{Format, Output, clean, dash, moment},
+    output::{Output, clean, dash, moment},
     sse::{Message, Reader},
 };
 use crate::http::api::events::{EVENT, EventDoc, RESET};
@@ -84,8 +84,8 @@ fn machine(args: &Args) -> (&str, Option<&str>) {
 }
 
 fn print_all(args: &Args, items: Vec<Value>, session: &mut Session<'_>) -> Result<(), Failure> {
-    if args.output.format == Format::Json {
-        return session.json(&items);
+    if session.printed(&args.output, &items)? {
+        return Ok(());
     }
     for item in items {
         session.text(&line(&read(&item)?))?;
@@ -100,9 +100,9 @@ fn print(
     raw: &Value,
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
-    match args.output.format {
-        Format::Table => session.text(&line(event)),
-        Format::Json => session.text(&format!("{raw}\n")),
+    match session.streamed(&args.output, raw)? {
+        true => Ok(()),
+        false => session.text(&line(event)),
     }
 }
 

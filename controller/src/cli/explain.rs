@@ -8,7 +8,7 @@ use super::{
     Session,
     client::{filtered, read},
     failure::Failure,
-    output::{Format, Output, clean, dash, table},
+    output::{Output, clean, dash, table},
 };
 use crate::http::api::explain::{ExplainDoc, Processor};
 
@@ -39,8 +39,8 @@ pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Fai
         ("after_management", args.after_management.then_some("true")),
     ];
     let value = session.client.get(&filtered("/explain", asked)).await?;
-    if args.output.format == Format::Json {
-        return session.json(&value);
+    if session.printed(&args.output, &value)? {
+        return Ok(());
     }
     session.text(&words(&read(&value)?))
 }

@@ -8,7 +8,7 @@ use super::{
     Session,
     client::{encode, read},
     failure::Failure,
-    output::{Format, Output, dash, size, table, when},
+    output::{Output, dash, size, table, when},
 };
 use crate::http::api::facts::FactsDoc;
 
@@ -21,8 +21,8 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let path = format!("/machines/{}/facts", encode(machine));
     let value = session.client.get(&path).await?;
-    if output.format == Format::Json {
-        return session.json(&value);
+    if session.printed(output, &value)? {
+        return Ok(());
     }
     let document: FactsDoc = read(&value)?;
     let text = if history {

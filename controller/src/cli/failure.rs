@@ -38,15 +38,31 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// 1 refused or failed, 2 wrong usage, 3 no controller.
+    /// As [`EXIT_CODES`] says.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused(_) | Self::Answer(_) | Self::Local(_) | Self::Output(_) => 1,
+            Self::Refused(problem) => match problem.status {
+                404 => 3,
+                401 | 403 => 5,
+                409 | 412 => 6,
+                _ => 1,
+            },
+            Self::Answer(_) | Self::Local(_) | Self::Output(_) => 1,
             Self::Usage(_) => 2,
-            Self::Unreachable { .. } | Self::Far(_) => 3,
+            Self::Unreachable { .. } | Self::Far(_) => 4,
         }
     }
 }
+
+/// Every exit code, for `enforcer help exit-codes`; `docs/OPERATIONS.md` has the same.
+pub(super) const EXIT_CODES: &str = "\
+0  done
+1  refused, or it failed on the way; also what was waited for failed
+2  the words do not fit together; nothing was done
+3  what was named is not there
+4  no controller answers
+5  the caller may not do this
+6  something else is in the way: a name that is taken, a version that is used, a change by somebody else";
 
 fn unreachable(socket: &std::path::Path, source: &io::Error) -> String {
     let cure = match source.kind() {

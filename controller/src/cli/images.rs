@@ -12,8 +12,9 @@ use hyper::Method;
 use super::{
     Session,
     client::{encode, read},
+    consent::Consent,
     failure::Failure,
-    output::{Line, Output, ago, dash, size, when},
+    output::{Column, Columns, Line, Listing, Output, ago, dash, size, when},
 };
 use crate::{
     http::api::{
@@ -30,7 +31,7 @@ pub enum Verb {
     #[command(
         after_help = "Examples:\n  enforcer images list\n  enforcer images list -o json | jq -r '.[].name'"
     )]
-    List(Output),
+    List(Listing),
     /// Show an image and its versions
     Show {
         /// Its name
@@ -92,11 +93,13 @@ pub enum Verb {
     },
     /// Delete an image with all its versions, or one version; refused while somebody needs it
     #[command(
-        after_help = "Examples:\n  enforcer images delete old\n  enforcer images delete debian@3"
+        after_help = "The name has to be typed as it was given; scripts say --yes.\n\nExamples:\n  enforcer images delete old\n  enforcer images delete debian@3 --yes"
     )]
     Delete {
         /// NAME, or NAME@NUMBER for one version
         image: String,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Show how full the store of images is
     Usage(Output),
@@ -105,10 +108,10 @@ pub enum Verb {
 /// Runs a verb.
 pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
     match verb {
-        Verb::List(output) => {
-            let items = session.client.list("/images").await?;
+        Verb::List(listing) => {
             let headers = ["NAME", "LATEST", "SIZE", "VISIBILITY", "OWNER", "CHANGED"];
-            session.list(&output, items, headers, row)
+            let columns = Columns::new(headers, row).wide(WIDE);
+            session.listed(&listing, "/images", columns).await
         }
         Verb::Show { name, output } => show(&name, &output, session).await,
         Verb::Push {
@@ -125,7 +128,9 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
                 sector_size,
             };
             let version = push::push(&file, &name, &about, session).await?;
-            session.show(&output, version, version_lines)
+            session.show(&output, version, version_lines)?;
+            session.hint(&format!("enforcer deploy MACHINE {name}"));
+            Ok(())
         }
         Verb::Pull {
             image,
@@ -145,12 +150,30 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             session.client.send(Method::PATCH, &path, &change).await?;
             Ok(())
         }
-        Verb::Delete { image } => session.client.delete(&path_of(&image)).await,
+        Verb::Delete { image, consent } => delete(&image, &consent, session).await,
         Verb::Usage(output) => {
             let usage = session.client.get("/image-store").await?;
             session.show(&output, usage, usage_lines)
         }
     }
+}
+
+/// Deletes an image or a version, once that is confirmed.
+async fn delete(image: &str, consent: &Consent, session: &mut Session<'_>) -> Result<(), Failure> {
+    let (name, _) = image.split_once('@').unwrap_or((image, ""));
+    let path = format!("/images/{}", encode(name));
+    let known: ImageDoc = read(&session.client.get(&path).await?)?;
+    let all = known.versions.len();
+    let loss = match image == name {
+        true => format!("the image {image} is deleted, with its {all} versions"),
+        false => format!("the version {image} is deleted, one of {all}"),
+    };
+    if !session.agreed(consent, image, &loss)? {
+        return Ok(());
+    }
+    session.client.delete(&path_of(image)).await?;
+    eprintln!("{image} is deleted");
+    Ok(())
 }
 
 /// `debian@3` as the path of a version, `debian` as that of an image.
@@ -162,6 +185,20 @@ fn path_of(image: &str) -> String {
         None => format!("/images/{}", encode(image)),
     }
 }
+
+const WIDE: &[Column<ImageDoc>] = &[
+    ("VERSIONS", |i, _| i.versions.len().to_string()),
+    ("DATA", |i, _| {
+        dash(i.versions.last().map(|v| size(v.data_bytes)))
+    }),
+    ("SECTOR", |i, _| {
+        dash(i.versions.last().map(|v| v.sector_size))
+    }),
+    ("FROM", |i, _| dash(i.versions.last().map(origin))),
+    ("NOTE", |i, _| {
+        dash(i.versions.last().and_then(|v| v.note.as_ref()))
+    }),
+];
 
 fn row(image: &ImageDoc, now: Timestamp) -> [String; 6] {
     let latest = image.versions.last();
@@ -180,8 +217,8 @@ async fn show(name: &str, output: &Output, session: &mut Session<'_>) -> Result<
         .client
         .get(&format!("/images/{}", encode(name)))
         .await?;
-    if output.format == super::output::Format::Json {
-        return session.json(&image);
+    if session.printed(output, &image)? {
+        return Ok(());
     }
     let image: ImageDoc = read(&image)?;
     let rows = [

@@ -7,7 +7,7 @@ use super::{
     Session,
     client::{encode, read},
     failure::Failure,
-    output::{Format, Line, Output, ago, dash, when},
+    output::{Line, Output, ago, dash, when},
     span::{Span, parse_span},
 };
 use crate::{
@@ -64,8 +64,8 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
                 .client
                 .send(Method::POST, "/join-tokens", &body)
                 .await?;
-            if output.format == Format::Json {
-                return session.json(&value);
+            if session.printed(&output, &value)? {
+                return Ok(());
             }
             let created: CreatedDoc = read(&value)?;
             eprintln!("on the machine, as root (the token is not shown again):");

@@ -7,7 +7,7 @@ use super::{
     Session,
     client::{encode, read},
     failure::Failure,
-    output::{Format, Output, clean, when},
+    output::{Output, clean, when},
     sse::Reader,
 };
 use crate::http::api::logs::{LINE, LineDoc, LogDoc};
@@ -47,8 +47,8 @@ pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Fai
     if args.boots {
         return boots(&log, session);
     }
-    if !args.follow && args.output.format == Format::Json {
-        return session.json(&log);
+    if !args.follow && session.printed(&args.output, &log)? {
+        return Ok(());
     }
     for line in &log.lines {
         print(&args, line, session)?;
@@ -87,17 +87,12 @@ fn boots(log: &LogDoc, session: &mut Session<'_>) -> Result<(), Failure> {
 
 /// A line as people read kernel logs: `[   12.345] agent: text`.
 fn print(args: &Args, line: &LineDoc, session: &mut Session<'_>) -> Result<(), Failure> {
-    match args.output.format {
-        Format::Json => {
-            let text = serde_json::to_string(line).map_err(|e| Failure::Answer(e.to_string()))?;
-            session.text(&format!("{text}\n"))
-        }
-        Format::Table => {
-            let (s, ms) = (line.uptime_ms / 1000, line.uptime_ms % 1000);
-            let (source, text) = (clean(&line.source), clean(&line.text));
-            session.text(&format!("[{s:5}.{ms:03}] {source}: {text}\n"))
-        }
+    if session.streamed(&args.output, line)? {
+        return Ok(());
     }
+    let (s, ms) = (line.uptime_ms / 1000, line.uptime_ms % 1000);
+    let (source, text) = (clean(&line.source), clean(&line.text));
+    session.text(&format!("[{s:5}.{ms:03}] {source}: {text}\n"))
 }
 
 /// One connection's life.

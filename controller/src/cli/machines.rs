@@ -8,19 +8,21 @@ use clap::Subcommand;
 
 use super::{
     Session,
-    client::encode,
-    commands, deployments, facts,
+    client::{encode, read},
+    commands,
+    consent::Consent,
+    deployments, facts,
     failure::Failure,
     filters::Filters,
     helpers, holds, logs,
-    output::Output,
+    output::{Columns, Listing, Output},
     power,
     span::{Span, parse_span},
     trust,
 };
 use crate::http::api::{
     commands::Doing,
-    machines::{Register, update::Update},
+    machines::{MachineDoc, Register, update::Update},
     power::PowerDo,
     trust::Keep,
     words::{LocalBoot, Standing},
@@ -31,7 +33,7 @@ use crate::http::api::{
 pub enum Verb {
     /// List known machines
     #[command(
-        after_help = "Examples:\n  enforcer machines list\n  enforcer machines list --state seen\n  enforcer machines list --label pool=web --label rack!=r1\n  enforcer machines list --query 'r7 dell'\n  enforcer machines list --site all\n  enforcer machines list -o json | jq -r '.[].name'"
+        after_help = "Examples:\n  enforcer machines list\n  enforcer machines list --state seen\n  enforcer machines list --label pool=web --label rack!=r1\n  enforcer machines list --query 'r7 dell'\n  enforcer machines list --site all\n  enforcer machines list --watch\n  enforcer machines list -o json | jq -r '.[].name'"
     )]
     List {
         /// Only machines that were just seen, or that somebody registered
@@ -44,12 +46,12 @@ pub enum Verb {
         #[arg(long)]
         owner: Option<String>,
         /// Machines of this site, or of `all`: what other sites show of theirs, to look at
-        #[arg(long, value_name = "all|NAME", conflicts_with_all = ["state", "selector", "owner", "labels", "query"])]
+        #[arg(long, value_name = "all|NAME", conflicts_with_all = ["state", "selector", "owner", "watch", "labels", "query"])]
         site: Option<String>,
         #[command(flatten)]
         filters: Filters,
         #[command(flatten)]
-        output: Output,
+        listing: Listing,
     },
     /// Show a machine
     Show {
@@ -199,9 +201,14 @@ pub enum Verb {
     /// Show what a machine said while it ran; `-f` follows it
     Logs(logs::Args),
     /// Forget a machine and its activations; if it asks again, it is seen anew
+    #[command(
+        after_help = "The machine's name has to be typed; scripts say --yes.\n\nExamples:\n  enforcer machines delete web1 --dry-run\n  enforcer machines delete web1 --yes"
+    )]
     Delete {
         /// Name, id or MAC in any spelling
         machine: String,
+        #[command(flatten)]
+        consent: Consent,
     },
 }
 
@@ -213,10 +220,10 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             owner,
             site,
             filters,
-            output,
+            listing,
         } => {
             let asked = [selector, owner, site];
-            list(state, asked, &filters, &output, session).await
+            list(state, asked, &filters, &listing, session).await
         }
         Verb::Show { machine, output } => {
             let value = session.client.get(&path(&machine)).await?;
@@ -276,7 +283,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             output,
         } => facts::run(&machine, history, &output, session).await,
         Verb::Logs(args) => logs::run(args, session).await,
-        Verb::Delete { machine } => forget(&machine, session).await,
+        Verb::Delete { machine, consent } => forget(&machine, &consent, session).await,
     }
 }
 
@@ -284,25 +291,41 @@ async fn list(
     state: Option<Standing>,
     [selector, owner, site]: [Option<String>; 3],
     filters: &Filters,
-    output: &Output,
+    listing: &Listing,
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
     if let Some(site) = site {
-        return sites::list(&site, output, session).await;
+        return sites::list(&site, &listing.output, session).await;
     }
     let asked = [
         ("state", state.map(Standing::word)),
         ("selector", selector.as_deref()),
         ("owner", owner.as_deref()),
     ];
-    let path = filters.of("/machines", asked);
-    let items = session.client.list(&path).await?;
-    session.list(output, items, show::HEADERS, show::row)
+    let columns = Columns::new(show::HEADERS, show::row).wide(show::WIDE);
+    session
+        .listed(listing, &filters.of("/machines", asked), columns)
+        .await
 }
 
-async fn forget(machine: &str, session: &Session<'_>) -> Result<(), Failure> {
-    session.client.delete(&path(machine)).await?;
-    eprintln!("{machine} is forgotten");
+async fn forget(
+    machine: &str,
+    consent: &Consent,
+    session: &mut Session<'_>,
+) -> Result<(), Failure> {
+    let known: MachineDoc = read(&session.client.get(&path(machine)).await?)?;
+    let active = known.active.map_or_else(String::new, |active| {
+        format!(", and {} is not due for it any more", active.config)
+    });
+    let loss = format!(
+        "{} is forgotten, with its facts and keys{active}",
+        known.name
+    );
+    if !session.agreed(consent, &known.name, &loss)? {
+        return Ok(());
+    }
+    session.client.delete(&path(&known.id)).await?;
+    eprintln!("{} is forgotten", known.name);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use super::{
     client::encode,
     failure::Failure,
     filters::Filters,
-    output::{Line, Output, ago, dash, when},
+    output::{Column, Columns, Line, Listing, Output, ago, dash, pairs, when},
 };
 use crate::{
     http::api::{members::MemberDoc, words::MemberState},
@@ -19,7 +19,7 @@ use crate::{
 pub enum Verb {
     /// List the machines whose agents have, or had, a link, and the members of providers (Serf, Consul)
     #[command(
-        after_help = "alive: its link speaks; unreachable: silent for 6 s; down: silent for 10.5 s, and it did not call again; left: it said goodbye.\n\nExamples:\n  enforcer members list\n  enforcer members list --state down"
+        after_help = "alive: its link speaks; unreachable: silent for 6 s; down: silent for 10.5 s, and it did not call again; left: it said goodbye.\n\nExamples:\n  enforcer members list\n  enforcer members list --state down\n  enforcer members list --watch"
     )]
     List {
         /// Only members of this verdict
@@ -28,7 +28,7 @@ pub enum Verb {
         #[command(flatten)]
         filters: Filters,
         #[command(flatten)]
-        output: Output,
+        listing: Listing,
     },
     /// Show a member: the verdict on it, since when and why
     Show {
@@ -44,11 +44,11 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
         Verb::List {
             state,
             filters,
-            output,
+            listing,
         } => {
             let path = filters.of("/members", [("state", state.map(MemberState::word))]);
-            let items = session.client.list(&path).await?;
-            session.list(&output, items, HEADERS, row)
+            let columns = Columns::new(HEADERS, row).wide(WIDE);
+            session.listed(&listing, &path, columns).await
         }
         Verb::Show { machine, output } => {
             let path = format!("/members/{}", encode(&machine));
@@ -63,6 +63,13 @@ const NO_KEY: &str = "t0";
 
 const HEADERS: [&str; 8] = [
     "NAME", "SOURCE", "STATE", "SINCE", "RUNS IN", "LEVEL", "ADDRESS", "WHY",
+];
+
+const WIDE: &[Column<MemberDoc>] = &[
+    ("DOING", |m, _| dash(m.doing.as_ref())),
+    ("AGENT", |m, _| dash(m.agent.as_ref())),
+    ("JOINED", |m, now| ago(m.joined, now)),
+    ("TAGS", |m, _| dash(pairs(&m.tags))),
 ];
 
 fn row(member: &MemberDoc, now: Timestamp) -> [String; 8] {
@@ -96,7 +103,7 @@ fn details(member: &MemberDoc, now: Timestamp) -> Vec<Line> {
         ("boot", dash(member.boot_id.as_ref())),
         ("generation", dash(member.generation)),
         ("joined", when(member.joined, now)),
-        ("tags", dash(tags(member))),
+        ("tags", dash(pairs(&member.tags))),
     ]
     .into()
 }
@@ -114,13 +121,4 @@ fn key(member: &MemberDoc) -> String {
         (Some(key), Some(level)) => format!("{}, level {}", key.word(), level.word()),
         _ => format!("none: level {NO_KEY}, a hint"),
     }
-}
-
-fn tags(member: &MemberDoc) -> Option<String> {
-    let tags: Vec<String> = member
-        .tags
-        .iter()
-        .map(|(n, v)| format!("{n}={v}"))
-        .collect();
-    (!tags.is_empty()).then(|| tags.join(" "))
 }

@@ -1,13 +1,15 @@
 //! The command line: `enforcer NOUN VERB`, a file per noun. It talks to the API only, over the local socket.
 //!
-//! Data goes to stdout, words to stderr. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no controller reached.
+//! Data goes to stdout, words to stderr. Exit codes are in [`failure::EXIT_CODES`].
 
 mod activations;
+mod aliases;
 mod bar;
 mod boot_configs;
 mod client;
 mod clock;
 mod commands;
+mod consent;
 mod contexts;
 mod deployments;
 mod events;
@@ -48,7 +50,8 @@ use std::{
 
 use clap::Subcommand;
 
-use self::{client::Client, failure::Failure};
+pub use self::aliases::resolve;
+use self::{client::Client, consent::Person, failure::Failure};
 use crate::{http::local, state::Timestamp};
 
 /// What a person can ask the running controller.
@@ -101,6 +104,13 @@ pub enum Command {
     Web(web::Args),
     /// The controller's clock, by which certificates are issued
     Clock(Noun<clock::Verb>),
+    /// Another word for `list`, and for `show` when a name follows: get machines
+    Get(aliases::Alias),
+    /// Another word for `show`: describe machine NAME
+    Describe(aliases::Alias),
+    /// What the exit codes mean, for scripts
+    #[command(after_help = failure::EXIT_CODES)]
+    ExitCodes,
 }
 
 /// The words behind a noun.
@@ -117,6 +127,8 @@ struct Session<'a> {
     out: &'a mut (dyn Write + Send),
     /// What "3m ago" is measured from.
     now: Timestamp,
+    /// Who is asked, and gets hints.
+    person: Person,
 }
 
 /// Which controller is meant.
@@ -153,7 +165,8 @@ pub fn run(command: Command, aim: Aim) -> ExitCode {
         .build();
     let done = match runtime {
         Ok(runtime) => {
-            runtime.block_on(async { perform(command, client?, &mut io::stdout()).await })
+            let person = Person::here();
+            runtime.block_on(async { perform(command, client?, person, &mut io::stdout()).await })
         }
         Err(error) => Err(Failure::Local(format!("cannot start: {error}"))),
     };
@@ -172,12 +185,14 @@ pub fn run(command: Command, aim: Aim) -> ExitCode {
 async fn perform(
     command: Command,
     client: impl Into<Client>,
+    person: Person,
     out: &mut (dyn Write + Send),
 ) -> Result<(), Failure> {
     let mut session = Session {
         client: client.into(),
         out,
         now: Timestamp::now(),
+        person,
     };
     match command {
         Command::Machines(noun) => machines::run(noun.verb, &mut session).await,
@@ -203,6 +218,8 @@ async fn perform(
         Command::Contexts(noun) => contexts::run(noun.verb, &mut session).await,
         Command::Web(args) => web::run(&args, &mut session).await,
         Command::Clock(noun) => clock::run(noun.verb, &mut session).await,
+        Command::Get(alias) | Command::Describe(alias) => Err(alias.unknown()),
+        Command::ExitCodes => session.text(&format!("{}\n", failure::EXIT_CODES)),
     }
 }
 

@@ -1,11 +1,19 @@
-//! How data looks: tables for people, JSON for programs.
+//! How data looks: tables for people, JSON, YAML or names for programs. Every list and every `show` prints through here.
 
-use std::fmt::Write as _;
+mod list;
+mod words;
+mod yaml;
+
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use clap::{Args, ValueEnum};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+pub(super) use self::{
+    list::{Column, Columns, Listing},
+    words::{ago, clean, dash, moment, size, when},
+};
 use super::{Session, client::read, failure::Failure};
 use crate::state::Timestamp;
 
@@ -14,8 +22,14 @@ use crate::state::Timestamp;
 pub(super) enum Format {
     /// Aligned columns.
     Table,
+    /// The table with more columns, where there are more.
+    Wide,
     /// The API's JSON.
     Json,
+    /// The same as YAML.
+    Yaml,
+    /// Names only, one a line, as other commands take them.
+    Name,
 }
 
 /// `-o`, for every list and show.
@@ -26,26 +40,30 @@ pub struct Output {
     pub(super) format: Format,
 }
 
+impl Output {
+    /// Whether a person reads it.
+    pub(super) fn is_words(&self) -> bool {
+        matches!(self.format, Format::Table | Format::Wide)
+    }
+}
+
 /// A line of what `show` prints: what it is, and its value.
 pub(super) type Line = (&'static str, String);
 
+/// What names a thing, the first that it has: what other commands take for it.
+const NAMES: [&str; 7] = ["name", "id", "site", "sha256", "mac", "seq", "code"];
+
 impl Session<'_> {
     /// Prints a list: as it is, or as a table of what `row` makes of each entry.
-    pub(super) fn list<T: DeserializeOwned, const N: usize>(
+    pub(super) fn list<T: DeserializeOwned + 'static, const N: usize>(
         &mut self,
         output: &Output,
         items: Vec<Value>,
-        headers: [&str; N],
-        row: impl Fn(&T, Timestamp) -> [String; N],
+        headers: [&'static str; N],
+        row: fn(&T, Timestamp) -> [String; N],
     ) -> Result<(), Failure> {
-        if output.format == Format::Json {
-            return self.json(&items);
-        }
-        let mut rows = vec![headers.map(str::to_owned)];
-        for item in items {
-            rows.push(row(&read(&item)?, self.now));
-        }
-        self.text(&table(&rows))
+        let columns = Columns::new(headers, row);
+        self.rows(output, &items, &columns)
     }
 
     /// Prints one thing: as it is, or as the lines that `lines` makes of it.
@@ -59,8 +77,8 @@ impl Session<'_> {
         value: Value,
         lines: impl Fn(&T, Timestamp) -> Vec<Line>,
     ) -> Result<(), Failure> {
-        if output.format == Format::Json {
-            return self.json(&value);
+        if self.printed(output, &value)? {
+            return Ok(());
         }
         let lines = lines(&read(&value)?, self.now);
         let rows: Vec<[String; 2]> = lines
@@ -70,10 +88,41 @@ impl Session<'_> {
         self.text(&table(&rows))
     }
 
-    pub(super) fn json<T: Serialize>(&mut self, value: &T) -> Result<(), Failure> {
-        let text =
-            serde_json::to_string_pretty(value).map_err(|e| Failure::Answer(e.to_string()))?;
-        self.text(&format!("{text}\n"))
+    /// Prints `value` as programs want it; false when a person is to read words, which are the caller's.
+    pub(super) fn printed<T: Serialize>(
+        &mut self,
+        output: &Output,
+        value: &T,
+    ) -> Result<bool, Failure> {
+        if output.is_words() {
+            return Ok(false);
+        }
+        let value = serde_json::to_value(value).map_err(|e| Failure::Answer(e.to_string()))?;
+        let text = match output.format {
+            Format::Yaml => yaml::text(&value),
+            Format::Name => names(&value)?,
+            Format::Json | Format::Table | Format::Wide => pretty(&value)?,
+        };
+        self.text(&text)?;
+        Ok(true)
+    }
+
+    /// Prints one thing of a live view, which programs read piece by piece: JSON on one line, a document of YAML, a name.
+    /// False when a person is to read words.
+    pub(super) fn streamed<T: Serialize>(
+        &mut self,
+        output: &Output,
+        value: &T,
+    ) -> Result<bool, Failure> {
+        let value = serde_json::to_value(value).map_err(|e| Failure::Answer(e.to_string()))?;
+        let text = match output.format {
+            Format::Table | Format::Wide => return Ok(false),
+            Format::Json => format!("{value}\n"),
+            Format::Yaml => format!("---\n{}", yaml::text(&value)),
+            Format::Name => names(&value)?,
+        };
+        self.text(&text)?;
+        Ok(true)
     }
 
     pub(super) fn text(&mut self, text: &str) -> Result<(), Failure> {
@@ -82,81 +131,80 @@ impl Session<'_> {
     }
 }
 
-/// Rows as aligned columns, two blanks between them.
-pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let rows: Vec<[String; N]> = rows.iter().map(|r| r.clone().map(|c| clean(&c))).collect();
-    let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(line, "{cell:width$}  ");
-        }
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
+fn pretty(value: &Value) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Failure::Answer(e.to_string()))?;
+    Ok(text + "\n")
 }
 
-/// A text that may come from a stranger (a host name, an SMBIOS serial) must not steer the terminal.
-pub(super) fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+/// The names of these things, one a line.
+fn names(value: &Value) -> Result<String, Failure> {
+    let one = std::slice::from_ref(value);
+    let all = value.as_array().map_or(one, Vec::as_slice);
+    let named = all.iter().map(|item| {
+        let nameless =
+            || Failure::Usage("this has no name to print; give -o json or -o yaml".to_owned());
+        Ok(clean(&name(item).ok_or_else(nameless)?) + "\n")
+    });
+    named.collect()
 }
 
-/// A missing value.
-pub(super) fn dash<T: ToString>(value: Option<T>) -> String {
-    value.map_or_else(|| "-".to_owned(), |v| v.to_string())
-}
-
-/// How long before (or after) `now`: `3m ago`, `in 2h`.
-pub(super) fn ago(then: Timestamp, now: Timestamp) -> String {
-    let seconds = now.duration_since(then).as_secs();
-    let span = match seconds.unsigned_abs() {
-        s @ 0..60 => format!("{s}s"),
-        s @ 60..3600 => format!("{}m", s / 60),
-        s @ 3600..172_800 => format!("{}h", s / 3600),
-        s => format!("{}d", s / 86_400),
+/// What names this thing, or the thing in it: what was just made comes with its secret beside it.
+fn name(item: &Value) -> Option<String> {
+    let own = NAMES.iter().find_map(|key| match item.get(key)? {
+        Value::String(name) => Some(name.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    });
+    let inner = || {
+        item.as_object()?
+            .values()
+            .filter(|v| v.is_object())
+            .find_map(name)
     };
-    if seconds < 0 {
-        format!("in {span}")
-    } else {
-        format!("{span} ago")
-    }
+    own.or_else(inner)
 }
 
-/// A moment in full: `2026-01-02 03:04:05Z`.
-pub(super) fn moment(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+/// Labels or tags as one text: `pool=web rack=r1`.
+pub(super) fn pairs(pairs: &BTreeMap<String, String>) -> Option<String> {
+    let all: Vec<String> = pairs.iter().map(|(n, v)| format!("{n}={v}")).collect();
+    (!all.is_empty()).then(|| all.join(" "))
 }
 
-/// A moment in full, and how long ago that was.
-pub(super) fn when(at: Timestamp, now: Timestamp) -> String {
-    format!("{} ({})", moment(at), ago(at, now))
+/// Rows as aligned columns, two blanks between them.
+pub(super) fn table<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|r| r.as_ref().iter().map(|c| clean(c)).collect())
+        .collect();
+    let widths = widths(&rows, &[]);
+    rows.iter().map(|row| line(row, &widths)).collect()
 }
 
-/// A length in bytes as people say it: `8.2 MiB`.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "two digits are shown, and lengths stay below 2^53"
-)]
-pub(super) fn size(bytes: u64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
+/// How wide each column has to be for these rows, and not narrower than it was.
+fn widths(rows: &[Vec<String>], before: &[usize]) -> Vec<usize> {
+    let mut widths = before.to_vec();
+    for row in rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
     }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
+    widths
+}
+
+fn line(row: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (cell, width) in row.iter().zip(widths) {
+        let _ = write!(line, "{cell:width$}  ");
     }
-    format!("{value:.1} {}", units[unit])
+    line.truncate(line.trim_end().len());
+    line + "\n"
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn row(a: &str, b: &str) -> [String; 2] {
@@ -173,30 +221,23 @@ mod tests {
     fn a_strangers_text_cannot_steer_the_terminal() {
         let text = table(&[row("\u{1b}[2Jx", "a\nb")]);
         assert_eq!(text, "\u{fffd}[2Jx  a\u{fffd}b\n");
+        let named = names(&json!({"name": "a\nb"})).unwrap();
+        assert_eq!(named, "a\u{fffd}b\n", "one name is one line");
     }
 
     #[test]
-    fn times_are_told_as_people_do() {
-        let now = Timestamp::from_second(1_000_000).unwrap();
-        let told = |s: i64| ago(Timestamp::from_second(1_000_000 - s).unwrap(), now);
-        for (seconds, words) in [
-            (0, "0s ago"),
-            (59, "59s ago"),
-            (180, "3m ago"),
-            (7200, "2h ago"),
-            (172_800, "2d ago"),
-            (-90, "in 1m"),
+    fn a_thing_is_named_as_other_commands_take_it() {
+        for (thing, named) in [
+            (
+                json!([{"id": "0b4f", "name": "web1"}, {"id": 7, "machine_name": "web1"}]),
+                "web1\n7\n",
+            ),
+            (json!({"site": "hq", "names": 3}), "hq\n"),
+            (json!({"secret": "s", "webhook": {"name": "ci"}}), "ci\n"),
+            (json!([]), ""),
         ] {
-            assert_eq!(told(seconds), words);
+            assert_eq!(names(&thing).unwrap(), named);
         }
-        assert_eq!(moment(now), "1970-01-12 13:46:40Z");
-    }
-
-    #[test]
-    fn lengths_are_told_as_people_do() {
-        assert_eq!(
-            [size(0), size(1023), size(1536), size(5 << 30)],
-            ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]
-        );
+        assert!(names(&json!({"stored_bytes": 1})).is_err());
     }
 }

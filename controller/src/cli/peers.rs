@@ -6,6 +6,7 @@ use hyper::Method;
 use super::{
     Session,
     client::{encode, read},
+    consent::Consent,
     failure::Failure,
     output::{Format, Line, Output, ago, table, when},
 };
@@ -64,9 +65,12 @@ pub enum Verb {
         gives_images: Option<bool>,
     },
     /// Part from another site, at once
+    #[command(after_help = "The site's name has to be typed; scripts say --yes.")]
     Revoke {
         /// Its name
         site: String,
+        #[command(flatten)]
+        consent: Consent,
     },
 }
 
@@ -85,8 +89,8 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
         }
         Verb::List(output) => {
             let items = session.client.list("/peers").await?;
-            if output.format == Format::Json {
-                return session.json(&items);
+            if session.printed(&output, &items)? {
+                return Ok(());
             }
             let heard = session.client.list("/heard-sites").await?;
             let mut rows = vec![HEADERS.map(str::to_owned)];
@@ -123,7 +127,15 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
                 .await;
             sent.map(drop)
         }
-        Verb::Revoke { site } => {
+        Verb::Revoke { site, consent } => {
+            let peer: PeerDoc = read(&session.client.get(&path(&site)).await?)?;
+            let loss = format!(
+                "{} is no peer any more, and needs a new invitation to be one",
+                peer.site
+            );
+            if !session.agreed(&consent, &peer.site, &loss)? {
+                return Ok(());
+            }
             let revoke = format!("{}/revoke", path(&site));
             session.client.send(Method::POST, &revoke, &()).await?;
             eprintln!("{site} gets nothing from now on, and nothing of it is served");
@@ -133,12 +145,16 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
 }
 
 async fn invite(output: &Output, session: &mut Session<'_>) -> Result<(), Failure> {
+    if output.format == Format::Name {
+        let text = "an invitation has no name; give -o json or -o yaml";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     let made = session
         .client
         .send(Method::POST, "/peer-invitations", &())
         .await?;
-    if output.format == Format::Json {
-        return session.json(&made);
+    if session.printed(output, &made)? {
+        return Ok(());
     }
     let made: InvitationDoc = read(&made)?;
     eprintln!("on the other site, within an hour (the invitation is not shown again):");

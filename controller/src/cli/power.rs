@@ -6,7 +6,7 @@ use super::{
     Session,
     client::{encode, read},
     failure::Failure,
-    output::{Format, Output},
+    output::Output,
     secret::read_secret,
 };
 use crate::http::api::power::{PowerBody, PowerDo, PowerDoc, PowerSettingsBody};
@@ -38,8 +38,8 @@ pub(super) async fn switch(
         .client
         .send(Method::POST, &path, &PowerBody { r#do })
         .await?;
-    if output.format == Format::Json {
-        return session.json(&value);
+    if session.printed(output, &value)? {
+        return Ok(());
     }
     let done: PowerDoc = read(&value)?;
     eprintln!("{machine}: {}", done.means.words());

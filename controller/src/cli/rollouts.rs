@@ -8,7 +8,7 @@ use super::{
     Session,
     client::read,
     failure::Failure,
-    output::{Line, Output, ago, dash, when},
+    output::{Column, Columns, Line, Listing, Output, ago, dash, when},
 };
 use crate::{
     http::api::rollouts::{RolloutDoc, RolloutUpdate},
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// List rollouts, newest first
-    List(Output),
+    List(Listing),
     /// Show a rollout: how many wait, are at work, went well or failed
     #[command(after_help = "Its deployments: enforcer deployments list --rollout NUMBER")]
     Show {
@@ -62,12 +62,12 @@ pub enum Verb {
 /// Runs a verb.
 pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Failure> {
     let changed = match verb {
-        Verb::List(output) => {
-            let items = session.client.list("/rollouts").await?;
+        Verb::List(listing) => {
             let headers = [
                 "ID", "MACHINES", "WHAT", "STATE", "QUEUED", "RUNNING", "GOOD", "FAILED", "ASKED",
             ];
-            return session.list(&output, items, headers, row);
+            let columns = Columns::new(headers, row).wide(WIDE);
+            return session.listed(&listing, "/rollouts", columns).await;
         }
         Verb::Show { id, output } => {
             let rollout = session.client.get(&format!("/rollouts/{id}")).await?;
@@ -105,6 +105,13 @@ fn words(rollout: &RolloutDoc) -> String {
         next => format!("{}, {next}", rollout.state.word()),
     }
 }
+
+const WIDE: &[Column<RolloutDoc>] = &[
+    ("NEXT", |r, _| r.next.clone()),
+    ("AT ONCE", |r, _| r.at_once.to_string()),
+    ("STOPS AT", |r, _| dash(r.max_failures)),
+    ("BY", |r, _| r.by.clone()),
+];
 
 fn row(rollout: &RolloutDoc, now: Timestamp) -> [String; 9] {
     let tally = &rollout.tally;

@@ -4,6 +4,7 @@ mod book;
 mod boot_configs;
 mod events;
 mod images;
+mod output;
 mod shown;
 
 use clap::Parser;
@@ -66,9 +67,14 @@ impl Controller {
 
     /// Runs a command line; its data.
     async fn run(&self, line: &[&str]) -> Result<String, Failure> {
+        self.run_as(Person::nobody(), line).await
+    }
+
+    /// The same with somebody at the terminal.
+    async fn run_as(&self, person: Person, line: &[&str]) -> Result<String, Failure> {
         let mut out = Vec::new();
         let socket = self.folder.path().join("api.sock");
-        perform(parse(line), socket, &mut out).await?;
+        perform(parse(line), socket, person, &mut out).await?;
         Ok(String::from_utf8(out).unwrap())
     }
 }
@@ -125,7 +131,9 @@ async fn machines_are_registered_listed_renamed_and_forgotten() {
         show.contains("web2") && show.contains("local boot  exit"),
         "{show}"
     );
-    c.run(&["machines", "delete", "web2"]).await.unwrap();
+    c.run(&["machines", "delete", "web2", "--yes"])
+        .await
+        .unwrap();
     assert_eq!(
         c.run(&["machines", "list", "-o", "json"]).await.unwrap(),
         "[]\n"
@@ -229,7 +237,24 @@ async fn a_webhook_is_made_tested_and_its_dead_letters_are_replayed() {
 async fn failures_have_their_exit_codes() {
     let c = Controller::start();
     let code = |r: Result<String, Failure>| r.unwrap_err().exit_code();
-    assert_eq!(code(c.run(&["machines", "show", "nobody"]).await), 1);
+    assert_eq!(code(c.run(&["machines", "show", "nobody"]).await), 3);
+    let register = [
+        "machines",
+        "register",
+        "52:54:00:77:00:02",
+        "--name",
+        "web2",
+    ];
+    c.run(&register).await.unwrap();
+    let taken = [
+        "machines",
+        "register",
+        "52:54:00:77:00:03",
+        "--name",
+        "web2",
+    ];
+    assert_eq!(code(c.run(&taken).await), 6);
+    assert_eq!(code(c.run(&["get", "nonsense"]).await), 2);
     assert_eq!(code(c.run(&["machines", "set", "web1"]).await), 2);
     let missing = [
         "boot-configs",
@@ -241,6 +266,6 @@ async fn failures_have_their_exit_codes() {
     assert_eq!(code(c.run(&missing).await), 1);
     std::fs::remove_file(c.folder.path().join("api.sock")).unwrap();
     let failure = c.run(&["machines", "list"]).await.unwrap_err();
-    assert_eq!(failure.exit_code(), 3);
+    assert_eq!(failure.exit_code(), 4);
     assert!(failure.to_string().contains("enforcer serve"), "{failure}");
 }

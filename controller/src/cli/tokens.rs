@@ -7,7 +7,7 @@ use super::{
     Session,
     client::{encode, read},
     failure::Failure,
-    output::{Format, Line, Output, ago, when},
+    output::{Line, Output, ago, when},
     span::{Span, parse_span},
 };
 use crate::{
@@ -106,8 +106,8 @@ async fn create(
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
     let value = session.client.send(Method::POST, "/tokens", body).await?;
-    if output.format == Format::Json {
-        return session.json(&value);
+    if session.printed(output, &value)? {
+        return Ok(());
     }
     let created: CreatedTokenDoc = read(&value)?;
     let kept = &created.kept;

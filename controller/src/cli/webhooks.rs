@@ -9,7 +9,7 @@ use super::{
     Session,
     client::{encode, filtered, read},
     failure::Failure,
-    output::{Format, Line, Output, ago, clean, dash, when},
+    output::{Line, Output, ago, clean, dash, when},
     secret::read_secret,
 };
 use crate::{
@@ -164,8 +164,8 @@ async fn create(
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
     let value = session.client.send(Method::POST, "/webhooks", body).await?;
-    if output.format == Format::Json {
-        return session.json(&value);
+    if session.printed(output, &value)? {
+        return Ok(());
     }
     let created: CreatedDoc = read(&value)?;
     eprintln!(

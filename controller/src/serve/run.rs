@@ -58,12 +58,17 @@ fn start_log(level: Option<&str>) -> anyhow::Result<()> {
     })?;
     let lines = fmt::layer()
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
+        .with_ansi(io::stderr().is_terminal() && wants_colour());
     tracing_subscriber::registry()
         .with(lines)
         .with(filter)
         .init();
     Ok(())
+}
+
+/// Whether nobody said otherwise (<https://no-color.org>).
+fn wants_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|said| said.is_empty())
 }
 
 /// A level, or targets with levels, `info,enforcer=debug`; a bare word is never a target.

@@ -9,7 +9,7 @@ use crate::{
         client::{encode, read},
         commands,
         failure::Failure,
-        output::{Format, Output},
+        output::Output,
         span::{Span, parse_span},
     },
     http::api::{
@@ -109,9 +109,7 @@ pub(super) async fn activate(
         );
         armed.push(value);
     }
-    if output.format == Format::Json {
-        session.json(&armed)?;
-    }
+    session.printed(output, &armed)?;
     if how.reboot {
         for machine in machines {
             commands::issue(Doing::Reboot, None, machine, session).await?;

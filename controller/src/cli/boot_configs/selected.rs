@@ -9,7 +9,7 @@ use crate::{
         client::{filtered, read},
         commands,
         failure::Failure,
-        output::{Format, Output},
+        output::Output,
     },
     http::api::{
         activations::{ActivationDoc, DeactivateSelectorBody},
@@ -46,10 +46,7 @@ pub(super) async fn activate(
             commands::issue(Doing::Reboot, None, &armed.machine_name, session).await?;
         }
     }
-    match output.format {
-        Format::Table => Ok(()),
-        Format::Json => session.json(&value),
-    }
+    session.printed(output, &value).map(drop)
 }
 
 pub(super) async fn deactivate(session: &Session<'_>, selector: String) -> Result<(), Failure> {

@@ -9,9 +9,10 @@ use super::watch;
 use crate::{
     cli::{
         Session,
-        client::read,
+        client::{encode, read},
+        consent::Consent,
         failure::Failure,
-        output::{Format, Output},
+        output::Output,
         span::{Span, parse_span},
         upload::NamedFile,
     },
@@ -20,6 +21,7 @@ use crate::{
             DeployBody, DeployedDoc, DiskRuleDoc, OrderBody, ProbeDoc, ProvisionFileDoc, SaveDoc,
             UntilDoc,
         },
+        machines::MachineDoc,
         words::{After, Erase, When},
     },
 };
@@ -115,7 +117,7 @@ pub struct Capture {
 /// `enforcer machines erase`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Everything on the disk is lost, and it is looked that it is. Without --yes the machine's name has to be typed.\n\nExamples:\n  enforcer machines erase web1 --wait\n  enforcer machines erase web1 --how sanitize --disk serial=QM00001"
+    after_help = "Everything on the disk is lost, and it is looked that it is. The machine's name has to be typed; scripts say --yes.\n\nExamples:\n  enforcer machines erase web1 --dry-run\n  enforcer machines erase web1 --wait\n  enforcer machines erase web1 --how sanitize --disk serial=QM00001"
 )]
 pub struct EraseMachine {
     /// Name, id or MAC
@@ -123,9 +125,8 @@ pub struct EraseMachine {
     /// How
     #[arg(long, default_value = "discard")]
     how: Erase,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    consent: Consent,
     #[command(flatten)]
     common: Common,
 }
@@ -250,8 +251,15 @@ pub(in crate::cli) async fn erase(
     args: EraseMachine,
     session: &mut Session<'_>,
 ) -> Result<(), Failure> {
-    if !args.yes {
-        confirm(&args.machine)?;
+    let path = format!("/machines/{}", encode(&args.machine));
+    let machine: MachineDoc = read(&session.client.get(&path).await?)?;
+    let disk = match args.common.disk.as_slice() {
+        [] => "a disk".to_owned(),
+        rules => format!("the disk with {}", rules.join(" and ")),
+    };
+    let loss = format!("everything on {disk} of {} is lost", machine.name);
+    if !session.agreed(&args.consent, &machine.name, &loss)? {
+        return Ok(());
     }
     let mut order = args.common.order()?;
     order.erase = Some(args.how);
@@ -261,18 +269,6 @@ pub(in crate::cli) async fn erase(
         ..DeployBody::default()
     };
     ask(&body, &args.common, session).await
-}
-
-/// A person types the name of what is to be lost.
-fn confirm(machine: &str) -> Result<(), Failure> {
-    eprint!("everything on a disk of {machine} will be lost; type its name to go on: ");
-    let mut typed = String::new();
-    std::io::stdin().read_line(&mut typed)?;
-    if typed.trim() == machine {
-        return Ok(());
-    }
-    let text = "that is not its name; nothing was done (in scripts: --yes)";
-    Err(Failure::Local(text.to_owned()))
 }
 
 /// Sends an order, says what came of it and, when that is wanted, waits for its end.
@@ -302,17 +298,20 @@ async fn ask(body: &DeployBody, common: &Common, session: &mut Session<'_>) -> R
         );
     }
     let ids: Vec<u64> = asked.deployments.iter().map(|d| d.id).collect();
+    if let ([id], false) = (ids.as_slice(), common.wait) {
+        session.hint(&format!("enforcer deployments watch {id}"));
+    }
     let ended = if common.wait {
         watch::to_the_end(&ids, session).await
     } else {
         Ok(())
     };
-    if common.output.format == Format::Json {
+    if !common.output.is_words() {
         let mut now = Vec::new();
         for id in &ids {
             now.push(session.client.get(&format!("/deployments/{id}")).await?);
         }
-        session.json(&now)?;
+        session.printed(&common.output, &now)?;
     }
     ended
 }

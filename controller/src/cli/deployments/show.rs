@@ -2,10 +2,20 @@
 
 use super::watch;
 use crate::{
-    cli::output::{Line, ago, dash, size, when},
+    cli::output::{Column, Line, ago, dash, size, when},
     http::api::deployments::DeploymentDoc,
     state::Timestamp,
 };
+
+pub(super) const HEADERS: [&str; 6] = ["ID", "MACHINE", "WHAT", "STATE", "SINCE", "NEXT"];
+
+pub(super) const WIDE: &[Column<DeploymentDoc>] = &[
+    ("ROLLOUT", |job, _| dash(job.rollout)),
+    ("TRIES", |job, _| job.tries.to_string()),
+    ("AFTER", |job, _| job.after.word().to_owned()),
+    ("ASKED", |job, now| ago(job.created, now)),
+    ("BY", |job, _| job.by.clone()),
+];
 
 pub(super) fn row(job: &DeploymentDoc, now: Timestamp) -> [String; 6] {
     [

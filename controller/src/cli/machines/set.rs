@@ -12,6 +12,7 @@ pub(super) async fn register(body: Register, session: &Session<'_>) -> Result<()
     let sent = session.client.send(Method::POST, "/machines", &body);
     let machine: MachineDoc = read(&sent.await?)?;
     eprintln!("{} is registered", machine.name);
+    session.hint(&format!("enforcer explain {}", machine.name));
     Ok(())
 }
 

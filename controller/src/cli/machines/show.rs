@@ -1,7 +1,7 @@
 //! Machines for people: a row of the list, and one in full.
 
 use crate::{
-    cli::output::{Line, ago, dash, when},
+    cli::output::{Column, Line, ago, dash, pairs, when},
     http::api::helpers::HelperDoc,
     http::api::machines::{ActiveDoc, MachineDoc, MemberWord, PendingDoc, ProviderWord},
     state::Timestamp,
@@ -9,6 +9,15 @@ use crate::{
 
 pub(super) const HEADERS: [&str; 8] = [
     "NAME", "STATE", "MEMBER", "LEVEL", "MAC", "FIRMWARE", "ACTIVE", "SEEN",
+];
+
+pub(super) const WIDE: &[Column<MachineDoc>] = &[
+    ("HARDWARE", |m, _| dash(m.hardware.as_ref())),
+    ("SERIAL", |m, _| dash(m.serial.as_ref())),
+    ("LABELS", |m, _| dash(pairs(&m.labels))),
+    ("OWNER", |m, _| dash(m.owner.as_ref())),
+    ("RESTART", |m, _| m.restart.words().to_owned()),
+    ("ID", |m, _| m.id.clone()),
 ];
 
 pub(super) fn row(machine: &MachineDoc, now: Timestamp) -> [String; 8] {
@@ -103,7 +112,7 @@ pub(super) fn details(machine: &MachineDoc, now: Timestamp) -> Vec<Line> {
         ("power", dash(machine.power.as_ref())),
         ("restart", machine.restart.words().to_owned()),
         ("active", dash(machine.active.as_ref().map(active))),
-        ("labels", dash(labels(machine))),
+        ("labels", dash(pairs(&machine.labels))),
         ("owner", dash(machine.owner.as_ref())),
         ("first seen", moment(machine.first_seen)),
         ("last seen", moment(machine.last_seen)),
@@ -145,15 +154,6 @@ fn helper(helper: &HelperDoc, now: Timestamp) -> String {
 fn macs(machine: &MachineDoc) -> String {
     let macs: Vec<String> = machine.macs.iter().map(ToString::to_string).collect();
     macs.join(" ")
-}
-
-fn labels(machine: &MachineDoc) -> Option<String> {
-    let all: Vec<String> = machine
-        .labels
-        .iter()
-        .map(|(n, v)| format!("{n}={v}"))
-        .collect();
-    (!all.is_empty()).then(|| all.join(" "))
 }
 
 fn active(active: &ActiveDoc) -> String {

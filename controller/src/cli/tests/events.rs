@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{Controller, Failure, parse, perform};
+use super::{Controller, Failure, Person, parse, perform};
 
 /// Hands on what is written, line by line.
 struct Lines(mpsc::UnboundedSender<String>);
@@ -51,7 +51,8 @@ async fn events_are_followed_over_a_restart_and_none_is_missed_or_told_twice() {
     let (sender, mut lines) = mpsc::unbounded_channel();
     let mut out = Lines(sender);
     let socket = c.folder.path().join("api.sock");
-    let work = perform(parse(&["events", "-f"]), socket, &mut out);
+    let command = parse(&["events", "-f"]);
+    let work = perform(command, socket, Person::nobody(), &mut out);
     tokio::pin!(work);
     let first = next(&mut lines, &mut work).await;
     assert!(

@@ -152,7 +152,7 @@ async fn images_are_set_and_deleted_and_one_in_use_is_not() {
     c.run(&["deploy", "web1", "debian", "--save-current", "before"])
         .await
         .unwrap();
-    let refused = refusal(c.run(&["images", "delete", "debian@1"]).await);
+    let refused = refusal(c.run(&["images", "delete", "debian@1", "--yes"]).await);
     assert_eq!(refused, "image-in-use");
     let listed = c
         .run(&["deployments", "list", "--machine", "web1", "--open"])
@@ -175,7 +175,9 @@ async fn images_are_set_and_deleted_and_one_in_use_is_not() {
             .any(|l| l.starts_with("was") && l.contains("queued")),
         "{shown}"
     );
-    c.run(&["images", "delete", "debian"]).await.unwrap();
+    c.run(&["images", "delete", "debian", "--yes"])
+        .await
+        .unwrap();
     let usage = c.run(&["images", "usage"]).await.unwrap();
     assert!(usage.contains("quota"), "{usage}");
 }
