@@ -8,6 +8,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 mod disk;
+pub mod doctor;
 pub mod federation;
 pub mod fetch;
 pub mod firmware;

@@ -1,4 +1,4 @@
-//! The command line: `enforcer NOUN VERB`, a file per noun. It talks to the API only, over the local socket.
+//! The command line: `enforcer NOUN VERB`, a file per noun. It talks to the API, over the local socket; `doctor` also looks at this host.
 //!
 //! Data goes to stdout, words to stderr. Exit codes are in [`failure::EXIT_CODES`].
 
@@ -9,9 +9,11 @@ mod boot_configs;
 mod client;
 mod clock;
 mod commands;
+mod config;
 mod consent;
 mod contexts;
 mod deployments;
+mod doctor;
 mod events;
 mod explain;
 mod facts;
@@ -100,6 +102,10 @@ pub enum Command {
     /// Controllers elsewhere, with tokens for them: add, use, list, remove
     #[command(alias = "context")]
     Contexts(Noun<contexts::Verb>),
+    /// Look for what is wrong with this host, and say what cures it
+    Doctor(Box<doctor::Args>),
+    /// The settings of `serve`: check them, show them
+    Config(Noun<config::Verb>),
     /// Open the web app for yourself, on this host only
     Web(web::Args),
     /// The controller's clock, by which certificates are issued
@@ -216,6 +222,8 @@ async fn perform(
         Command::Peers(noun) => peers::run(noun.verb, &mut session).await,
         Command::Webhooks(noun) => webhooks::run(noun.verb, &mut session).await,
         Command::Contexts(noun) => contexts::run(noun.verb, &mut session).await,
+        Command::Doctor(args) => doctor::run(*args, &mut session).await,
+        Command::Config(noun) => config::run(noun.verb, &mut session),
         Command::Web(args) => web::run(&args, &mut session).await,
         Command::Clock(noun) => clock::run(noun.verb, &mut session).await,
         Command::Get(alias) | Command::Describe(alias) => Err(alias.unknown()),

@@ -6,6 +6,9 @@ use clap::Args;
 
 use super::{Config, Mistake, values};
 
+/// The file that the package's unit serves.
+const PACKAGED: &str = "/etc/enforcer/enforcer.toml";
+
 /// What `enforcer serve` takes. Each flag also has a variable; a flag beats its variable, a variable beats the file.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Flags {
@@ -54,6 +57,16 @@ impl Flags {
     #[must_use]
     pub fn at(self, api_socket: Option<PathBuf>) -> Self {
         Self { api_socket, ..self }
+    }
+
+    /// The same; when no file was named, with the package's one where there is one.
+    #[must_use]
+    pub fn or_packaged(self) -> Self {
+        let packaged = || Some(PathBuf::from(PACKAGED)).filter(|path| path.exists());
+        Self {
+            config: self.config.or_else(packaged),
+            ..self
+        }
     }
 
     /// Puts what was given over `config`.

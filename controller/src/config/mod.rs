@@ -6,6 +6,7 @@
 mod api;
 mod flags;
 mod mail;
+mod origin;
 mod providers;
 mod read;
 mod section;
@@ -20,6 +21,7 @@ use std::{
 pub use api::{ApiPort, ApiTls};
 pub use flags::Flags;
 use ipxe::LocalBoot;
+pub use origin::{Setting, settings};
 pub use section::Mistake;
 pub use values::local_boot;
 

@@ -225,7 +225,12 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts it and waits until it is ready.
-    pub(crate) fn start(mut serve: Command) -> Self {
+    pub(crate) fn start(serve: Command) -> Self {
+        Self::start_until(serve, " ready ")
+    }
+
+    /// Starts a program and waits until it has said this on stderr.
+    pub(crate) fn start_until(mut serve: Command, part: &str) -> Self {
         let mut child = serve
             .env("ENFORCER_LOG", "info")
             .stderr(Stdio::piped())
@@ -235,7 +240,7 @@ impl Running {
         let (tell, log) = mpsc::channel();
         thread::spawn(move || lines.map_while(Result::ok).for_each(|l| drop(tell.send(l))));
         let running = Self { child, log };
-        running.wait_for(" ready ");
+        running.wait_for(part);
         running
     }
 

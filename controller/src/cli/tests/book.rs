@@ -123,6 +123,16 @@ fn codes(page: &str) -> BTreeSet<String> {
 }
 
 #[test]
+fn every_code_of_the_doctor_has_its_cure() {
+    let page = text(&root().join("docs/TROUBLESHOOTING.md"));
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| **"));
+    let cured: Vec<_> = rows
+        .filter_map(|row| Some(row.split_once("**")?.0))
+        .collect();
+    assert_eq!(cured, crate::doctor::CODES);
+}
+
+#[test]
 fn every_problem_of_the_api_has_its_cure() {
     let known = codes("API-PROBLEMS.md");
     assert!(known.len() > 50, "{known:?}");

@@ -110,6 +110,42 @@ pub(super) fn names() -> Vec<String> {
     names
 }
 
+/// An interface that would be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// Its name.
+    pub name: String,
+    /// Whether it is switched on.
+    pub up: bool,
+    /// Its IPv4 addresses.
+    pub addresses: Vec<Ipv4Addr>,
+}
+
+/// The interfaces that `only` names, also such as have no address, or else all that would be served. Names that no interface
+/// has are left out.
+#[must_use]
+pub fn served(only: Option<&[String]>) -> Vec<Served> {
+    let mut found: BTreeMap<String, Served> = BTreeMap::new();
+    let rule = Interfaces::new(only.map(<[String]>::to_vec));
+    for entry in getifaddrs().into_iter().flatten() {
+        if !rule.serves(&entry.interface_name, entry.flags) {
+            continue;
+        }
+        let label = entry.interface_name.as_str();
+        let name = label.split(':').next().unwrap_or(label).to_owned();
+        let served = found.entry(name.clone()).or_insert(Served {
+            name,
+            up: entry.flags.contains(InterfaceFlags::IFF_UP),
+            addresses: Vec::new(),
+        });
+        let ip = entry.address.and_then(|a| Some(a.as_sockaddr_in()?.ip()));
+        served.addresses.extend(ip);
+    }
+    let all = found.into_values();
+    all.filter(|s| only.is_some() || !s.addresses.is_empty())
+        .collect()
+}
+
 /// The IPv4 addresses of this host, loopback left out: those that machines may know it by.
 #[must_use]
 pub fn own_addresses() -> Vec<Ipv4Addr> {
