@@ -148,6 +148,12 @@ impl AssetFolder {
         Self { root }
     }
 
+    /// A path for a file of our own that nobody else knows; what is left there is removed at the next start.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.root
+            .join(format!("{PART}{:016x}", rand::random::<u64>()))
+    }
+
     /// Where a file is, or would be.
     #[must_use]
     pub fn path(&self, sha256: &Sha256Hex) -> PathBuf {

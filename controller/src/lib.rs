@@ -1,7 +1,9 @@
 //! The Enforcer controller: boot decisions, their store, the sockets that serve them, the API and the command line.
 
+mod archive;
 pub mod arguments;
 pub mod assets;
+pub mod backup;
 pub mod boot;
 pub mod ca;
 pub mod cli;

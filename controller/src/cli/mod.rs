@@ -4,6 +4,7 @@
 
 mod activations;
 mod aliases;
+mod backup;
 mod bar;
 mod boot_configs;
 mod client;
@@ -106,6 +107,10 @@ pub enum Command {
     Doctor(Box<doctor::Args>),
     /// The settings of `serve`: check them, show them
     Config(Noun<config::Verb>),
+    /// Write everything that the running controller knows to a new file
+    Backup(backup::Backup),
+    /// Put a backup in the place of the state folder; the controller must be stopped
+    Restore(backup::Restore),
     /// Open the web app for yourself, on this host only
     Web(web::Args),
     /// The controller's clock, by which certificates are issued
@@ -163,6 +168,10 @@ pub fn run(command: Command, aim: Aim) -> ExitCode {
     // A context that cannot be used can still be removed.
     let client = match command {
         Command::Contexts(_) => Ok(Client::new(local::find())),
+        // They are about this host's files: never those of one controller with the words of another.
+        Command::Backup(_) | Command::Restore(_) | Command::Doctor(_) | Command::Config(_) => {
+            Ok(Client::new(aim.api_socket.unwrap_or_else(local::find)))
+        }
         _ => aim.client(),
     };
 
@@ -224,6 +233,8 @@ async fn perform(
         Command::Contexts(noun) => contexts::run(noun.verb, &mut session).await,
         Command::Doctor(args) => doctor::run(*args, &mut session).await,
         Command::Config(noun) => config::run(noun.verb, &mut session),
+        Command::Backup(args) => backup::backup(args, &session).await,
+        Command::Restore(args) => backup::restore(args).await,
         Command::Web(args) => web::run(&args, &mut session).await,
         Command::Clock(noun) => clock::run(noun.verb, &mut session).await,
         Command::Get(alias) | Command::Describe(alias) => Err(alias.unknown()),

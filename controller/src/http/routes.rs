@@ -2,10 +2,10 @@
 
 use super::{
     api::{
-        activations, boot_configs, clock, commands, deployments, events, explain, facts, files,
-        heard_sites, helpers, holds, image_pulls, images, join_tokens, leases, logs, machines,
-        members, meta, peers, power, reader, reservations, rollouts, setups, tokens, trust, users,
-        webhooks,
+        activations, boot_configs, clock, commands, database, deployments, events, explain, facts,
+        files, heard_sites, helpers, holds, image_pulls, images, join_tokens, leases, logs,
+        machines, members, meta, peers, power, reader, reservations, rollouts, setups, tokens,
+        trust, users, webhooks,
     },
     auth::{
         Access::{Anyone, Least},
@@ -99,6 +99,8 @@ fn v1() -> Routes {
         .at(Least(Viewer), routes!(users::show))
         .at(Least(Admin), routes!(users::create))
         .at(Least(Admin), routes!(users::update, users::delete))
+        // Every secret that there is.
+        .at(Least(Admin), routes!(database::copy))
         // A wrong clock that is confirmed makes certificates that no host takes.
         .at(Least(Admin), routes!(clock::confirm))
 }

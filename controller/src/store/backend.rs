@@ -26,6 +26,9 @@ pub struct RawWrite {
 /// Told every row by [`Backend::load`].
 pub type Visitor<'a> = dyn FnMut(Table, &[u8], &[u8]) -> Result<(), BackendError> + 'a;
 
+/// The rows of one moment: shows each of them once, on any thread, while commits go on.
+pub type Snapshot = Box<dyn FnOnce(&mut Visitor<'_>) -> Result<(), BackendError> + Send>;
+
 /// Keeps rows. Owned by the writer thread, so calls may block.
 pub trait Backend: Send + 'static {
     /// Shows every row that is kept, each table in key order.
@@ -40,6 +43,22 @@ pub trait Backend: Send + 'static {
     /// # Errors
     /// `Conflict`: somebody else wrote first; load and decide again. Others: nothing can be promised now.
     fn commit(&mut self, writes: &[RawWrite]) -> Result<(), BackendError>;
+
+    /// The rows as they are now. In memory, unless a backend can read an old state while it writes a new one.
+    ///
+    /// # Errors
+    /// When rows cannot be read.
+    fn snapshot(&mut self) -> Result<Snapshot, BackendError> {
+        let mut rows = Vec::new();
+        self.load(&mut |table, key, value| {
+            rows.push((table, key.to_vec(), value.to_vec()));
+            Ok(())
+        })?;
+        Ok(Box::new(move |visit| {
+            let mut rows = rows.iter();
+            rows.try_for_each(|(table, key, value)| visit(*table, key, value))
+        }))
+    }
 }
 
 /// Why rows could not be read or kept. Each sentence names the cure; the place is a path.

@@ -55,6 +55,9 @@ async fn serve(mut writer: Writer, mut inbox: mpsc::Receiver<Message>, options: 
             Some(Control::Flush(done)) => {
                 let _ = done.send(());
             }
+            Some(Control::Snapshot(reply)) => {
+                let _ = reply.send(writer.snapshot());
+            }
             Some(Control::Close(done)) => {
                 drop(writer);
                 let _ = done.send(());

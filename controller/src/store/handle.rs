@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Backend, BackendError, Clock, drive,
+    Backend, BackendError, Clock, Snapshot, drive,
     job::{Asked, Job, Made},
     notes::{Notes, Subject},
     writer::{Control, Message, Writer},
@@ -205,6 +205,16 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         self.ask(Message::Control(Control::Flush(reply)), answer)
             .await
+    }
+
+    /// The rows as they are now, with all that was ever acknowledged. Commits go on while they are read.
+    ///
+    /// # Errors
+    /// When they cannot be read, or the store is closed.
+    pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let asked = Message::Control(Control::Snapshot(reply));
+        self.ask(asked, answer).await?
     }
 
     /// Finishes what is queued, commits the notes and lets the backend go: it can be opened again when this returns.

@@ -27,9 +27,17 @@ mod tables;
 mod tests;
 mod writer;
 
-pub use backend::{Backend, BackendError, RawWrite};
+pub use backend::{Backend, BackendError, RawWrite, Snapshot};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use handle::{Options, Stats, Store, StoreError};
 pub use notes::Subject;
-pub use redb::Redb;
+pub use redb::{Redb, write_file};
 pub use tables::Table;
+
+/// Reads every row as a controller does at its start.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn check(backend: &mut dyn Backend) -> Result<(), BackendError> {
+    load::load(backend, std::sync::Arc::default()).map(drop)
+}

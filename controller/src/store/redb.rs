@@ -8,22 +8,26 @@
 use std::{
     fs::{self, TryLockError},
     io,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
 use redb::{
-    Builder, CommitError, Database, DatabaseError, Durability, ReadableDatabase as _,
-    ReadableTable as _, StorageBackend, StorageError, TableDefinition, TableError,
-    TransactionError,
+    Builder, CommitError, Database, DatabaseError, Durability, ReadTransaction,
+    ReadableDatabase as _, ReadableTable as _, StorageBackend, StorageError, TableDefinition,
+    TableError, TransactionError,
 };
 
 use super::{
     Backend, BackendError, RawWrite, Table,
-    backend::{SCHEMA, Visitor},
+    backend::{SCHEMA, Snapshot, Visitor},
 };
 
 /// redb's page cache. Everything that is read is in the view; only the pages that a commit touches profit.
 const CACHE_BYTES: usize = 4 << 20;
+
+/// Rows in one transaction of a copy: a megabyte or two, and an fsync for each.
+const COPIED_AT_ONCE: usize = 4096;
 
 /// Facts about the file itself.
 const META: TableDefinition<'_, &str, u32> = TableDefinition::new("meta");
@@ -166,20 +170,21 @@ impl Backend for Redb {
             None => self.opened()?,
         };
         let database = &*self.database.insert(database);
-        let told = |fault: Fault| fault.told(&self.place);
-        let reading = database.begin_read().map_err(|e| told(e.into()))?;
-        for table in Table::ALL {
-            let rows = match reading.open_table(definition(table)) {
-                Ok(rows) => rows,
-                Err(TableError::TableDoesNotExist(_)) => continue,
-                Err(error) => return Err(told(error.into())),
-            };
-            for row in rows.iter().map_err(|e| told(e.into()))? {
-                let (key, value) = row.map_err(|e| told(e.into()))?;
-                visit(table, key.value(), value.value())?;
-            }
-        }
-        Ok(())
+        let reading = database.begin_read();
+        show(
+            &reading.map_err(|e| Fault::from(e).told(&self.place))?,
+            &self.place,
+            visit,
+        )
+    }
+
+    /// Reads by a transaction of its own, which commits do not wait for.
+    fn snapshot(&mut self) -> Result<Snapshot, BackendError> {
+        // After a failure the next commit opens it again.
+        let database = self.database.as_ref().ok_or(BackendError::Conflict)?;
+        let (reading, place) = (database.begin_read(), self.place.clone());
+        let reading = reading.map_err(|e| Fault::from(e).told(&place))?;
+        Ok(Box::new(move |visit| show(&reading, &place, visit)))
     }
 
     fn commit(&mut self, writes: &[RawWrite]) -> Result<(), BackendError> {
@@ -192,6 +197,53 @@ impl Backend for Redb {
             fault.told(&self.place)
         })
     }
+}
+
+/// Shows every row of a transaction.
+fn show(
+    reading: &ReadTransaction,
+    place: &str,
+    visit: &mut Visitor<'_>,
+) -> Result<(), BackendError> {
+    let told = |fault: Fault| fault.told(place);
+    for table in Table::ALL {
+        let rows = match reading.open_table(definition(table)) {
+            Ok(rows) => rows,
+            Err(TableError::TableDoesNotExist(_)) => continue,
+            Err(error) => return Err(told(error.into())),
+        };
+        for row in rows.iter().map_err(|e| told(e.into()))? {
+            let (key, value) = row.map_err(|e| told(e.into()))?;
+            visit(table, key.value(), value.value())?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes rows as a database of its own to `path`, where nothing is.
+///
+/// # Errors
+/// When the rows cannot be read or the file cannot be written; there may be a part of it then.
+pub fn write_file(path: &Path, rows: Snapshot) -> Result<(), BackendError> {
+    let place = path.display().to_string();
+    let told = |fault: Fault| fault.told(&place);
+    // Nobody else's to read, before there is anything in it.
+    let mut options = fs::OpenOptions::new();
+    let empty = options.write(true).create_new(true).mode(0o600).open(path);
+    empty.map_err(|e| told(e.into()))?;
+    let database = builder().create(path).map_err(|e| told(e.into()))?;
+    schema(&database).map_err(told)?;
+    let mut writes = Vec::new();
+    rows(&mut |table, key, value| {
+        let (key, value) = (key.to_vec(), Some(value.to_vec()));
+        writes.push(RawWrite { table, key, value });
+        if writes.len() == COPIED_AT_ONCE {
+            write(&database, &writes).map_err(|fault| fault.told(&place))?;
+            writes.clear();
+        }
+        Ok(())
+    })?;
+    write(&database, &writes).map_err(told)
 }
 
 fn write(database: &Database, writes: &[RawWrite]) -> Result<(), Fault> {

@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::{error, info};
 
 use super::{
-    Backend, BackendError, Clock, RawWrite, StoreError,
+    Backend, BackendError, Clock, RawWrite, Snapshot, StoreError,
     handle::{Counts, Shared},
     job::Job,
     load::load,
@@ -43,6 +43,8 @@ pub(super) enum Control {
     Policy(Box<Policy>, oneshot::Sender<()>),
     /// Commit the notes, then tell.
     Flush(oneshot::Sender<()>),
+    /// Commit the notes, then give the rows of this moment.
+    Snapshot(oneshot::Sender<Result<Snapshot, StoreError>>),
     /// Commit the notes because they are old enough.
     FlushDue,
     /// Commit the notes and let the backend go, then tell.
@@ -121,6 +123,11 @@ impl Writer {
             self.shared.notes.restore(noted);
         }
         kept
+    }
+
+    /// The rows as they are now.
+    pub(super) fn snapshot(&mut self) -> Result<Snapshot, StoreError> {
+        Ok(self.backend.snapshot()?)
     }
 
     /// Publishes other rules.

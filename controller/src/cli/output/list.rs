@@ -127,7 +127,7 @@ impl Session<'_> {
         loop {
             let before = shown.reads;
             match self.follow(output, path, shape, &mut shown).await {
-                Ok(()) | Err(Failure::Unreachable { .. })
+                Ok(()) | Err(Failure::Unreachable { .. } | Failure::Far(_))
                     if failures < RETRIES && shown.reads > 0 => {}
                 Ok(()) => return Err(Failure::Answer("the stream keeps ending".to_owned())),
                 Err(failure) => return Err(failure),

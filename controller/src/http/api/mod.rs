@@ -5,6 +5,7 @@ pub mod activations;
 pub mod boot_configs;
 pub mod clock;
 pub mod commands;
+pub mod database;
 pub mod deployments;
 pub mod events;
 pub mod explain;
