@@ -101,6 +101,9 @@ fn the_port_proves_who_it_is_and_lets_in_who_shows_a_token() {
     assert_eq!(place.curl(&old).0, Some(35), "TLS 1.1 is not spoken");
     let plain = by_ip.replace("https", "http");
     assert_ne!(place.curl(&[&plain]).0, Some(0));
+    let told = place.running.wait_for("API refusal").join("\n");
+    assert!(told.contains("from=10.9.0.1"), "{told}");
+    assert!(!told.contains(&place.token[17..]), "the log has the secret");
     let revoked = place.room.ask("s", &["tokens", "revoke", "ci"]);
     assert_eq!(revoked.code, Some(0), "{revoked:?}");
     assert_eq!(known(&by_ip).1, "401");

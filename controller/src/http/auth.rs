@@ -11,7 +11,10 @@ use axum::{
 };
 use tracing::info;
 
-use super::error::{Code, Problem};
+use super::{
+    error::{Code, Problem},
+    network,
+};
 pub use crate::state::user::Role;
 use crate::state::user::{self, Asker, UserName};
 
@@ -202,10 +205,11 @@ pub(crate) async fn guard(
         return refuse(problem, &table.methods(path.as_str()));
     }
     let uri = request.uri().path().to_owned();
+    let from = network::from(&request);
     let response = next.run(request).await;
     if !method.is_safe() {
         let caller = caller.map_or_else(String::new, |c| c.name);
-        info!(%caller, %method, path = %uri, status = response.status().as_u16(), "API change");
+        info!(%caller, %method, path = %uri, status = response.status().as_u16(), from, "API change");
     }
     response
 }

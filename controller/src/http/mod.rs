@@ -24,6 +24,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
+    http::header,
     middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
 };
@@ -31,6 +32,7 @@ use axum::{
 use axum::{http::Method, response::IntoResponse as _};
 use mesh_proto::message::command::Command;
 use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
 
 use self::{
     auth::{AccessTable, guard},
@@ -257,14 +259,24 @@ async fn not_found(request: Request) -> Problem {
     )
 }
 
+/// Counts every answer; refusals by their reason, and those of whom one can say something are in the log.
 async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let shows = request.headers().contains_key(header::AUTHORIZATION);
+    let from = network::from(&request);
     let response = next.run(request).await;
     metrics.count(Counter::ApiRequests, response.status().as_str());
     use Code::{Forbidden, TooManyRequests, Unauthenticated};
-    if let Some(code @ (Forbidden | TooManyRequests | Unauthenticated)) =
-        response.extensions().get::<Code>()
-    {
-        metrics.count(Counter::ApiRefusals, code.text());
+    let code = response.extensions().get::<Code>().copied();
+    if let Some(code @ (Forbidden | TooManyRequests | Unauthenticated)) = code {
+        let reason = code.text();
+        metrics.count(Counter::ApiRefusals, reason);
+        // A stranger who shows nothing could fill the log.
+        if shows || code == Forbidden {
+            info!(%method, path, reason, from, "API refusal");
+        } else {
+            debug!(%method, path, reason, from, "API refusal");
+        }
     }
     response
 }

@@ -3,9 +3,14 @@
 mod certificate;
 mod gate;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
-use axum::{Router, http::Extensions, middleware::from_fn_with_state};
+use axum::{Router, extract::Request, http::Extensions, middleware::from_fn_with_state};
 use futures_util::FutureExt as _;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -15,7 +20,11 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{
+    debug,
+    field::{DisplayValue, display},
+    warn,
+};
 
 pub(crate) use self::certificate::is_name;
 use self::gate::{Gate, Place};
@@ -37,6 +46,12 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(5);
 /// The pause after `accept` failed, so that a lack of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where a request came from, for the log; nothing of one over the local socket.
+pub(super) fn from(request: &Request) -> Option<DisplayValue<IpAddr>> {
+    let remote = request.extensions().get::<Remote>();
+    remote.map(|Remote(ip)| display(*ip))
+}
 
 /// The port, bound.
 #[derive(Debug)]
