@@ -74,7 +74,7 @@ pub enum LinkEnd {
     /// This side closed it.
     #[error("this side closed the link")]
     ByUs,
-    /// Nothing came for 8.25 s and longer.
+    /// Nothing came for 8.25 s and longer, between sites 20 s.
     #[error("the other side fell silent")]
     Silent,
     /// The other side's host lives, but knows no such link: it restarted.

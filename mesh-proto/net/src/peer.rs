@@ -1,5 +1,6 @@
 //! A link between two sites. Both ends are alike: either asks, whoever dialled.
 
+pub(crate) mod dial;
 mod frames;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use mesh_proto::wan;
 use quinn::{AckFrequencyConfig, IdleTimeout, TransportConfig, VarInt};
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -46,14 +47,32 @@ const FIRST_RTT: Duration = Duration::from_millis(100);
 /// A handshake is a few kilobytes; ours carry three certificates at most.
 const CRYPTO_BUFFER: usize = 16 << 10;
 
+/// How links with agents are set.
 pub(crate) fn transport() -> Arc<TransportConfig> {
+    with_timers(Some(KEEP_ALIVE), IDLE)
+}
+
+/// How links between sites are set, at the side that dials: a site has one with each of its peers, most of them say nothing most
+/// of the time, and no machine waits for the news that one has ended.
+pub(crate) fn peer_transport() -> Arc<TransportConfig> {
+    with_timers(Some(wan::LINK_KEEP_ALIVE), wan::LINK_IDLE)
+}
+
+/// The same at the side that is dialled, which only answers: both timers would run from the same packet, and each sign of life
+/// would be asked for twice.
+pub(crate) fn dialled_transport() -> Arc<TransportConfig> {
+    with_timers(None, wan::LINK_IDLE)
+}
+
+fn with_timers(keep_alive: Option<Duration>, idle: Duration) -> Arc<TransportConfig> {
     let mut transport = TransportConfig::default();
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(ACK_EVERY.into());
-    let idle = IdleTimeout::try_from(IDLE).expect("8.25 s fit into a QUIC variable-length integer");
+    let idle =
+        IdleTimeout::try_from(idle).expect("seconds fit into a QUIC variable-length integer");
     transport
         .max_idle_timeout(Some(idle))
-        .keep_alive_interval(Some(KEEP_ALIVE))
+        .keep_alive_interval(keep_alive)
         .initial_rtt(FIRST_RTT)
         .ack_frequency_config(Some(acks))
         .stream_receive_window(STREAM_WINDOW.into())

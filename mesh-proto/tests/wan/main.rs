@@ -15,10 +15,11 @@ use mesh_proto::{
     membership::Timing,
     wan::{Frame, Presence},
 };
-use world::{Lost, World, name, nothing, seconds};
+use world::{Life, Lost, World, name, nothing, seconds};
 
 const SITES: usize = 50;
-/// What a site may send, and receive, for the mesh of sites, bytes a second.
+/// What a site may send, and receive, for the mesh of sites, bytes a second: its links' own packets and all headers included, but
+/// not the handshakes by which links begin.
 const BUDGET: u64 = 2_000;
 
 /// Not given up.
@@ -30,17 +31,24 @@ type Verdict = Result<(), String>;
 #[derive(Clone, Copy)]
 struct With {
     timing: &'static Timing,
+    life: Life,
     lost: Lost,
     seed: u64,
 }
 
 const BUILT: With = With {
     timing: &Timing::WAN,
+    life: Life::SITES,
     lost: nothing,
     seed: 0,
 };
 const AS_IN_A_LAN: With = With {
     timing: &Timing::LAN,
+    ..BUILT
+};
+
+const LINKS_OF_AGENTS: With = With {
+    life: Life::AGENTS,
     ..BUILT
 };
 
@@ -101,7 +109,7 @@ fn is_whole(world: &World) -> bool {
 
 fn all_joined(with: With) -> World {
     let mut world = World::new(SITES, with.timing, with.seed, |_, _| true);
-    world.lost = with.lost;
+    (world.lost, world.life) = (with.lost, with.life);
     world
 }
 
@@ -140,18 +148,36 @@ fn fifty_sites_that_start_at_once_know_each_other_within_thirty_seconds_at_two_k
         world.run(seconds(60));
         world.busiest(seconds(1));
         world.run(seconds(120));
+        println!("idle links: {} B/s", world.quiet(seconds(120)));
         frugal("idle", world.busiest(seconds(120)))
     };
     check(
         claim,
         &[
             ("a LAN's timing", AS_IN_A_LAN),
+            ("the timers of agents' links", LINKS_OF_AGENTS),
             (
                 "no hellos",
                 without(|f| matches!(f, Frame::Hello(_) | Frame::List { .. })),
             ),
         ],
     );
+}
+
+#[test]
+fn sites_that_are_six_hundred_milliseconds_apart_are_not_doubted() {
+    let claim = |with: With| {
+        let mut world = World::new(20, with.timing, with.seed, |_, _| true);
+        world.far(Duration::from_millis(600));
+        world.run(seconds(60));
+        let before = world.doubts();
+        world.run(seconds(300));
+        let doubts = world.doubts() - before;
+        println!("{doubts} doubts in five minutes");
+        // Of 2,000 questions, one in twenty packets of which was lost.
+        none("doubts too many", doubts.saturating_sub(5))
+    };
+    check(claim, &[("a LAN's timing", AS_IN_A_LAN)]);
 }
 
 #[test]

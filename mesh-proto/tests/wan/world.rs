@@ -1,6 +1,8 @@
 //! Sites in virtual time: links that are dialled, stand and die as those of QUIC do, 20 to 300 ms long, and what travels on them.
 //! Everything random comes from one seed.
 
+mod links;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
@@ -15,15 +17,14 @@ use mesh_proto::{
 };
 use rand_gossip::{RngExt, SeedableRng, rngs::SmallRng};
 
+pub(crate) use self::links::Life;
+use self::links::{PAUSES, Way};
+
 /// A frame's way costs this beside its bytes: IP and UDP 28, QUIC's header 11 and its tag 16, a stream's header 6.
 const AROUND: u64 = 61;
-/// An acknowledgement: the same, and as good as nothing in it.
-const ACK: u64 = 61;
-/// A link whose other side is silent ends after 8.25 to 10.25 s (`mesh-net`'s transport).
-const SILENCE_MS: (u64, u64) = (8_250, 10_250);
-/// Pauses between dials of a site that does not answer: doubled from the first to the last.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
-
+/// An acknowledgement, or a sign of life: the same, and as good as nothing in it. `mesh-net`'s test of an idle link counts the
+/// packets of a real one and holds them to this.
+const ACK: u64 = 64;
 pub(crate) const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
@@ -39,20 +40,16 @@ pub(crate) fn nothing(_: &Frame) -> bool {
     false
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// Being dialled; the pause before the next dial.
-    None(Duration),
-    /// The number tells links of one pair apart.
-    Stands(u64),
-}
-
 struct Host {
     wan: Wan,
     running: bool,
     wake: Option<Instant>,
     sent: u64,
     received: u64,
+    /// Of these, what no frame is in but signs of life and their acknowledgements.
+    quiet: u64,
+    /// How often it was doubted in this life, as its list says.
+    doubted: u16,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +58,22 @@ enum What {
     Wake(usize),
     Dial(usize, usize),
     Silent(usize, usize, u64),
+    /// It is looked whether the first says something because the link is quiet.
+    Look(usize, usize, u64),
+}
+
+impl Host {
+    /// Reads from what it says how often others doubted it: its life's counters go up with each answer.
+    fn note_doubts(&mut self, own: &str, frame: &Frame) {
+        let rows = match frame {
+            Frame::Hello(row) => std::slice::from_ref(row),
+            Frame::List { rows, .. } => rows,
+            _ => return,
+        };
+        for row in rows.iter().filter(|row| row.site == own) {
+            self.doubted = self.doubted.max(row.incarnation + row.renewals);
+        }
+    }
 }
 
 pub(crate) struct World {
@@ -68,6 +81,7 @@ pub(crate) struct World {
     pub(crate) lost: Lost,
     /// Whether a link ends whose other side is silent.
     pub(crate) links_end: bool,
+    pub(crate) life: Life,
     /// What any site noticed.
     pub(crate) noticed: Vec<(usize, WanEvent)>,
     timing: Timing,
@@ -77,6 +91,8 @@ pub(crate) struct World {
     ways: BTreeMap<(usize, usize), Way>,
     rtt: BTreeMap<(usize, usize), Duration>,
     blocked: BTreeMap<(usize, usize), bool>,
+    /// When the first of two last said or heard something on their link.
+    stirred: BTreeMap<(usize, usize), Instant>,
     queue: BinaryHeap<Reverse<(Instant, u64, What)>>,
     queued: u64,
     rng: SmallRng,
@@ -109,6 +125,7 @@ impl World {
             loss: 0.05,
             lost: nothing,
             links_end: true,
+            life: Life::SITES,
             noticed: Vec::new(),
             timing: timing.clone(),
             start: now,
@@ -117,6 +134,7 @@ impl World {
             ways: BTreeMap::new(),
             rtt: BTreeMap::new(),
             blocked: BTreeMap::new(),
+            stirred: BTreeMap::new(),
             queue: BinaryHeap::new(),
             queued: 0,
             story: 0xcbf2_9ce4_8422_2325,
@@ -130,6 +148,8 @@ impl World {
                 wake: None,
                 sent: 0,
                 received: 0,
+                quiet: 0,
+                doubted: 0,
             });
         }
         for a in 0..count {
@@ -200,9 +220,25 @@ impl World {
             most(|h| h.received, &self.hosts),
         );
         for host in &mut self.hosts {
-            (host.sent, host.received) = (0, 0);
+            (host.sent, host.received, host.quiet) = (0, 0, 0);
         }
         (per_s(busiest.0), per_s(busiest.1))
+    }
+
+    /// Of those, how many the busiest site spent on links that said nothing; asked before.
+    pub(crate) fn quiet(&self, over: Duration) -> u64 {
+        let most = self.hosts.iter().map(|h| h.quiet).max();
+        most.unwrap_or(0) / over.as_secs()
+    }
+
+    /// Sites so far apart.
+    pub(crate) fn far(&mut self, rtt: Duration) {
+        self.rtt.values_mut().for_each(|known| *known = rtt);
+    }
+
+    /// How often sites that live were doubted, as they said themselves.
+    pub(crate) fn doubts(&self) -> usize {
+        self.hosts.iter().map(|h| usize::from(h.doubted)).sum()
     }
 
     /// No packet passes between these two, or again.
@@ -224,23 +260,6 @@ impl World {
         self.hosts[at].wan = self.program(at, generation, house);
         (self.hosts[at].running, self.hosts[at].wake) = (true, None);
         self.join_all(at);
-    }
-
-    fn reachable(&self, (a, b): (usize, usize)) -> bool {
-        let blocked = self.blocked.get(&(a, b)).copied().unwrap_or(false);
-        !blocked && self.hosts[a].running && self.hosts[b].running
-    }
-
-    /// A link whose ends do not hear each other any more will end.
-    fn look(&mut self, (a, b): (usize, usize)) {
-        if let Some(Way::Stands(number)) = self.ways.get(&(a, b)).copied()
-            && !self.reachable((a, b))
-            && self.links_end
-        {
-            let after = self.rng.random_range(SILENCE_MS.0..SILENCE_MS.1);
-            let after = Duration::from_millis(after);
-            self.put(self.now + after, What::Silent(a, b, number));
-        }
     }
 
     fn put(&mut self, at: Instant, what: What) {
@@ -266,43 +285,16 @@ impl World {
                     self.hosts[to].received += len + AROUND;
                     self.hosts[to].sent += ACK;
                     self.hosts[from].received += ACK;
+                    self.stir(to, from, now);
+                    self.stir(from, to, now + self.rtt[&pair(from, to)] / 2);
                     let taken = self.hosts[to].wan.handle_frame(now, &name(from), &bytes);
                     taken.expect("a frame of ours");
                     self.drain(to);
                 }
             }
             What::Dial(a, b) => self.dial(a, b),
-            What::Silent(a, b, number) => {
-                let stands = self.ways.get(&(a, b)) == Some(&Way::Stands(number));
-                if stands && !self.reachable((a, b)) {
-                    self.ways.insert((a, b), Way::None(PAUSES.0));
-                    self.put(now + PAUSES.0, What::Dial(a, b));
-                    for (one, other) in [(a, b), (b, a)] {
-                        self.hosts[one].wan.link_down(now, &name(other));
-                        self.drain(one);
-                    }
-                }
-            }
-        }
-    }
-
-    fn dial(&mut self, a: usize, b: usize) {
-        let Some(Way::None(pause)) = self.ways.get(&(a, b)).copied() else {
-            return;
-        };
-        // QUIC repeats its first packet three times before the dial is given up.
-        let meets = !self.rng.random_bool(self.loss.powi(3));
-        if !self.reachable((a, b)) || !meets {
-            let longer = (pause * 2).min(PAUSES.1);
-            self.ways.insert((a, b), Way::None(longer));
-            let off = self.rng.random_range(0.8..1.0);
-            return self.put(self.now + pause.mul_f64(off), What::Dial(a, b));
-        }
-        self.queued += 1;
-        self.ways.insert((a, b), Way::Stands(self.queued));
-        for (one, other) in [(a, b), (b, a)] {
-            self.hosts[one].wan.link_up(self.now, &name(other));
-            self.drain(one);
+            What::Look(from, to, number) => self.keep_alive(from, to, number),
+            What::Silent(a, b, number) => self.give_up((a, b), number),
         }
     }
 
@@ -332,10 +324,12 @@ impl World {
             return;
         };
         let frame = Frame::from_bytes(&bytes).expect("a frame of ours");
+        self.hosts[from].note_doubts(&name(from), &frame);
         self.tell_story(&[from as u64, to as u64, bytes.len() as u64]);
         if (self.lost)(&frame) {
             return;
         }
+        self.stir(from, to, self.now);
         let rtt = self.rtt[&pair(from, to)];
         let (mut late, mut again) = (rtt / 2, rtt * 2 + Duration::from_millis(50));
         self.hosts[from].sent += bytes.len() as u64 + AROUND;

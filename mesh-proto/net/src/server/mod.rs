@@ -38,11 +38,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     authority::{MeshAuthority, MeshNote, Refused},
     close::CloseCode,
+    peer::dial::is_between_sites,
     tls::{
         ALPN_ENROL, ALPN_LINK, ALPN_PEER, ALPN_PEER_JOIN, Clock, PeerCas, SiteIdentity, TlsError,
         bulk_server_config, server_config,
     },
-    transport::transport,
+    transport::{dialled_transport, transport},
 };
 pub use config::{ServeError, ServerConfig, ServerLimits};
 use crowd::{Crowd, Place};
@@ -67,6 +68,7 @@ pub struct MeshServer {
     listener: Option<TcpListener>,
     identity: Arc<SharedIdentity>,
     bulk: Arc<SharedBulk>,
+    sites: Arc<SharedSites>,
     clock: Clock,
     peers: PeerCas,
     limits: ServerLimits,
@@ -76,6 +78,8 @@ pub struct MeshServer {
 type SharedIdentity = Mutex<Arc<SiteIdentity>>;
 /// What TCP's side of TLS is set to.
 type SharedBulk = Mutex<Arc<rustls::ServerConfig>>;
+/// What QUIC is set to for dials between sites; the endpoint has that for all others.
+type SharedSites = Mutex<Arc<quinn::ServerConfig>>;
 
 impl MeshServer {
     /// Binds the port. Has to be called inside a Tokio runtime.
@@ -83,7 +87,7 @@ impl MeshServer {
     /// # Errors
     /// When the port cannot be bound or the identity cannot be used.
     pub fn bind(config: ServerConfig) -> Result<Self, ServeError> {
-        let quic = quic(&config.identity, &config.clock, &config.peers)?;
+        let (quic, sites) = quic(&config.identity, &config.clock, &config.peers)?;
         let bulk = bulk_server_config(&config.identity, Arc::clone(&config.clock))?;
         let (socket, listener) = sockets(config.listen, config.beside)?;
         let runtime = Arc::new(quinn::TokioRuntime);
@@ -94,6 +98,7 @@ impl MeshServer {
             listener,
             identity: Arc::new(Mutex::new(Arc::new(config.identity))),
             bulk: Arc::new(Mutex::new(bulk)),
+            sites: Arc::new(Mutex::new(sites)),
             clock: config.clock,
             peers: config.peers,
             limits: config.limits,
@@ -115,6 +120,7 @@ impl MeshServer {
             endpoint: self.endpoint.clone(),
             identity: Arc::clone(&self.identity),
             bulk: Arc::clone(&self.bulk),
+            sites: Arc::clone(&self.sites),
             clock: Arc::clone(&self.clock),
             peers: Arc::clone(&self.peers),
         }
@@ -128,6 +134,7 @@ impl MeshServer {
             listener,
             identity,
             bulk,
+            sites,
             clock,
             peers: _,
             limits,
@@ -137,6 +144,7 @@ impl MeshServer {
             authority,
             identity,
             bulk,
+            sites,
             clock,
             epoch: Epoch::now(),
             links: Links::default(),
@@ -196,17 +204,20 @@ async fn beside(listener: Option<&TcpListener>) -> (TcpStream, SocketAddr) {
     }
 }
 
+/// What QUIC is set to, and what it is for dials between sites.
 fn quic(
     identity: &SiteIdentity,
     clock: &Clock,
     peers: &PeerCas,
-) -> Result<quinn::ServerConfig, TlsError> {
+) -> Result<(quinn::ServerConfig, Arc<quinn::ServerConfig>), TlsError> {
     let tls = server_config(identity, Arc::clone(clock), Arc::clone(peers))?;
     let mut quic = quinn::ServerConfig::with_crypto(Arc::new(tls));
     quic.transport_config(transport())
         .max_incoming(WAITING)
         .migration(true);
-    Ok(quic)
+    let mut sites = quic.clone();
+    sites.transport_config(dialled_transport());
+    Ok((quic, Arc::new(sites)))
 }
 
 /// What the tasks of one server share.
@@ -214,6 +225,7 @@ struct Desk<A> {
     authority: Arc<A>,
     identity: Arc<SharedIdentity>,
     bulk: Arc<SharedBulk>,
+    sites: Arc<SharedSites>,
     clock: Clock,
     epoch: Epoch,
     links: Links,
@@ -256,16 +268,25 @@ impl<A: MeshAuthority> Desk<A> {
 
     async fn serve(self: Arc<Self>, incoming: Incoming, slot: Slot) {
         let from = incoming.remote_address();
-        let connection = match timeout(self.limits.patience, incoming).await {
+        let marked = is_between_sites(&incoming.orig_dst_cid());
+        let sites = Arc::clone(&lock(&self.sites));
+        let shaken = async {
+            match marked {
+                true => incoming.accept_with(sites)?.await,
+                false => incoming.await,
+            }
+        };
+        let connection = match timeout(self.limits.patience, shaken).await {
             Err(_) => return self.refuse(from, Refused::TooSlow),
             Ok(Err(_)) => return self.refuse(from, Refused::Tls),
             Ok(Ok(connection)) => connection,
         };
-        match protocol(&connection).as_deref() {
-            Some(ALPN_LINK) => link::serve(&self, connection, slot).await,
-            Some(ALPN_ENROL) => enrol::serve(&self, connection, slot).await,
-            Some(ALPN_PEER) => peer::serve(&self, connection, slot).await,
-            Some(ALPN_PEER_JOIN) => peer::join(&self, connection, slot).await,
+        match (protocol(&connection).as_deref(), marked) {
+            (Some(ALPN_PEER), _) => peer::serve(&self, connection, slot).await,
+            (Some(ALPN_PEER_JOIN), _) => peer::join(&self, connection, slot).await,
+            // With the timers of sites an agent's death would show too late.
+            (Some(ALPN_LINK), false) => link::serve(&self, connection, slot).await,
+            (Some(ALPN_ENROL), false) => enrol::serve(&self, connection, slot).await,
             _ => self.dismiss(
                 &connection,
                 Refused::Protocol,

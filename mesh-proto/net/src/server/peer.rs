@@ -24,10 +24,10 @@ use crate::{
     authority::{MeshAuthority, Refused},
     cert::controller_name,
     close::{CloseCode, LinkEnd},
-    peer::PeerLink,
+    peer::{PeerLink, dial::first_id},
     stream::{Reader, StreamError, write, write_last},
     tls::{peer_config, peer_join_config},
-    transport::transport,
+    transport::peer_transport,
 };
 
 /// Time from the first packet to a link that stands: sites are further away than agents, and nobody waits for it.
@@ -156,7 +156,9 @@ impl ServerHandle {
         at: SocketAddr,
     ) -> Result<Connection, LinkError> {
         let mut config = ClientConfig::new(Arc::new(tls));
-        config.transport_config(transport());
+        config
+            .transport_config(peer_transport())
+            .initial_dst_cid_provider(Arc::new(first_id));
         let begun = self
             .endpoint
             .connect_with(config, at, &controller_name(site));

@@ -10,6 +10,7 @@ mod enrol;
 mod gossip;
 mod life;
 mod link;
+mod peer_time;
 mod peers;
 mod strangers;
 mod transfer;

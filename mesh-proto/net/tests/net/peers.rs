@@ -18,19 +18,20 @@ use crate::support::{
     Ca, Leaf, NOW, Running, at,
     authority::{Court, Seen},
     raw,
+    wire::Wire,
 };
 
 const SOON: Duration = Duration::from_secs(10);
-const OTHER: &str = "elsewhere";
+pub(crate) const OTHER: &str = "elsewhere";
 
-fn elsewhere() -> Leaf {
+pub(crate) fn elsewhere() -> Leaf {
     Leaf {
         site: OTHER,
         ..Leaf::controller()
     }
 }
 
-fn der(ca: &Ca) -> CertificateDer<'static> {
+pub(crate) fn der(ca: &Ca) -> CertificateDer<'static> {
     mesh_net::keys::certificate_der(&ca.pem).unwrap()
 }
 
@@ -46,25 +47,28 @@ fn other_server(ca: &Ca) -> ServerHandle {
 }
 
 /// The site `home`, which believes the site `elsewhere`, and a link that was dialled from there.
-struct Joined {
-    ca: Arc<Ca>,
-    other: Arc<Ca>,
-    server: Running,
-    record: UnboundedReceiver<Seen>,
-    handle: ServerHandle,
-    link: PeerLink,
+pub(crate) struct Joined {
+    pub(crate) ca: Arc<Ca>,
+    pub(crate) other: Arc<Ca>,
+    pub(crate) server: Running,
+    pub(crate) record: UnboundedReceiver<Seen>,
+    pub(crate) handle: ServerHandle,
+    pub(crate) link: PeerLink,
+    pub(crate) wire: Wire,
 }
 
-async fn joined() -> Joined {
+pub(crate) async fn joined() -> Joined {
     let (ca, other) = (Ca::new(), Ca::new());
     let (court, record) = Court::new(&ca);
     let server = Running::start(&ca, &court);
     let believed = (OTHER.to_owned(), der(&other));
     server.peers.lock().unwrap().push(believed);
     let handle = other_server(&other);
-    let dialled = handle.dial_peer("home", der(&ca), server.addr).await;
+    let wire = Wire::to(server.addr).await;
+    let dialled = handle.dial_peer("home", der(&ca), wire.addr).await;
     Joined {
         link: dialled.unwrap(),
+        wire,
         ca,
         other,
         server,
@@ -92,6 +96,22 @@ async fn two_sites_that_hold_each_others_ca_ask_each_other_over_one_link() {
         };
         let (reply, asked) = tokio::join!(asks.ask(&ask, SOON), answer);
         assert_eq!((reply.unwrap(), asked), (PeerReply::Noted, ask));
+    }
+}
+
+#[tokio::test]
+async fn an_agent_does_not_get_the_timers_of_sites() {
+    let ca = Ca::new();
+    let (court, mut record) = Court::new(&ca);
+    let server = Running::start(&ca, &court);
+    for alpn in ["enforcer/1", "enforcer-enrol/1"] {
+        let shown = Some(ca.shown(&Leaf::agent(7)));
+        let mut client = raw::client(alpn.as_bytes(), shown, &Arc::default());
+        let marked = || quinn::ConnectionId::new(b"enfpeer1another12byt");
+        client.initial_dst_cid_provider(Arc::new(marked));
+        raw::dial(server.addr, client).await.closed().await;
+        let why = seen!(record, Seen::Note(why) => why);
+        assert_eq!(why, Refused::Protocol, "{alpn}");
     }
 }
 
@@ -177,6 +197,7 @@ async fn a_revoked_sites_next_dial_is_refused_and_another_site_is_never_taken_fo
         mut record,
         handle,
         link: _link,
+        wire: _wire,
     } = joined().await;
     seen!(record, Seen::Peer(_) => ());
     server.peers.lock().unwrap().clear();
