@@ -32,6 +32,7 @@ mod members;
 mod output;
 mod peers;
 mod power;
+mod providers;
 mod reservations;
 mod rollouts;
 mod secret;
@@ -64,6 +65,8 @@ pub enum Command {
     Machines(Noun<machines::Verb>),
     /// Machines whose agents have a link: alive, unreachable, down, left
     Members(Noun<members::Verb>),
+    /// Serf and Consul clusters whose members are shown, and whether they answer
+    Providers(Noun<providers::Verb>),
     /// Tokens by which installed systems join: create, list, take back
     JoinTokens(Noun<join_tokens::Verb>),
     /// What machines can be told to boot: set, preview, activate
@@ -212,6 +215,7 @@ async fn perform(
     match command {
         Command::Machines(noun) => machines::run(noun.verb, &mut session).await,
         Command::Members(noun) => members::run(noun.verb, &mut session).await,
+        Command::Providers(noun) => providers::run(noun.verb, &mut session).await,
         Command::JoinTokens(noun) => join_tokens::run(noun.verb, &mut session).await,
         Command::BootConfigs(noun) => boot_configs::run(noun.verb, &mut session).await,
         Command::Activations(noun) => activations::run(noun.verb, &mut session).await,

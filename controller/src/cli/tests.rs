@@ -5,6 +5,7 @@ mod boot_configs;
 mod events;
 mod images;
 mod output;
+mod providers;
 mod shown;
 
 use clap::Parser;

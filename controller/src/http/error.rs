@@ -104,6 +104,8 @@ codes! {
     MeshOff = "mesh-off", CONFLICT, "The mesh is off";
     /// No member of this name or id.
     MemberNotFound = "member-not-found", NOT_FOUND, "No such member";
+    /// The configuration names no such provider.
+    ProviderNotFound = "provider-not-found", NOT_FOUND, "No such provider";
     /// Its agent's link does not speak.
     MemberNotAlive = "member-not-alive", CONFLICT, "The machine's agent does not answer";
     /// Only a provider knows the machine, and it has no such means.

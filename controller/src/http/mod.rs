@@ -46,7 +46,7 @@ use crate::{
     mesh::{Mesh, Steps},
     metrics::{Counter, Metrics},
     power::Power,
-    providers::Providers,
+    providers::{ProviderStatus, Providers},
     state::{
         answered::RequestKey,
         command::CommandRecord,
@@ -129,6 +129,13 @@ impl Api {
             providers: Some(providers),
             ..self
         }
+    }
+
+    /// The configured providers, by name.
+    pub(crate) fn providers(&self) -> Vec<ProviderStatus> {
+        self.providers
+            .as_ref()
+            .map_or_else(Vec::new, Providers::all)
     }
 
     /// Writes a command down and sends it: over the machine's link, or where only a provider knows it, through that.

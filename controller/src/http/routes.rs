@@ -4,8 +4,8 @@ use super::{
     api::{
         activations, boot_configs, clock, commands, database, deployments, events, explain, facts,
         files, heard_sites, helpers, holds, image_pulls, images, join_tokens, leases, logs,
-        machines, members, meta, peers, power, reader, reservations, rollouts, setups, tokens,
-        trust, users, webhooks,
+        machines, members, meta, peers, power, providers, reader, reservations, rollouts, setups,
+        tokens, trust, users, webhooks,
     },
     auth::{
         Access::{Anyone, Least},
@@ -115,9 +115,11 @@ fn people(routes: Routes) -> Routes {
         .at(Least(Operator), routes!(tokens::revoke))
 }
 
-/// Other sites.
+/// Other sites, and other people's agents.
 fn sites(routes: Routes) -> Routes {
     routes
+        .at(Least(Viewer), routes!(providers::list))
+        .at(Least(Viewer), routes!(providers::show))
         .at(Least(Viewer), routes!(peers::list))
         .at(Least(Viewer), routes!(peers::show))
         .at(Least(Viewer), routes!(heard_sites::list))

@@ -8,6 +8,7 @@ mod images;
 mod once;
 mod people;
 mod power;
+pub(crate) mod providers;
 mod resources;
 mod streams;
 mod tokens;

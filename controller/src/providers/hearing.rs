@@ -6,10 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Provider, ProviderError, ProviderSettings, backoff::Backoff, budget::Budget};
+use super::{Health, Provider, ProviderError, ProviderSettings, backoff::Backoff, budget::Budget};
 use crate::{
     metrics::{Counter, Metrics},
     state::{
@@ -40,6 +41,8 @@ pub(crate) struct Hearing {
     silent: bool,
     /// It was told that members are passed over.
     passed: usize,
+    /// How it does, for people.
+    health: watch::Sender<Health>,
 }
 
 impl Hearing {
@@ -53,7 +56,13 @@ impl Hearing {
             budget: Budget::new(Instant::now()),
             silent: false,
             passed: 0,
+            health: watch::Sender::new(Health::new(store.now())),
         }
+    }
+
+    /// How the provider does, now and from now on.
+    pub(super) fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
     }
 
     /// Follows the provider until we stop.
@@ -61,6 +70,7 @@ impl Hearing {
         self.silence("not heard since the controller started", false)
             .await;
         loop {
+            self.health.send_modify(Health::asked);
             let error = tokio::select! {
                 () = stop.cancelled() => return,
                 error = provider.follow(&mut self) => error,
@@ -76,6 +86,9 @@ impl Hearing {
     /// Counts, logs, and says when to try again.
     async fn failed(&mut self, error: &ProviderError) -> Duration {
         let wait = self.backoff.failed(rand::random());
+        let (now, failures) = (self.store.now(), self.backoff.failures());
+        self.health
+            .send_modify(|h| h.failed(now, error, (failures, SILENT_AFTER), wait));
         self.metrics.count(Counter::ProviderFaults, error.label());
         let (provider, kind) = (&self.provider, self.kind.word());
         warn!(%provider, kind, "a provider does not answer: {error}; it is asked again in {:.1} s", wait.as_secs_f32());
@@ -108,6 +121,8 @@ impl Hearing {
         let refused = self.some(heard).await?;
         self.tell_passed(passed + refused);
         self.backoff.worked();
+        let now = self.store.now();
+        self.health.send_modify(|h| h.answered(now));
         if std::mem::take(&mut self.silent) {
             let back = ProviderBack {
                 provider: self.provider.clone(),
@@ -172,5 +187,6 @@ impl Hearing {
             warn!(provider = %self.provider, passed, "members of a provider are passed over: too many, or names that cannot be shown");
         }
         self.passed = passed;
+        self.health.send_modify(|h| h.passed_over = passed);
     }
 }

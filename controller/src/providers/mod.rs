@@ -8,6 +8,7 @@ mod backoff;
 mod budget;
 pub mod consul;
 mod error;
+mod health;
 mod hearing;
 pub mod serf;
 mod settings;
@@ -16,11 +17,15 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use mesh_proto::message::command::Command;
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 pub use error::ProviderError;
+pub use health::{Failure, Health, HealthState};
 pub use settings::{ProviderAddress, ProviderSettings};
 
 use self::{consul::Consul, hearing::Hearing, serf::Serf};
@@ -33,7 +38,7 @@ use crate::{
             CommandError, CommandWord, ForgetProviders, Giver, IssueQuery, MachineRef, Once,
             OnceMade, Settle, given_before,
         },
-        provider::{NodeName, ProviderMember, ProviderName},
+        provider::{NodeName, ProviderKind, ProviderMember, ProviderName},
     },
     store::{Store, StoreError},
 };
@@ -61,9 +66,30 @@ pub struct Providers(Arc<Inner>);
 struct Inner {
     store: Store,
     metrics: Arc<Metrics>,
-    providers: BTreeMap<ProviderName, Arc<dyn Provider>>,
+    providers: BTreeMap<ProviderName, Configured>,
     places: Semaphore,
     work: TaskTracker,
+}
+
+/// A provider of the configuration.
+struct Configured {
+    provider: Arc<dyn Provider>,
+    kind: ProviderKind,
+    address: String,
+    health: watch::Receiver<Health>,
+}
+
+/// A provider, as people are shown it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderStatus {
+    /// Its name here.
+    pub name: ProviderName,
+    /// Which kind it is.
+    pub kind: ProviderKind,
+    /// Where it is asked.
+    pub address: String,
+    /// How it does.
+    pub health: Health,
 }
 
 impl Providers {
@@ -76,21 +102,40 @@ impl Providers {
         tasks: &mut JoinSet<()>,
         stop: &CancellationToken,
     ) -> Self {
-        let made = settings.iter().map(|s| (s.name.clone(), provider(s)));
+        let mut providers = BTreeMap::new();
+        for settings in settings {
+            let hearing = Hearing::new(settings, store, metrics);
+            let configured = Configured {
+                provider: provider(settings),
+                kind: settings.kind(),
+                address: settings.at.to_string(),
+                health: hearing.health(),
+            };
+            let provider = Arc::clone(&configured.provider);
+            tasks.spawn(hearing.keep(provider, stop.clone()).boxed());
+            providers.insert(settings.name.clone(), configured);
+        }
         let inner = Arc::new(Inner {
             store: store.clone(),
             metrics: Arc::clone(metrics),
-            providers: made.collect(),
+            providers,
             places: Semaphore::new(ASKED_AT_ONCE),
             work: TaskTracker::new(),
         });
         tasks.spawn(forget_others(Arc::clone(&inner), stop.clone()).boxed());
-        for settings in settings {
-            let hearing = Hearing::new(settings, store, metrics);
-            let provider = Arc::clone(&inner.providers[&settings.name]);
-            tasks.spawn(hearing.keep(provider, stop.clone()).boxed());
-        }
         Self(inner)
+    }
+
+    /// All of them, by name.
+    #[must_use]
+    pub fn all(&self) -> Vec<ProviderStatus> {
+        let shown = |(name, p): (&ProviderName, &Configured)| ProviderStatus {
+            name: name.clone(),
+            kind: p.kind,
+            address: p.address.clone(),
+            health: p.health.borrow().clone(),
+        };
+        self.0.providers.iter().map(shown).collect()
     }
 
     /// Writes a command down and asks the machine through its provider; what becomes of it is read from the store.
@@ -152,7 +197,7 @@ impl Inner {
         let _place = self.places.acquire().await;
         self.settle(&record, CommandWord::Sent).await;
         let word = match self.providers.get(&member.provider) {
-            Some(provider) => provider.reboot(&member.node).await,
+            Some(configured) => configured.provider.reboot(&member.node).await,
             None => CommandWord::Lost(format!("{} is not configured any more", member.source())),
         };
         self.settle(&record, word).await;

@@ -1,6 +1,6 @@
 //! What a person says of a provider: `[[providers]]` of the configuration.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use crate::state::provider::{ProviderKind, ProviderName};
 
@@ -32,6 +32,16 @@ pub enum ProviderAddress {
         /// The CA that speaks for it; `None`: this host's.
         ca_file: Option<PathBuf>,
     },
+}
+
+impl fmt::Display for ProviderAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Serf { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Serf { host, port } => write!(f, "{host}:{port}"),
+            Self::Consul { url, .. } => f.write_str(url),
+        }
+    }
 }
 
 impl ProviderSettings {

@@ -208,7 +208,17 @@ async fn members_of_one_that_went_are_not_heard_of_until_it_is_back() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
-    let _providers = Providers::start(&store, &metrics, &[settings(at)], &mut tasks, &stop);
+    let providers = Providers::start(&store, &metrics, &[settings(at)], &mut tasks, &stop);
+    assert_eq!(providers.all()[0].address, at.to_string());
+    assert_eq!(providers.all()[0].health.state, HealthState::Starting);
+    let mut health = providers.0.providers[&"lab".parse().unwrap()]
+        .health
+        .clone();
+    let mut until_it_is = async |state| {
+        let became = health.wait_for(|h| h.state == state);
+        let became = tokio::time::timeout(SOON, became).await;
+        became.expect("it changes").unwrap().clone()
+    };
     let list = || [good([1, 2, 3]), one("alive")].concat();
     let (mut first, _) = listener.accept().await.unwrap();
     first.write_all(&list()).await.unwrap();
@@ -216,6 +226,7 @@ async fn members_of_one_that_went_are_not_heard_of_until_it_is_back() {
         state_of_n1(v) == Some(MemberState::Alive)
     })
     .await;
+    assert_eq!(until_it_is(HealthState::Answering).await.failure, None);
     // It goes, and twice more: the first time may be a restart.
     drop(first);
     drop(listener.accept().await.unwrap());
@@ -223,6 +234,18 @@ async fn members_of_one_that_went_are_not_heard_of_until_it_is_back() {
         state_of_n1(v) == Some(MemberState::Unreachable)
     })
     .await;
+    let silent = until_it_is(HealthState::Silent).await;
+    assert_eq!(silent.failures, 2);
+    let failure = silent.failure.unwrap();
+    assert_eq!(
+        (failure.kind, &*failure.reason),
+        ("closed", "it closed the connection")
+    );
+    let again = silent.next_attempt.unwrap().duration_since(failure.at);
+    assert!(
+        (1_500..=2_000).contains(&again.as_millis()),
+        "the second wait: {again:?}"
+    );
     let machine = store.view().machines().next().unwrap().clone();
     assert_eq!(store.view().provider_members_of(&machine.id).count(), 1);
     let (mut again, _) = listener.accept().await.unwrap();
@@ -233,6 +256,12 @@ async fn members_of_one_that_went_are_not_heard_of_until_it_is_back() {
     .await;
     assert_eq!(state_of_n1(&store.view()), Some(MemberState::Alive));
     assert!(metrics.value(Counter::ProviderFaults, "closed") >= 2);
+    let back = until_it_is(HealthState::Answering).await;
+    assert_eq!(back.failures, 0);
+    assert_eq!(
+        (back.next_attempt, back.failure.unwrap().kind),
+        (None, "closed")
+    );
     let told = |kind: &str| {
         store
             .view()

@@ -138,6 +138,17 @@ fn a_serf_that_refuses_stops_or_hangs_is_told_and_nothing_else_stops() -> Result
         ] {
             ensure!(metrics.contains(line), "no {line} in {metrics}");
         }
+        let told = site.enforcer(&["providers", "list"])?;
+        for word in [
+            "lab",
+            "serf",
+            "silent",
+            "0 of 2",
+            "did not answer within",
+            "asked ",
+        ] {
+            ensure!(told.contains(word), "no {word} in {told}");
+        }
         let started = Instant::now();
         let script = space.run("curl", &["-fsS", "http://10.77.0.1:4880/boot.ipxe"])?;
         ensure!(script.starts_with("#!ipxe"), "{script}");

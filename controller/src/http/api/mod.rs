@@ -25,6 +25,7 @@ pub(super) mod meta;
 mod page;
 pub mod peers;
 pub mod power;
+pub mod providers;
 pub mod reader;
 pub(super) mod refusals;
 pub mod reservations;

@@ -9,9 +9,12 @@ use mesh_proto::{
     wan,
 };
 
-use crate::state::{
-    activation, api_token, command, config, deployment, image, machine, member, peer, preset,
-    rollout, trust::token, user,
+use crate::{
+    providers::HealthState,
+    state::{
+        activation, api_token, command, config, deployment, image, machine, member, peer, preset,
+        provider, rollout, trust::token, user,
+    },
 };
 
 macro_rules! words {
@@ -292,6 +295,24 @@ words! {
         /// Stays in the management OS.
         Stay = "stay",
     }
+    /// Which cluster's agents a provider knows.
+    ProviderKind mirrors provider::ProviderKind {
+        /// HashiCorp Serf, over its RPC.
+        Serf = "serf",
+        /// HashiCorp Consul, over its HTTP API.
+        Consul = "consul",
+    }
+    /// Whether a provider answers.
+    ProviderState mirrors HealthState {
+        /// It has not answered yet since the controller started.
+        Starting = "starting",
+        /// Its members are as it says.
+        Answering = "answering",
+        /// It failed and is asked again in a moment; its members still count as it said last.
+        Failing = "failing",
+        /// It failed again and again: its members count as not heard of.
+        Silent = "silent",
+    }
     /// Whether a machine is started for a deployment.
     When mirrors deployment::When {
         /// As soon as it is its turn.
@@ -364,5 +385,7 @@ mod tests {
         check(Erase::word);
         check(After::word);
         check(When::word);
+        check(ProviderKind::word);
+        check(ProviderState::word);
     }
 }
