@@ -59,11 +59,13 @@ pub enum PeerCounter {
     Bytes,
     /// Frames of the mesh of sites, by what became of them.
     Frames,
+    /// What other sites sent and we did not take, by what it was.
+    Rejected,
 }
 
 impl Counter {
     /// Every counter, in the order of `/metrics`.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Dropped,
         Self::TftpTransfers,
         Self::ApiRequests,
@@ -80,6 +82,7 @@ impl Counter {
         Self::Peer(PeerCounter::Answered),
         Self::Peer(PeerCounter::Bytes),
         Self::Peer(PeerCounter::Frames),
+        Self::Peer(PeerCounter::Rejected),
     ];
 
     /// Name, label and help line, as Prometheus shows them.
@@ -165,6 +168,11 @@ impl PeerCounter {
                 "enforcer_peer_frames_total",
                 "fate",
                 "Frames of the mesh of sites.",
+            ),
+            Self::Rejected => (
+                "enforcer_peer_rejected_total",
+                "what",
+                "What other sites sent and this one did not take.",
             ),
         }
     }

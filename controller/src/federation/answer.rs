@@ -53,7 +53,7 @@ impl Federation {
     ) {
         // Whatever came before the close counts, nothing after.
         if link.end().is_some() || !self.0.is_joined(site) {
-            return;
+            return self.0.unanswered(site);
         }
         let reply = match ask {
             PeerAsk::Peek(question) => self.owned(site, question, false).await,
@@ -73,7 +73,7 @@ impl Federation {
             PeerAsk::File { nonce, index, from } => match self.file(site, &nonce, index).await {
                 Ok(file) if from <= file.size() => {
                     let len = file.size() - from;
-                    self.0.answered(&PeerReply::Follows { len });
+                    self.0.answered(site, &PeerReply::Follows { len });
                     return send(file, from, to, Arc::clone(&self.0)).await;
                 }
                 Ok(_) => refused(RefusalCode::Protocol, "the file is not so long"),
@@ -101,7 +101,7 @@ impl Federation {
                 }
             }
         };
-        self.0.answered(&reply);
+        self.0.answered(site, &reply);
         to.reply(&reply).await;
     }
 

@@ -14,7 +14,7 @@ use mesh_net::{Body, BodyError, CallError};
 use mesh_proto::message::peer::PeerAsk;
 use tracing::{info, warn};
 
-use super::{Federation, Inner, kept::NoRoom, lock};
+use super::{Federation, Inner, counts::Rejected, kept::NoRoom, lock};
 use crate::{
     assets::{AssetError, Sha256Hex, Upload},
     state::{activation::Activation, config::Asset, event::Draft, peer::SiteName},
@@ -260,6 +260,9 @@ impl Inner {
         };
         let file = about.fields.get("file").cloned().unwrap_or_default();
         warn!(%site, %file, "a peer's file did not come: {error}");
+        if is_its_fault(&error) {
+            self.rejected(site, Rejected::File, &error.to_string());
+        }
         let text = match &error {
             FileError::Asset(AssetError::WrongSum { found }) => format!(
                 "{site} sent other bytes for {file} than it granted, with the SHA-256 {found}; nothing of it is kept"
@@ -294,6 +297,12 @@ async fn pour(
         true => Ok(()),
         false => Err(BodyError::Cut.into()),
     }
+}
+
+/// Whether the peer sent other bytes than it granted.
+fn is_its_fault(error: &FileError) -> bool {
+    let wrong_sum = matches!(error, FileError::Asset(AssetError::WrongSum { .. }));
+    wrong_sum || matches!(error, FileError::Length { .. })
 }
 
 /// Whether asking again may help.

@@ -8,7 +8,7 @@ use mesh_proto::message::{
     Refusal, RefusalCode, Secret,
     peer::{FromInviter, ToInviter},
 };
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{Federation, question::plain};
 use crate::{
@@ -141,9 +141,12 @@ impl Federation {
             addresses,
         } = join;
         let refused = |code, text: String| FromInviter::Refused(Refusal::new(code, text));
-        let bad = || refused(RefusalCode::BadProof, PeerError::BadInvitation.to_string());
+        let not_taken = |why: String| {
+            self.0.invitation_rejected(from, &why);
+            refused(RefusalCode::BadProof, why)
+        };
         let (Ok(invitation), Some(card)) = (invitation.parse(), card(&site, ca, addresses)) else {
-            return bad();
+            return not_taken(PeerError::BadInvitation.to_string());
         };
         let admit = AdmitPeer {
             invitation,
@@ -159,10 +162,7 @@ impl Federation {
                     addresses: self.0.addresses.clone(),
                 }
             }
-            Ok(Err(error)) => {
-                warn!(%from, "an invitation is not taken: {error}");
-                refused(RefusalCode::BadProof, error.to_string())
-            }
+            Ok(Err(error)) => not_taken(error.to_string()),
             Err(error) => refused(RefusalCode::Busy, error.to_string()),
         }
     }

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Federation, lock, question::plain};
+use super::{Federation, counts::Rejected, lock, question::plain};
 use crate::{
     metrics::{Counter, PeerCounter},
     state::{
@@ -180,7 +180,9 @@ impl Federation {
             return link.close(CloseCode::Refused, "this is no site's name");
         };
         if !lock(&self.0.links).insert(&site, &link) {
-            return link.close(CloseCode::Busy, "too many links");
+            let why = "more links than a site may have";
+            self.0.rejected(&site, Rejected::Link, why);
+            return link.close(CloseCode::Busy, why);
         }
         info!(%site, at = %link.remote(), "a link with another site stands");
         self.0.link_began(&site);

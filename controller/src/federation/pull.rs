@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 pub(super) use self::book::Pulls;
 pub use self::book::{Pull, PullState};
-use super::{Federation, Inner, lock, sites::in_words};
+use super::{Federation, Inner, counts::Rejected, lock, sites::in_words};
 use crate::{
     images::{ImagesError, Incoming, IncomingId},
     state::{
@@ -173,7 +173,7 @@ impl Inner {
             PeerReply::Image(shown) => OfferedImage::parse(&shown),
             _ => None,
         };
-        offered.ok_or_else(|| at(wanted, "its answer makes no sense"))
+        offered.ok_or_else(|| self.not_taken(wanted, "its answer makes no sense"))
     }
 
     async fn bring(&self, course: &Course<'_>) -> Result<VersionId, PullError> {
@@ -225,7 +225,7 @@ impl Inner {
             .fetch_from(&wanted.site, &ask)
             .await
             .map_err(|w| at(wanted, w))?;
-        let nonsense = || at(wanted, "its manifest is another than it named");
+        let nonsense = || self.not_taken(wanted, "its manifest is another than it named");
         if len != offered.manifest_bytes {
             return Err(nonsense());
         }
@@ -254,7 +254,12 @@ impl Inner {
                 Ok(mut body) => match course.incoming.put_asked(&mut body, &missing).await {
                     Ok(()) => continue,
                     Err(ImagesError::Broken(broken)) => broken.to_string(),
-                    Err(error) => return Err(error.into()),
+                    Err(error) => {
+                        if is_its_fault(&error) {
+                            self.rejected(&wanted.site, Rejected::Image, &error.to_string());
+                        }
+                        return Err(error.into());
+                    }
                 },
                 Err(Asked::No(why)) => return Err(at(wanted, why)),
                 Err(Asked::Later(why)) => why,
@@ -283,6 +288,12 @@ impl Inner {
         }
     }
 
+    /// What the site sent of an image is not what it named.
+    fn not_taken(&self, wanted: &Wanted, why: &str) -> PullError {
+        self.rejected(&wanted.site, Rejected::Image, why);
+        at(wanted, why)
+    }
+
     async fn fetch_from(&self, site: &SiteName, ask: &PeerAsk) -> Result<(u64, Body), String> {
         let fetched = self.link(site)?.fetch(ask, BEGIN).await;
         fetched.map_err(|e| in_words(&e, BEGIN))
@@ -293,6 +304,12 @@ impl Inner {
         let link = lock(&self.links).with(site).last().cloned();
         link.ok_or_else(|| "there is no link with it now".to_owned())
     }
+}
+
+/// Whether the chunks that came are not those that they were called.
+fn is_its_fault(error: &ImagesError) -> bool {
+    use image_store::StoreError::{Unpack, WrongChunk};
+    matches!(error, ImagesError::Store(WrongChunk { .. } | Unpack(_)))
 }
 
 /// Why no chunks come.

@@ -9,7 +9,9 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::{
-    Federation, Inner, lock,
+    Federation, Inner,
+    counts::Rejected,
+    lock,
     lookup::{Lookup, Step, time_for},
     sites::in_words,
 };
@@ -119,7 +121,7 @@ impl Federation {
         let grant = match self.0.say(site, &ask, time_for(0)).await? {
             PeerReply::Grant(grant) => *grant,
             PeerReply::Nothing { why } => return Err(plain(&why)),
-            _ => return Err("its answer makes no sense".to_owned()),
+            _ => return Err(self.0.senseless(site)),
         };
         let take = TakeGrant {
             site: site.clone(),
@@ -128,7 +130,10 @@ impl Federation {
             fresh_id: fresh_machine_id(),
         };
         let taken = self.0.store.apply(take).await.map_err(|e| e.to_string())?;
-        let activation = taken.map_err(|why| format!("its grant is not taken: {why}"))?;
+        let activation = taken.map_err(|why| {
+            self.0.rejected(site, Rejected::Grant, &why);
+            format!("its grant is not taken: {why}")
+        })?;
         info!(%site, mac = %request.mac, config = %activation.config.name, "a peer granted a boot");
         self.prefetch(activation);
         Ok(())
@@ -173,10 +178,17 @@ impl Inner {
         let answer = match self.say(&site, &ask, within).await {
             Ok(PeerReply::Offer { config, .. }) => Ok(plain(&config)),
             Ok(PeerReply::Nothing { why }) => Err(plain(&why)),
-            Ok(_) => Err("its answer makes no sense".to_owned()),
+            Ok(_) => Err(self.senseless(&site)),
             Err(why) => Err(why),
         };
         (site, answer)
+    }
+
+    /// A peer answered something else than was asked; in words.
+    fn senseless(&self, site: &SiteName) -> String {
+        let why = "its answer makes no sense";
+        self.rejected(site, Rejected::Answer, why);
+        why.to_owned()
     }
 
     /// Asks a peer; the error says in words why there is no answer.

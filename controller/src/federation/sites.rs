@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use mesh_net::{CallError, PeerReplies};
 use mesh_proto::message::peer::{PeerAsk, PeerReply};
 
-use super::{Federation, Inner, lookup::DEADLINE, question::plain};
+use super::{Federation, Inner, counts::Rejected, lookup::DEADLINE, question::plain};
 use crate::state::{
     peer::SiteName,
     shown::heard::{self, HeardEvent, SeenMachine},
@@ -31,6 +31,8 @@ pub type Part<'a> = (Option<&'a str>, usize);
 /// Somebody looks on at what happens at another site.
 #[derive(Debug)]
 pub struct Watched {
+    federation: Federation,
+    site: SiteName,
     replies: PeerReplies,
     first: Option<PeerReply>,
     seen: Option<u64>,
@@ -82,6 +84,8 @@ impl Federation {
         let asked = link.subscribe(&PeerAsk::Events { after }, DEADLINE).await;
         let (first, replies) = asked.map_err(|e| in_words(&e, DEADLINE))?;
         Ok(Watched {
+            federation: self.clone(),
+            site: site.clone(),
             replies,
             first: Some(first),
             seen: after,
@@ -99,7 +103,11 @@ impl Inner {
             after: after.map(str::to_owned),
             limit: u32::try_from(limit).unwrap_or(u32::MAX),
         };
-        let nonsense = || "its answer makes no sense".to_owned();
+        let nonsense = || {
+            let why = "its answer makes no sense";
+            self.rejected(site, Rejected::Rows, why);
+            why.to_owned()
+        };
         let PeerReply::Machines { rows, more } = self.say(site, &ask, DEADLINE).await? else {
             return Err(nonsense());
         };
@@ -125,7 +133,12 @@ impl Watched {
                 next.map_err(|e| in_words(&e, SILENCE))?
             }
         };
-        let heard = heard(reply, self.seen).ok_or("its answer makes no sense")?;
+        let heard = heard(reply, self.seen).ok_or_else(|| {
+            let why = "its answer makes no sense";
+            let inner = &self.federation.0;
+            inner.rejected(&self.site, Rejected::Events, why);
+            why
+        })?;
         self.seen = Some(heard.seen);
         Ok(heard)
     }

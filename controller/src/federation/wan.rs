@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use mesh_net::{LinkEnd, PeerLink};
 use mesh_proto::wan::{HeardSite, Presence, Wan, WanEvent};
 use tokio::{sync::Notify, task::JoinSet};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Federation, Inner, lock};
 use crate::{
@@ -181,7 +181,13 @@ impl Inner {
                 .count(Counter::Peer(PeerCounter::Frames), "not-joined");
         }
         let taken = self.wan(|wan, now| wan.handle_frame(now, site.as_str(), frame));
-        let fate = taken.map_or_else(|refused| refused.label(), |()| "taken");
+        let fate = match taken {
+            Ok(()) => "taken",
+            Err(refused) => {
+                debug!(%site, "a frame of a peer is not taken: {refused}");
+                refused.label()
+            }
+        };
         self.metrics.count(Counter::Peer(PeerCounter::Frames), fate);
         let bytes = frame.len() as u64;
         self.metrics

@@ -133,8 +133,13 @@ pub(crate) struct Den {
 impl Den {
     /// It accepts an invitation of the town's; the town lets it boot unknown machines, and it names the machine.
     pub(crate) async fn joined(town: &Town) -> (Self, PeerLink) {
+        Self::joined_as("site-x", town).await
+    }
+
+    /// The same under another name.
+    pub(crate) async fn joined_as(name: &str, town: &Town) -> (Self, PeerLink) {
         let folder = tempfile::tempdir().unwrap();
-        let ca = Ca::open(folder.path(), "site-x").unwrap();
+        let ca = Ca::open(folder.path(), name).unwrap();
         let now = town.site.store.now().as_second();
         let identity = ca.identity(now).unwrap();
         let town_ca = mesh_net::keys::certificate_der(town.mesh.ca().pem()).unwrap();
@@ -162,7 +167,7 @@ impl Den {
         let join = ToInviter::Join {
             invitation: text.id.to_string(),
             secret: text.secret.clone(),
-            site: "site-x".to_owned(),
+            site: name.to_owned(),
             ca: ca.pem().to_owned(),
             addresses: vec![at],
         };
@@ -175,7 +180,7 @@ impl Den {
             links,
             _folder: folder,
         };
-        let site = "site-x".parse().unwrap();
+        let site = name.parse().unwrap();
         linked(town, &site).await;
         let allow = enforcer::state::ops::AllowPeer {
             site,
@@ -193,6 +198,13 @@ impl Den {
         assert_eq!(told, PeerReply::Noted);
         named(town).await;
         (den, link)
+    }
+
+    /// It dials the town, whether a link stands or not.
+    pub(crate) async fn dials(&self, town: &Town) -> PeerLink {
+        let ca = mesh_net::keys::certificate_der(town.mesh.ca().pem()).unwrap();
+        let dialled = self.handle.dial_peer(town.name.as_str(), ca, town.links);
+        dialled.await.unwrap()
     }
 
     /// What it sends for files from now on, a piece for each permit of the semaphore that is given back.

@@ -147,6 +147,92 @@ async fn a_link_that_breaks_is_waited_for_and_what_came_is_not_sent_again() {
     assert_eq!(a.version(1).content.manifest, b.version(1).content.manifest);
 }
 
+/// Chunks that are here, of whatever image.
+fn held(a: &Town) -> usize {
+    let count = |folder: std::path::PathBuf| std::fs::read_dir(folder).map_or(0, Iterator::count);
+    let root = a.site.state.path().join("chunks");
+    let settled = (0..=255).map(|n| count(root.join(format!("{n:02x}"))));
+    count(root.join("fresh")) + settled.sum::<usize>()
+}
+
+/// Waits until some chunks of a pull are here.
+async fn some_are_here(a: &Town) {
+    a.until("some chunks are here", |_| held(a) > 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_is_cancelled_leaves_no_image_and_goes_on_where_it_was_when_asked_for_again() {
+    let (a, b) = towns().await;
+    b.shows(&a.name, &[], true).await;
+    b.uploads(disk(48, &[])).await;
+    let wanted = json!({ "site": "site-b", "image": "debian" });
+    let (_, pull) = a.site.post("/image-pulls", &wanted).await;
+    some_are_here(&a).await;
+    let path = format!("/image-pulls/{}", pull["id"]);
+    let (status, _) = a.site.post(&format!("{path}/cancel"), &json!({})).await;
+    assert_eq!(status, 204);
+    let ended = async {
+        loop {
+            let (_, pull) = a.site.api(&path).await;
+            if pull["state"] != "running" {
+                return pull;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(20), ended)
+        .await
+        .unwrap();
+    assert_eq!(ended["state"], "failed", "{ended}");
+    assert!(
+        ended["problem"]["detail"]
+            .as_str()
+            .unwrap()
+            .contains("cancelled"),
+        "{ended}"
+    );
+    assert!(a.site.view().images().next().is_none());
+    assert_eq!(
+        a.site.post("/image-pulls/99/cancel", &json!({})).await.0,
+        404
+    );
+    // What has come is not thrown away.
+    a.images.collect().await;
+    assert!(held(&a) > 4, "{} chunks are left", held(&a));
+    let again = a.pulls(wanted).await;
+    assert_eq!(again["saved"], "debian@1", "{again}");
+    assert_ne!(again["id"], pull["id"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_thrown_away_during_a_pull_is_nothing_of_it() {
+    let (a, b) = towns().await;
+    b.shows(&a.name, &[], true).await;
+    b.uploads(disk(32, &[])).await;
+    let wanted = json!({ "site": "site-b", "image": "debian" });
+    let throws = async {
+        loop {
+            a.images.collect().await;
+            b.images.collect().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let pulled = tokio::select! {
+        pulled = a.pulls(wanted) => pulled,
+        () = throws => unreachable!("it goes on"),
+    };
+    assert_eq!(pulled["saved"], "debian@1", "{pulled}");
+    a.images.collect().await;
+    let plain = a
+        .images
+        .plain(a.version(1).content.manifest, None)
+        .await
+        .unwrap();
+    use futures_util::TryStreamExt as _;
+    let parts: Vec<bytes::Bytes> = Box::pin(plain.parts).try_collect().await.unwrap();
+    assert!(parts.concat() == disk(32, &[]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_may_hold_no_more_refuses_it_as_it_refuses_an_upload() {
     let limits = Limits {

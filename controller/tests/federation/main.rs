@@ -4,8 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod files;
+mod harmless;
 mod hostile;
 mod images;
+mod logged;
 mod shown;
 #[path = "../site/mod.rs"]
 mod site;
@@ -164,6 +166,10 @@ async fn a_question_that_goes_in_a_circle_ends() {
     );
     let asked = |t: &Town| t.site.view().activations().count();
     assert_eq!(towns.iter().map(asked).sum::<usize>(), 0);
+    assert_eq!(
+        a.explains().await.1,
+        "site-b: nothing that crosses sites is due for it"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
