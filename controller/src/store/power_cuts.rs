@@ -1,6 +1,8 @@
 //! Simulated power cuts: whatever happens to unsynced sectors, no acknowledged transition is lost and none is kept by half.
 //! The negative control, a disk that lies about syncing, shows that these tests would see a loss.
 
+mod peers;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ipxe::MacAddr;
