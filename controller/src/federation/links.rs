@@ -38,6 +38,9 @@ const QUESTIONS_A_SECOND: u32 = 50;
 /// Links with one peer that stand at once: each side may have dialled, and an old one may not have ended yet.
 const MAX_LINKS: usize = 4;
 
+/// How long a link goes on beside a newer one: what was asked over it is answered by then, and over the other one the rest goes on.
+const BESIDE: Duration = Duration::from_secs(3);
+
 /// The links that stand, the newest of a site last, and the machines that each site was told of over any of them.
 #[derive(Debug, Default)]
 pub(super) struct Links {
@@ -200,7 +203,7 @@ impl Federation {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut questions, mut errand) = (JoinSet::new(), JoinSet::new());
-        let mut pace = Pace::new();
+        let (mut pace, mut newer_since) = (Pace::new(), None);
         loop {
             tokio::select! {
                 () = self.0.stop.cancelled() => {
@@ -227,10 +230,31 @@ impl Federation {
                 link.close(CloseCode::Revoked, "this site was revoked");
                 continue;
             }
+            if self.is_superfluous(site, link, &mut newer_since) {
+                link.close(CloseCode::Superseded, "a newer link with this site stands");
+                continue;
+            }
             if errand.is_empty() {
                 errand.spawn(self.clone().tell(site.clone(), link.clone()).boxed());
             }
         }
+    }
+
+    /// Whether a newer link has stood for a while: both sites may have dialled, and one link is enough. It is for the site whose
+    /// name comes first to say, or each would close the other's.
+    fn is_superfluous(
+        &self,
+        site: &SiteName,
+        link: &PeerLink,
+        newer_since: &mut Option<Instant>,
+    ) -> bool {
+        let links = lock(&self.0.links);
+        let newest = links.with(site).last();
+        if self.0.site > *site || newest.is_none_or(|newest| newest.is(link)) {
+            *newer_since = None;
+            return false;
+        }
+        newer_since.get_or_insert_with(Instant::now).elapsed() >= BESIDE
     }
 
     /// Tells a peer what it does not know: the machines that we have something for, and how what it granted ended.

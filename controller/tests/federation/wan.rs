@@ -5,7 +5,15 @@ use enforcer::{
     state::ops::{MovePeer, RevokePeer},
 };
 
-use crate::town::{MAC, SIZES, Town, acquaint, named, towns};
+use std::time::Duration;
+
+use mesh_net::{CloseCode, LinkEnd};
+use mesh_proto::message::peer::{PeerAsk, PeerReply};
+
+use crate::{
+    hostile::Den,
+    town::{MAC, SIZES, Town, acquaint, named, towns},
+};
 
 /// The peer as `peers list` has it.
 async fn shown(town: &Town, site: &Town) -> serde_json::Value {
@@ -80,6 +88,34 @@ async fn a_peer_is_alive_while_a_link_stands_and_its_peers_are_heard_of_until_it
     hears(&a, "of nobody", &[]).await;
     let b_shown = shown(&a, &b).await;
     assert!(b_shown["presence"].is_null(), "{b_shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_links_with_a_site_the_newer_one_stays() {
+    let a = Town::start("site-a").await;
+    let (den, first) = Den::joined(&a).await;
+    let site = "site-x".parse().unwrap();
+    assert_eq!(a.federation().links_with(&site), 1);
+    let second = den.dials(&a).await;
+    a.until("both stand", |_| a.federation().links_with(&site) == 2)
+        .await;
+    a.until("one stands", |_| a.federation().links_with(&site) == 1)
+        .await;
+    let superseded = |end: Option<LinkEnd>| {
+        let code = CloseCode::Superseded;
+        matches!(end, Some(LinkEnd::ByPeer { code: c, .. }) if c == code)
+    };
+    assert!(superseded(first.end()), "{:?}", first.end());
+    let macs = vec![MAC.to_string()];
+    let told = second
+        .ask(&PeerAsk::Macs { macs }, Duration::from_secs(10))
+        .await;
+    assert_eq!(told, Ok(PeerReply::Noted));
+    assert_eq!(
+        a.site.view().peers_naming(MAC).count(),
+        1,
+        "what it told is still known"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
