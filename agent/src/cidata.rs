@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use image::edit::volume_file;
+use image::edit::{is_cidata, volume_file};
 use mesh_proto::message::enrol::{JOIN_FILE, Join};
 
 /// Deployments make volumes of some MiB; what is larger is another's.
@@ -19,20 +19,34 @@ pub fn join(root: &Path) -> Option<Join> {
     files.find_map(|file| serde_json::from_slice(&file).ok())
 }
 
-/// Partitions called `cidata`, as the kernel knows them: nothing has to be mounted, and no udev has to run. A table
-/// without names (MBR) is looked through by udev's labels.
+/// Partitions called `cidata`, as the kernel knows them: nothing has to be mounted, and no udev has to run. Where a table has
+/// no names (MBR), small partitions with that label, and what udev found by it.
 fn devices(root: &Path) -> Vec<PathBuf> {
     let blocks = fs::read_dir(root.join("sys/class/block"));
-    let named = blocks.into_iter().flatten().filter_map(|block| {
+    let found = blocks.into_iter().flatten().filter_map(|block| {
         let block = block.ok()?;
+        let device = root.join("dev").join(block.file_name());
         let uevent = fs::read_to_string(block.path().join("uevent")).ok()?;
-        let named = uevent.lines().any(|line| line == "PARTNAME=cidata");
-        named.then(|| root.join("dev").join(block.file_name()))
+        let mut lines = uevent.lines();
+        let is_volume = match lines.find_map(|line| line.strip_prefix("PARTNAME=")) {
+            Some(name) => name == "cidata",
+            None => is_small_partition(&block.path()) && is_cidata(&read(&device)?),
+        };
+        is_volume.then_some(device)
     });
     let labelled = ["cidata", "CIDATA"].map(|label| root.join("dev/disk/by-label").join(label));
-    let mut devices: Vec<PathBuf> = named.chain(labelled).collect();
+    let mut devices: Vec<PathBuf> = found.chain(labelled).collect();
     devices.sort();
     devices
+}
+
+/// By the kernel's files of a block device; `size` counts 512 bytes whatever the disk's sectors have.
+fn is_small_partition(block: &Path) -> bool {
+    let sectors = fs::read_to_string(block.join("size"));
+    let sectors = sectors
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
+    block.join("partition").exists() && sectors.is_some_and(|n| n <= MAX_VOLUME_BYTES / 512)
 }
 
 fn read(device: &Path) -> Option<Vec<u8>> {
@@ -93,6 +107,20 @@ mod tests {
         assert!(found.token.is_some_and(|t| t.expose() == "enforcer-0-1-2"));
         fs::write(root.path().join("dev/vda15"), volume(&files[..1])).unwrap();
         assert_eq!(join(root.path()), None);
+        // A table without names: the kernel's size decides whether the partition is looked at at all.
+        fs::write(block.join("uevent"), "DEVNAME=vda15\n").unwrap();
+        fs::write(root.path().join("dev/vda15"), volume(&files)).unwrap();
+        fs::write(block.join("size"), "8192\n").unwrap();
+        assert_eq!(join(root.path()), None, "a whole disk");
+        fs::write(block.join("partition"), "15\n").unwrap();
+        assert!(join(root.path()).is_some(), "by the label in it");
+        fs::write(block.join("size"), "80000\n").unwrap();
+        assert_eq!(join(root.path()), None, "larger than what deployments make");
+        fs::write(block.join("size"), "8192\n").unwrap();
+        let mut other = volume(&files);
+        other[43] = b'X';
+        fs::write(root.path().join("dev/vda15"), other).unwrap();
+        assert_eq!(join(root.path()), None, "a volume with another label");
         let labelled = root.path().join("dev/disk/by-label/CIDATA");
         fs::write(labelled, volume(&files)).unwrap();
         assert!(join(root.path()).is_some(), "by its label");

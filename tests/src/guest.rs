@@ -1,8 +1,13 @@
 //! Images whose systems say that they are there: what the deployments of stories and demo write to disks.
 
-use crate::lab::{
-    Firmware,
-    tenant::{self, Tenant},
+use anyhow::Result;
+
+use crate::{
+    fixture,
+    lab::{
+        Firmware,
+        tenant::{self, Tenant},
+    },
 };
 
 /// The card, virtio and NVMe disks, and the FAT of a `cidata` partition.
@@ -46,6 +51,15 @@ pub fn calls_home(name: &str) -> Tenant {
     Tenant::new(name)
         .modules(&MODULES)
         .script(&format!("{NETWORK}{CALL}"))
+}
+
+/// An image with an agent in it, which joins by what its deployment left for it.
+pub fn joins(name: &str) -> Result<Tenant> {
+    let daemon = "mkdir -p /var/lib\nenforcer-agent daemon >/dev/console 2>&1 &";
+    Ok(Tenant::new(name)
+        .modules(&MODULES)
+        .file("/bin/enforcer-agent", fixture::agent()?)
+        .script(&format!("{NETWORK}{daemon}")))
 }
 
 /// An image whose system listens on TCP port 80.

@@ -8,6 +8,13 @@ const MAX_NAME_PARTS: usize = 20;
 /// The first number of a cluster that ends a chain.
 const END_OF_CHAIN: usize = 0xFF8;
 
+/// Whether the boot sector has the label by which cloud-init looks for a volume: `cidata`, in any case.
+#[must_use]
+pub fn is_cidata(volume: &[u8]) -> bool {
+    let label = volume.get(43..54);
+    label.is_some_and(|label| label.eq_ignore_ascii_case(b"cidata     "))
+}
+
 /// The content of the file of this name in the root directory; `None` when there is none, or the volume makes no sense.
 #[must_use]
 pub fn volume_file(volume: &[u8], name: &str) -> Option<Vec<u8>> {

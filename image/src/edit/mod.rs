@@ -12,7 +12,7 @@ mod gpt;
 mod mbr;
 
 pub use fat::{FatError, MAX_VOLUME_BYTES, is_provision};
-pub use fat_read::volume_file;
+pub use fat_read::{is_cidata, volume_file};
 
 /// What is looked at to understand a disk, bytes: tables of every common tool lie in its first MiB.
 pub const HEAD_BYTES: u64 = 1 << 20;

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -110,4 +111,18 @@ pub(crate) fn holds(disk: &Path, image: &Path) -> Result<()> {
     let first = (0..image.len()).find(differs);
     ensure!(first.is_none(), "the disk differs at byte {first:?}");
     Ok(())
+}
+
+/// Both at the same time, as two people at two machines; the first failure counts.
+pub(crate) fn both<A: Send, B: Send>(
+    one: impl FnOnce() -> Result<A> + Send,
+    other: impl FnOnce() -> Result<B> + Send,
+) -> Result<(A, B)> {
+    thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let one = one();
+        let other = other.join();
+        let other = other.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((one?, other?))
+    })
 }

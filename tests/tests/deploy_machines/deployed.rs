@@ -1,6 +1,6 @@
 //! From an empty disk to "your image is online"; then another image with the first one saved, and the saved one on another machine.
 
-use std::{collections::BTreeSet, fs, path::Path, thread};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use enforcer_tests::{
@@ -15,7 +15,7 @@ use enforcer_tests::{
 };
 
 use crate::{
-    acts::{LIMIT, deploy, holds, online, press_reset, prove, push, wait},
+    acts::{LIMIT, both, deploy, holds, online, press_reset, prove, push, wait},
     ext4,
 };
 
@@ -133,20 +133,6 @@ impl People {
         computer.runs(next)?;
         online(&self.site, deployment).map(drop)
     }
-}
-
-/// Both at the same time, as two people at two machines; the first failure counts.
-fn both<A: Send, B: Send>(
-    one: impl FnOnce() -> Result<A> + Send,
-    other: impl FnOnce() -> Result<B> + Send,
-) -> Result<(A, B)> {
-    thread::scope(|scope| {
-        let other = scope.spawn(other);
-        let one = one();
-        let other = other.join();
-        let other = other.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok((one?, other?))
-    })
 }
 
 /// At least once, by one id for each: the receiver's first answer was lost, so that message came again.
