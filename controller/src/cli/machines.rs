@@ -22,10 +22,10 @@ use super::{
 };
 use crate::http::api::{
     commands::Doing,
-    machines::{MachineDoc, Register, update::Update},
+    machines::{MachineDoc, Register},
     power::PowerDo,
     trust::Keep,
-    words::{LocalBoot, Standing},
+    words::Standing,
 };
 
 /// What can be done with them.
@@ -75,28 +75,7 @@ pub enum Verb {
     #[command(
         after_help = "Examples:\n  enforcer machines set web1 --name web2\n  enforcer machines set web1 --local-boot exit-failure\n  enforcer machines set web1 --power ipmi://admin@10.0.9.1 --power-secret-file -\n  enforcer machines set web1 --power redfish://admin@10.0.9.1?sha256=AB:CD:...   # its own certificate\n  enforcer machines set web1 --power wol\n  enforcer machines set web1 --label pool=web --label spare-"
     )]
-    Set {
-        /// Name, id or MAC in any spelling
-        machine: String,
-        /// Its new name
-        #[arg(long)]
-        name: Option<String>,
-        /// How it starts its own disk
-        #[arg(long)]
-        local_boot: Option<LocalBoot>,
-        /// Who switches it: ipmi://user@host, redfish://user@host, wol, or none
-        #[arg(long)]
-        power: Option<String>,
-        /// A file with its management controller's password, or - for standard input
-        #[arg(long, requires = "power")]
-        power_secret_file: Option<String>,
-        /// A label to write, NAME=VALUE, or to remove, NAME- (may be given several times)
-        #[arg(long = "label", value_name = "NAME=VALUE", value_parser = set::label)]
-        labels: Vec<(String, Option<String>)>,
-        /// Whose it is, by the name of their account; '' for the site's
-        #[arg(long)]
-        owner: Option<String>,
-    },
+    Set(set::Args),
     /// Switch a machine on or off, or ask whether it is on
     #[command(
         after_help = "Examples:\n  enforcer machines power web1 status\n  enforcer machines power web1 cycle"
@@ -230,27 +209,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             session.show(&output, value, show::details)
         }
         Verb::Register { mac, name } => set::register(Register { mac, name }, session).await,
-        Verb::Set {
-            machine,
-            name,
-            local_boot,
-            power,
-            power_secret_file,
-            labels,
-            owner,
-        } => {
-            let update = Update {
-                name,
-                local_boot,
-                labels: labels.into_iter().collect(),
-                owner,
-            };
-            set::set(session, &machine, update, power.is_some()).await?;
-            match power {
-                None => Ok(()),
-                Some(address) => power::set(&machine, address, power_secret_file, session).await,
-            }
-        }
+        Verb::Set(args) => set::run(args, session).await,
         Verb::Power {
             machine,
             r#do,

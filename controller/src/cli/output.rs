@@ -55,6 +55,10 @@ const NAMES: [&str; 7] = ["name", "id", "site", "sha256", "mac", "seq", "code"];
 
 impl Session<'_> {
     /// Prints a list: as it is, or as a table of what `row` makes of each entry.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers were just given it, and have no use for it afterwards"
+    )]
     pub(super) fn list<T: DeserializeOwned + 'static, const N: usize>(
         &mut self,
         output: &Output,

@@ -22,11 +22,92 @@ pub struct Setting {
 }
 
 /// A setting that has a flag and a variable.
-struct Over<'a> {
+struct Over {
     key: &'static str,
     flag: &'static str,
     variable: &'static str,
-    value: Option<&'a str>,
+    value: Option<String>,
+}
+
+impl Over {
+    /// Puts what it says, with whether the flag or the variable said it.
+    fn put(&self, all: &mut BTreeMap<String, Setting>, value: String, typed: &[String]) {
+        let is_flag = |word: &String| {
+            word.strip_prefix(self.flag)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        };
+        let origin = if typed.iter().any(is_flag) {
+            self.flag
+        } else {
+            self.variable
+        };
+        // The file may say it as a table.
+        let inner = format!("{}.machines", self.key);
+        let key = if all.contains_key(&inner) {
+            inner.as_str()
+        } else {
+            self.key
+        };
+        put(all, key, value, origin);
+    }
+}
+
+/// What flags and variables said.
+fn overs(flags: &Flags, config: &Config) -> [Over; 10] {
+    let over = |key, flag, variable, value| Over {
+        key,
+        flag,
+        variable,
+        value,
+    };
+    let number = |value: Option<u16>| value.map(|port| port.to_string());
+    let word = |value: &Option<String>| value.as_ref().map(|word| format!("{word:?}"));
+    let state = flags.state.as_ref().map(|_| quoted(&config.state));
+    let socket = flags.api_socket.as_ref();
+    let socket = socket.map(|_| quoted(&config.api_socket));
+    let interfaces = (!flags.interfaces.is_empty()).then(|| format!("{:?}", flags.interfaces));
+    [
+        over("state", "--state", "ENFORCER_STATE", state),
+        over("api_socket", "--api-socket", "ENFORCER_API_SOCKET", socket),
+        over("dhcp.mode", "--dhcp", "ENFORCER_DHCP", word(&flags.dhcp)),
+        over(
+            "interfaces",
+            "--interface",
+            "ENFORCER_INTERFACES",
+            interfaces,
+        ),
+        over(
+            "discovery",
+            "--discovery",
+            "ENFORCER_DISCOVERY",
+            word(&flags.discovery),
+        ),
+        over(
+            "ipxe.rechain",
+            "--rechain",
+            "ENFORCER_RECHAIN",
+            word(&flags.rechain),
+        ),
+        over(
+            "http_port",
+            "--http-port",
+            "ENFORCER_HTTP_PORT",
+            number(flags.http_port),
+        ),
+        over(
+            "mesh_port",
+            "--mesh-port",
+            "ENFORCER_MESH_PORT",
+            number(flags.mesh_port),
+        ),
+        over(
+            "gossip_port",
+            "--gossip-port",
+            "ENFORCER_GOSSIP_PORT",
+            number(flags.gossip_port),
+        ),
+        over("log", "--log", "ENFORCER_LOG", word(&flags.log)),
+    ]
 }
 
 /// All settings, by key. `typed` is this process's command line, by which a flag is told from its variable.
@@ -53,94 +134,11 @@ pub fn settings(flags: &Flags, typed: &[String]) -> Result<Vec<Setting>, ConfigE
     if let Some(path) = &flags.config {
         layer(&mut all, &read_file(path)?, Some(path));
     }
-    let text = |value: &Option<u16>| value.map(|port| port.to_string());
-    let (http, mesh, gossip) = (
-        text(&flags.http_port),
-        text(&flags.mesh_port),
-        text(&flags.gossip_port),
-    );
-    let state = flags.state.as_ref().map(|_| quoted(&config.state));
-    let socket = flags
-        .api_socket
-        .as_ref()
-        .map(|_| quoted(&config.api_socket));
-    let word = |value: &Option<String>| value.as_ref().map(|word| format!("{word:?}"));
-    let (dhcp, discovery) = (word(&flags.dhcp), word(&flags.discovery));
-    let (rechain, log) = (word(&flags.rechain), word(&flags.log));
-    let interfaces = (!flags.interfaces.is_empty()).then(|| format!("{:?}", flags.interfaces));
-    let over = |key, flag, variable, value| Over {
-        key,
-        flag,
-        variable,
-        value,
-    };
-    for over in [
-        over("state", "--state", "ENFORCER_STATE", state.as_deref()),
-        over(
-            "api_socket",
-            "--api-socket",
-            "ENFORCER_API_SOCKET",
-            socket.as_deref(),
-        ),
-        over("dhcp.mode", "--dhcp", "ENFORCER_DHCP", dhcp.as_deref()),
-        over(
-            "interfaces",
-            "--interface",
-            "ENFORCER_INTERFACES",
-            interfaces.as_deref(),
-        ),
-        over(
-            "discovery",
-            "--discovery",
-            "ENFORCER_DISCOVERY",
-            discovery.as_deref(),
-        ),
-        over(
-            "ipxe.rechain",
-            "--rechain",
-            "ENFORCER_RECHAIN",
-            rechain.as_deref(),
-        ),
-        over(
-            "http_port",
-            "--http-port",
-            "ENFORCER_HTTP_PORT",
-            http.as_deref(),
-        ),
-        over(
-            "mesh_port",
-            "--mesh-port",
-            "ENFORCER_MESH_PORT",
-            mesh.as_deref(),
-        ),
-        over(
-            "gossip_port",
-            "--gossip-port",
-            "ENFORCER_GOSSIP_PORT",
-            gossip.as_deref(),
-        ),
-        over("log", "--log", "ENFORCER_LOG", log.as_deref()),
-    ] {
-        let Some(value) = over.value else {
-            continue;
-        };
-        let is_flag = |word: &String| {
-            word.strip_prefix(over.flag)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
-        };
-        let origin = if typed.iter().any(is_flag) {
-            over.flag
-        } else {
-            over.variable
-        };
-        // The file may say it as a table.
-        let inner = format!("{}.machines", over.key);
-        let key = if all.contains_key(&inner) {
-            inner.as_str()
-        } else {
-            over.key
-        };
-        put(&mut all, key, value.to_owned(), origin);
+    for over in overs(flags, &config) {
+        if let Some(value) = &over.value {
+            let value = value.clone();
+            over.put(&mut all, value, typed);
+        }
     }
     Ok(all.into_values().collect())
 }

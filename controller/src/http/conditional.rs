@@ -221,7 +221,7 @@ fn opaque(tag: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn headers(name: HeaderName, values: &[&str]) -> HeaderMap {
+    fn headers(name: &HeaderName, values: &[&str]) -> HeaderMap {
         let values = values.iter().map(|v| HeaderValue::from_str(v).unwrap());
         values.map(|v| (name.clone(), v)).collect()
     }
@@ -231,7 +231,7 @@ mod tests {
         let known: Revision = "0123456789abcdef".parse().unwrap();
         let ours = r#""0123456789abcdef-fedcba9876543210""#;
         let check = |values: &[&str], wanted: Option<Expected>| {
-            let read = expected(&headers(header::IF_MATCH, values));
+            let read = expected(&headers(&header::IF_MATCH, values));
             assert_eq!(read, Ok(wanted), "{values:?}");
         };
         check(&[], None);
@@ -251,14 +251,14 @@ mod tests {
             r#""a"#,
             &"\"a\",".repeat(17),
         ] {
-            let read = expected(&headers(header::IF_MATCH, &[wrong]));
+            let read = expected(&headers(&header::IF_MATCH, &[wrong]));
             assert_eq!(read.unwrap_err().code, Code::BadRequest, "{wrong}");
         }
     }
 
     #[test]
     fn what_shall_be_new_is_said_by_a_star() {
-        let read = |value| expected(&headers(header::IF_NONE_MATCH, &[value]));
+        let read = |value| expected(&headers(&header::IF_NONE_MATCH, &[value]));
         assert_eq!(read("*"), Ok(Some(Expected::Absent)));
         assert!(read(r#""a""#).is_err());
     }

@@ -4,8 +4,11 @@ use hyper::Method;
 
 use super::path;
 use crate::{
-    cli::{Session, client::read, failure::Failure},
-    http::api::machines::{MachineDoc, Register, update::Update},
+    cli::{Session, client::read, failure::Failure, power},
+    http::api::{
+        machines::{MachineDoc, Register, update::Update},
+        words::LocalBoot,
+    },
 };
 
 pub(super) async fn register(body: Register, session: &Session<'_>) -> Result<(), Failure> {
@@ -16,7 +19,55 @@ pub(super) async fn register(body: Register, session: &Session<'_>) -> Result<()
     Ok(())
 }
 
-pub(super) async fn set(
+/// `machines set`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name, id or MAC in any spelling
+    machine: String,
+    /// Its new name
+    #[arg(long)]
+    name: Option<String>,
+    /// How it starts its own disk
+    #[arg(long)]
+    local_boot: Option<LocalBoot>,
+    /// Who switches it: ipmi://user@host, redfish://user@host, wol, or none
+    #[arg(long)]
+    power: Option<String>,
+    /// A file with its management controller's password, or - for standard input
+    #[arg(long, requires = "power")]
+    power_secret_file: Option<String>,
+    /// A label to write, NAME=VALUE, or to remove, NAME- (may be given several times)
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+    labels: Vec<(String, Option<String>)>,
+    /// Whose it is, by the name of their account; '' for the site's
+    #[arg(long)]
+    owner: Option<String>,
+}
+
+pub(super) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
+    let Args {
+        machine,
+        name,
+        local_boot,
+        power,
+        power_secret_file,
+        labels,
+        owner,
+    } = args;
+    let update = Update {
+        name,
+        local_boot,
+        labels: labels.into_iter().collect(),
+        owner,
+    };
+    set(session, &machine, update, power.is_some()).await?;
+    match power {
+        None => Ok(()),
+        Some(address) => power::set(&machine, address, power_secret_file, session).await,
+    }
+}
+
+async fn set(
     session: &Session<'_>,
     machine: &str,
     body: Update,
@@ -46,7 +97,7 @@ pub(super) async fn set(
 }
 
 /// `pool=web` writes a label, `pool-` removes it.
-pub(super) fn label(text: &str) -> Result<(String, Option<String>), String> {
+fn label(text: &str) -> Result<(String, Option<String>), String> {
     if let Some((name, value)) = text.split_once('=') {
         return Ok((name.to_owned(), Some(value.to_owned())));
     }

@@ -182,11 +182,11 @@ pub(crate) async fn show(
     Ok(Json(ActivationDoc::of(found, &view)))
 }
 
+/// Activations as they stand, and machines that could not have one, with why.
+pub(super) type Before = (Vec<ActivationDoc>, Vec<(String, String)>);
+
 /// What was made due before, under a request's name, as it is now: activations, and machines that could not have it.
-pub(super) fn before(
-    made: &Made,
-    view: &View,
-) -> Result<(Vec<ActivationDoc>, Vec<(String, String)>), Problem> {
+pub(super) fn before(made: &Made, view: &View) -> Result<Before, Problem> {
     let Made::Activations { ids, refused } = made else {
         return Err(KeyReused.into());
     };

@@ -125,18 +125,12 @@ impl Ledger {
         let invitation = TokenId::from_random(dice.random_range(0..INVITATIONS));
         match dice.random_range(0..10) {
             0 => {
-                let secret_sha256 = Digest::of(b"secret");
-                let by = "ann".to_owned();
-                let id = invitation;
-                self.does(
-                    writer,
-                    "invite",
-                    Invite {
-                        id,
-                        secret_sha256,
-                        by,
-                    },
-                )
+                let invite = Invite {
+                    id: invitation,
+                    secret_sha256: Digest::of(b"secret"),
+                    by: "ann".to_owned(),
+                };
+                self.does(writer, "invite", invite)
             }
             1 | 2 => self.does(writer, "admit", admits(invitation, &from)),
             3 => self.does(writer, "allow", allows(from)),
