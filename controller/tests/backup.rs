@@ -1,5 +1,7 @@
 //! Backups with the real program: made while it is busy, restored through kill -9.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod room;
 
 use std::{
@@ -58,7 +60,7 @@ fn a_busy_controller_is_backed_up_and_comes_back_elsewhere_and_in_its_place() {
         scope.spawn(|| {
             (5..)
                 .take_while(|_| !done.load(Ordering::Relaxed))
-                .for_each(|n| drop(register(&room, n)))
+                .for_each(|n| drop(register(&room, n)));
         });
         let told = room.ask("state", &backup);
         done.store(true, Ordering::Relaxed);

@@ -1,5 +1,7 @@
 //! `enforcer doctor` in rooms where something is wrong: a real dnsmasq on the wire and on our ports, a spoiled state folder.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
 mod room;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};

@@ -155,7 +155,10 @@ struct Changing(JoinHandle<Result<()>>, Arc<AtomicBool>, Arc<AtomicUsize>);
 
 impl Changing {
     fn start(controller: &Controller) -> Self {
-        let (over, changes) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let (over, changes) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicUsize::new(0)),
+        );
         let socket = controller.api_socket();
         let (ends, counts) = (Arc::clone(&over), Arc::clone(&changes));
         let work = move || {
