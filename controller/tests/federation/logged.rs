@@ -44,13 +44,13 @@ pub(crate) fn count(words: &[&str]) -> usize {
     lines.iter().filter(fits).count()
 }
 
-/// Waits for more than `before` of them.
-pub(crate) async fn more(before: usize, words: &[&str]) {
+/// Waits for more than `before` of them, after `what` happened.
+pub(crate) async fn more(what: &str, before: usize, words: &[&str]) {
     let more = async {
         while count(words) <= before {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     let logged = tokio::time::timeout(Duration::from_secs(20), more).await;
-    assert!(logged.is_ok(), "no line with {words:?}");
+    assert!(logged.is_ok(), "{what}: no line with {words:?}");
 }
