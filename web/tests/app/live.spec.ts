@@ -45,7 +45,7 @@ test('a controller that dies is told, and what happened meanwhile is there when 
     await page.goto(door.address);
     await expect(page.getByText('Live', { exact: true })).toBeVisible();
     await site.kill();
-    await expect(page.getByRole('alert').filter({ hasText: 'The controller does not answer' })).toBeVisible();
+    await expect(page.getByRole('alert').filter({ hasText: 'What you see is as it was' })).toBeVisible();
     await site.start();
     await site.register('52:54:00:bb:03:01', 'meanwhile');
     await page.goto(`${door.origin}/#/machines`);
