@@ -2,10 +2,13 @@
 //!
 //! The agent's first stream is the hello. Then either side opens a stream for each request.
 
+mod members;
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::members::{Entry, EntryState, Swap, SwapAnswer, Verdict, VerdictState};
 use super::{
     Refusal,
     boot::{BootAnswer, BootAsk, Duty, HelperReport},
@@ -14,10 +17,7 @@ use super::{
     job::{Ability, Job, JobEnd, JobProgress},
     ring::Ring,
 };
-use crate::{
-    facts::HardwareFacts,
-    identity::{NodeId, Role},
-};
+use crate::{facts::HardwareFacts, identity::NodeId};
 
 /// What an agent asks of a controller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -276,88 +276,6 @@ pub struct FactsReport {
     pub boot_id: String,
     /// What the machine is made of.
     pub facts: HardwareFacts,
-}
-
-/// One member as a state swap carries it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Who.
-    pub node: NodeId,
-    /// Its incarnation as a controller issued it.
-    pub generation: u32,
-    /// How often it renewed itself in this generation.
-    pub renewals: u16,
-    /// Where it gossips.
-    pub addr: SocketAddr,
-    /// What it is.
-    pub role: Role,
-    /// SWIM's own counter inside this identity.
-    pub incarnation: u16,
-    /// What is thought of it.
-    pub state: EntryState,
-}
-
-/// SWIM's states.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EntryState {
-    /// Answers.
-    Alive,
-    /// Did not answer somebody.
-    Suspect,
-    /// Gone.
-    Down,
-}
-
-/// A state swap: first only the digest, then, when it differs, the members.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Swap {
-    /// Digest of the asker's state, 32 hex digits.
-    pub digest: String,
-    /// The asker's whole state, once the digests are known to differ.
-    #[serde(default)]
-    pub members: Option<Vec<Entry>>,
-}
-
-/// The answer to a swap.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "result")]
-pub enum SwapAnswer {
-    /// The digests are equal.
-    Same,
-    /// They differ: this is the answerer's state; send yours.
-    Differs {
-        /// Everything the answerer knows.
-        members: Vec<Entry>,
-    },
-    /// Too many at once: ask again after this time.
-    Later {
-        /// Milliseconds.
-        after_ms: u32,
-    },
-}
-
-/// What the controller found out about a member.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
-    /// Whom.
-    pub node: NodeId,
-    /// In which generation; a newer one is not meant.
-    pub generation: u32,
-    /// What.
-    pub state: VerdictState,
-}
-
-/// The verdicts there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum VerdictState {
-    /// Silent for too long, and did not come back when knocked at.
-    Down,
-    /// Went on purpose.
-    Left,
-    /// Its key was revoked: nothing it says counts.
-    Revoked,
 }
 
 /// The agent's word on a boot it was given.
