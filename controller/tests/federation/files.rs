@@ -14,8 +14,8 @@ use tokio::{
 };
 
 use crate::{
-    hostile::{Den, grant, offers},
     town::{CACHE, MAC, SIZES, Town, content, named, towns},
+    villain::{Den, grant, offers},
 };
 
 const SOON: Duration = Duration::from_secs(20);

@@ -16,9 +16,9 @@ use mesh_net::PeerLink;
 use mesh_proto::message::peer::{Evidence, Outcome, PeerAsk, PeerReply, Question};
 
 use crate::{
-    hostile::{Den, grant, offers},
     is_local, logged,
     town::{MAC, Town},
+    villain::{Den, grant, offers},
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -264,13 +264,7 @@ async fn a_revoked_site_gets_no_answer_and_changes_nothing_over_the_link_that_it
 async fn an_invitation_that_is_shown_again_is_counted_and_admits_nobody() {
     logged::listen();
     let (b, eve) = (Town::start("site-b").await, Town::start("site-eve").await);
-    let (_, text) = b
-        .federation()
-        .invite("ann".to_owned())
-        .await
-        .unwrap()
-        .unwrap();
-    let text = text.parse().unwrap();
+    let text = b.invites().await;
     let a = Town::start("site-a").await;
     a.federation().join(&text, "bob".to_owned()).await.unwrap();
     let lines = logged::count(&["an invitation is not taken", "used already"]);

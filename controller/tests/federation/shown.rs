@@ -9,8 +9,8 @@ use enforcer::{
 use http_body_util::BodyExt as _;
 
 use crate::{
-    hostile::Den,
     town::{MAC, Town, linked, towns},
+    villain::Den,
 };
 
 const SOON: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ use enforcer::{
         config::{Asset, BootConfig, Evidence, Program},
         machine::Machine,
         ops::{Activate, AllowPeer, MachineRef, SetConfig},
-        peer::SiteName,
+        peer::{InvitationText, SiteName},
         policy::{MeshPolicy, Policy},
         trust::Digest,
     },
@@ -123,6 +123,12 @@ impl Town {
             by: "ann".to_owned(),
         };
         self.site.apply(allow).await.unwrap();
+    }
+
+    /// A new invitation to us.
+    pub(crate) async fn invites(&self) -> InvitationText {
+        let made = self.federation().invite("ann".to_owned()).await.unwrap();
+        made.unwrap().1.parse().unwrap()
     }
 
     /// What the people of `other` may look at here.
@@ -235,13 +241,7 @@ pub(crate) async fn linked(a: &Town, b: &SiteName) {
 
 /// Two sites get to know each other.
 pub(crate) async fn acquaint(a: &Town, b: &Town) {
-    let (_, text) = b
-        .federation()
-        .invite("ann".to_owned())
-        .await
-        .unwrap()
-        .unwrap();
-    let text = text.parse().unwrap();
+    let text = b.invites().await;
     a.federation().join(&text, "bob".to_owned()).await.unwrap();
     for (one, other) in [(a, b), (b, a)] {
         linked(one, &other.name).await;

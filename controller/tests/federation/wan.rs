@@ -11,8 +11,8 @@ use mesh_net::{CloseCode, LinkEnd};
 use mesh_proto::message::peer::{PeerAsk, PeerReply};
 
 use crate::{
-    hostile::Den,
     town::{MAC, SIZES, Town, acquaint, named, towns},
+    villain::Den,
 };
 
 /// The peer as `peers list` has it.
