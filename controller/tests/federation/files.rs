@@ -131,6 +131,12 @@ async fn a_kernel_whose_last_byte_is_wrong_never_reaches_the_machine_whole_and_n
     let view = a.site.view();
     let activation = view.activations().next().unwrap();
     assert!(activation.is_open(), "what did not arrive is no evidence");
+    let (plan, last) = a.explains_by("last-time").await;
+    let last = last.unwrap_or_default();
+    assert!(
+        plan == "config" && last.contains("site-x sent other bytes for vmlinuz"),
+        "{plan}: {last}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -210,6 +210,14 @@ async fn a_grant_that_lies_leaves_its_reason_in_the_machines_story_and_nothing_e
         text.contains("site-fraud: its grant is not taken: its command line"),
         "{text}"
     );
+    // It still offers, and `explain` says beside it what came of that.
+    let (plan, offers) = a.explains_by("peers").await;
+    assert_eq!(
+        (plan.as_str(), offers.as_deref()),
+        ("ask-peers", Some("site-fraud: offers live"))
+    );
+    let (_, last) = a.explains_by("last-time").await;
+    assert!(last.as_ref().is_some_and(|l| l.ends_with(text)), "{last:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

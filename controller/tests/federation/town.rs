@@ -224,12 +224,18 @@ impl Town {
 
     /// Why the peers' step gives what it gives, as `explain` says it.
     pub(crate) async fn explains(&self) -> (String, String) {
+        let (plan, found) = self.explains_by("peers").await;
+        (plan, found.unwrap())
+    }
+
+    /// The plan that `explain` says, and what it found by a rule that it looked at.
+    pub(crate) async fn explains_by(&self, rule: &str) -> (String, Option<String>) {
         let (status, told) = self.site.api(&format!("/explain?mac={MAC}")).await;
         assert_eq!(status, 200, "{told}");
-        let rules = told["why"].as_array().unwrap();
-        let rule = rules.iter().find(|r| r["rule"] == "peers").unwrap();
         let text = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
-        (text(&told["plan"]), text(&rule["found"]))
+        let mut rules = told["why"].as_array().unwrap().iter();
+        let rule = rules.find(|r| r["rule"] == rule);
+        (text(&told["plan"]), rule.map(|r| text(&r["found"])))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     http::{Api, answer::Json, error::Problem, extract::Params},
     state::{
         View,
-        boot::{BootRequest, Decision, decide},
+        boot::{BootRequest, Claim, Decision, came_to_nothing, decide},
         peer::{PeerAnswer, Peers},
     },
 };
@@ -121,18 +121,22 @@ pub(crate) async fn explain(
     let view = api.store.view();
     let mut request = request(&query, &view, &api)?;
     let mut decision = decide(&request, &view, api.store.now());
+    let mut is_a_peers = is_granted(&decision, &view);
     if decision.plan == BootPlan::AskPeers
         && let Ok(mesh) = api.mesh()
     {
         let found = mesh.federation().look_up(&request, false).await;
-        let offered = matches!(found, LookedUp::Offered(..));
+        is_a_peers = matches!(found, LookedUp::Offered(..));
         let answers = found.into_answers();
-        if offered {
+        if is_a_peers {
             tell_offer(&mut decision, &answers);
         } else {
             request.peers = Peers::Asked(answers);
             decision = decide(&request, &view, api.store.now());
         }
+    }
+    if is_a_peers {
+        tell_last_time(&mut decision, request.mac, &view);
     }
     Ok(Json(ExplainDoc::of(request.mac, &decision, &view)))
 }
@@ -142,6 +146,22 @@ fn tell_offer(decision: &mut Decision, answers: &[PeerAnswer]) {
     let said: Vec<String> = answers.iter().map(ToString::to_string).collect();
     if let Some(rule) = decision.why.last_mut() {
         rule.found = said.join("; ");
+    }
+}
+
+/// What it would boot is another site's, granted to us.
+fn is_granted(decision: &Decision, view: &View) -> bool {
+    let Some(Claim::Activation(id)) = decision.claim else {
+        return false;
+    };
+    view.activation(id).is_some_and(|a| a.taken.is_some())
+}
+
+/// What a peer says now need not be what it does: why the last boot came to nothing stands above the rule that decides.
+fn tell_last_time(decision: &mut Decision, mac: MacAddr, view: &View) {
+    let place = decision.why.len().saturating_sub(1);
+    if let Some(why) = came_to_nothing(view, mac) {
+        decision.why.insert(place, why);
     }
 }
 
