@@ -8,12 +8,16 @@ mod harmless;
 mod hostile;
 mod images;
 mod logged;
+mod peek_time;
 mod shown;
 #[path = "../site/mod.rs"]
 mod site;
 mod town;
 mod villain;
 mod wan;
+#[expect(dead_code, reason = "shared: nobody counts packets here")]
+#[path = "../../../mesh-proto/net/tests/net/support/wire.rs"]
+mod wire;
 
 use std::time::{Duration, Instant};
 
