@@ -13,6 +13,7 @@ mod shown;
 #[path = "../site/mod.rs"]
 mod site;
 mod town;
+mod trail;
 mod villain;
 mod wan;
 #[expect(dead_code, reason = "shared: nobody counts packets here")]

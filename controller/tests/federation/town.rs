@@ -112,9 +112,20 @@ impl Town {
     }
 
     pub(crate) async fn allow(&self, other: &Self, ask: &[&str], boot: &[&str], unknown: bool) {
+        self.allow_site(&other.name, ask, boot, unknown).await;
+    }
+
+    /// The same, for a site that is no town.
+    pub(crate) async fn allow_site(
+        &self,
+        site: &SiteName,
+        ask: &[&str],
+        boot: &[&str],
+        unknown: bool,
+    ) {
         let selectors = |texts: &[&str]| Some(texts.iter().map(|t| t.parse().unwrap()).collect());
         let allow = AllowPeer {
-            site: other.name.clone(),
+            site: site.clone(),
             may_ask: selectors(ask),
             may_boot: selectors(boot),
             may_boot_unknown: Some(unknown),

@@ -195,9 +195,17 @@ impl Den {
 
     /// It dials the town, whether a link stands or not.
     pub(crate) async fn dials(&self, town: &Town) -> PeerLink {
+        self.tries_to_dial(town).await.unwrap()
+    }
+
+    /// The same, should the town not want that.
+    pub(crate) async fn tries_to_dial(
+        &self,
+        town: &Town,
+    ) -> Result<PeerLink, impl std::fmt::Debug> {
         let ca = mesh_net::keys::certificate_der(town.mesh.ca().pem()).unwrap();
         let dialled = self.handle.dial_peer(town.name.as_str(), ca, town.links);
-        dialled.await.unwrap()
+        dialled.await
     }
 
     /// What it sends for files from now on, a piece for each permit of the semaphore that is given back.
