@@ -301,6 +301,11 @@ impl Controller {
         self.folder.join("enforcer.log")
     }
 
+    /// The host on which it runs.
+    pub fn host(&self) -> &Arc<super::Namespace> {
+        &self.host
+    }
+
     /// Where its files are.
     pub fn folder(&self) -> &Path {
         &self.folder

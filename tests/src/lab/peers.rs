@@ -2,6 +2,7 @@
 
 mod capture;
 mod cut;
+mod delay;
 mod dhcp;
 mod hold;
 mod loss;
@@ -12,6 +13,7 @@ mod throttle;
 
 pub use capture::{BOOT_PORTS, Capture};
 pub use cut::Cut;
+pub use delay::Delay;
 pub use dhcp::ForeignDhcp;
 pub use hold::Hold;
 pub use loss::Loss;
