@@ -107,6 +107,34 @@ async fn the_first_bytes_reach_the_machine_while_the_others_are_still_on_their_w
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_announced_longer_or_shorter_than_granted_does_not_begin_to_reach_the_machine()
+ {
+    let right = kernel();
+    for sent in [&right[1..], &[&right[..], &[0]].concat()] {
+        let (a, _den, _link, gate) = served(&right, sent).await;
+        gate.add_permits(100);
+        let path = format!("/boot/n/{}/vmlinuz?s=s1", grant().nonce);
+        assert_eq!(a.site.get(&path).await.0, 404, "{} bytes", sent.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_a_boot_ended_is_told_until_its_owner_has_taken_note() {
+    let right = kernel();
+    let (a, den, _link, gate) = served(&right, &right).await;
+    den.is_busy(true);
+    let mut machine = downloads(&a).await;
+    gate.add_permits(100);
+    assert!(reads(&mut machine, right.len()).await == right);
+    // Once in a second, and when something changes.
+    a.until("it was told twice", |_| den.heard_ends() > 1).await;
+    assert_eq!(a.site.view().outgoing().count(), 1, "it is kept");
+    den.is_busy(false);
+    a.until("nothing is left to tell", |v| v.outgoing().next().is_none())
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_kernel_whose_last_byte_is_wrong_never_reaches_the_machine_whole_and_nothing_is_kept() {
     let right = kernel();
     let mut wrong = right.clone();

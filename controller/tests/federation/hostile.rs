@@ -7,6 +7,7 @@ use crate::{
     town::{MAC, SIZES, Town, named},
     villain::{Den, grant, offers},
 };
+use enforcer::metrics::{Counter, PeerCounter};
 use mesh_net::CallError;
 use mesh_proto::message::peer::{
     Evidence, Grant, GrantedAnswer, Outcome, PeerAsk, PeerReply, Question,
@@ -96,6 +97,26 @@ async fn nonsense_in_a_grant_never_reaches_a_script() {
         assert_eq!(a.site.view().activations().count(), 0, "{what}");
     }
     assert_eq!(den.asked(), 12, "all were asked and claimed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_granted_for_one_machine_is_not_taken_for_another() {
+    let a = Town::start("site-a").await;
+    let (den, _link) = Den::joined(&a).await;
+    den.says(offers(grant()));
+    assert!(a.site.script(MAC, "s1").await.contains("kernel "));
+    let mut other = MAC;
+    other.0[4] = 1;
+    let named = enforcer::state::peer::NamedMacs {
+        site: "site-x".parse().unwrap(),
+        macs: [MAC, other].into(),
+    };
+    assert!(a.site.apply(enforcer::state::ops::TakeMacs(named)).await);
+    let script = a.site.script(other, "s1").await;
+    assert!(is_local(&script), "{script}");
+    let rejected = Counter::Peer(PeerCounter::Rejected);
+    assert_eq!(a.metrics.value(rejected, "grant"), 1);
+    assert_eq!(a.site.view().activations().count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

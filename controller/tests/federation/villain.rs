@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -34,6 +34,9 @@ struct Villain {
     links: UnboundedSender<PeerLink>,
     tongue: Mutex<Tongue>,
     asked: AtomicUsize,
+    /// How often it was told how a boot ended, and whether it has no time for that.
+    ends: AtomicUsize,
+    busy: AtomicBool,
     /// What it sends for a file, and a permit for each of its pieces.
     file: Mutex<Vec<bytes::Bytes>>,
     gate: Arc<Semaphore>,
@@ -107,6 +110,14 @@ impl MeshAuthority for Villain {
                 tokio::spawn(drip(file, from, Arc::clone(&self.gate), to));
                 continue;
             }
+            if let PeerAsk::Evidence(_) = ask {
+                self.ends.fetch_add(1, Ordering::SeqCst);
+                let busy = self.busy.load(Ordering::SeqCst);
+                let later = || PeerReply::Refused(Refusal::new(RefusalCode::Busy, "later"));
+                to.reply(&busy.then(later).unwrap_or(PeerReply::Noted))
+                    .await;
+                continue;
+            }
             match (is_question, tongue(&ask)) {
                 (false, _) => to.reply(&PeerReply::Noted).await,
                 (true, Some(reply)) => to.reply(&reply).await,
@@ -151,6 +162,8 @@ impl Den {
             links: tell,
             tongue: Mutex::new(Arc::new(|_| None)),
             asked: AtomicUsize::new(0),
+            ends: AtomicUsize::new(0),
+            busy: AtomicBool::new(false),
             // As many bytes as are granted, and others.
             file: Mutex::new(vec![bytes::Bytes::from_static(b"evil")]),
             gate: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
@@ -219,6 +232,16 @@ impl Den {
     /// How often it was asked what it has, or for it.
     pub(crate) fn asked(&self) -> usize {
         self.villain.asked.load(Ordering::SeqCst)
+    }
+
+    /// How often it was told how a boot ended.
+    pub(crate) fn heard_ends(&self) -> usize {
+        self.villain.ends.load(Ordering::SeqCst)
+    }
+
+    /// Whether it is too busy to take note of that, from now on.
+    pub(crate) fn is_busy(&self, busy: bool) {
+        self.villain.busy.store(busy, Ordering::SeqCst);
     }
 
     /// How it answers from now on.

@@ -105,6 +105,8 @@ async fn of_two_links_with_a_site_the_newer_one_stays() {
         let code = CloseCode::Superseded;
         matches!(end, Some(LinkEnd::ByPeer { code: c, .. }) if c == code)
     };
+    // The other side hears of it a moment later.
+    while first.accept_frame().await.is_ok() {}
     assert!(superseded(first.end()), "{:?}", first.end());
     let macs = vec![MAC.to_string()];
     let told = second
@@ -116,6 +118,26 @@ async fn of_two_links_with_a_site_the_newer_one_stays() {
         1,
         "what it told is still known"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_dials_without_end_has_four_links_at_most() {
+    let a = Town::start("site-a").await;
+    let (den, _first) = Den::joined(&a).await;
+    let site = "site-x".parse().unwrap();
+    let links = futures_util::future::join_all((0..8).map(|_| den.dials(&a))).await;
+    let rejected = Counter::Peer(PeerCounter::Rejected);
+    a.until("some are too many", |_| {
+        a.metrics.value(rejected, "link") > 0
+    })
+    .await;
+    assert!(a.federation().links_with(&site) <= 4);
+    let busy = |end: Option<LinkEnd>| {
+        let code = CloseCode::Busy;
+        matches!(end, Some(LinkEnd::ByPeer { code: c, .. }) if c == code)
+    };
+    a.until("they hear so", |_| links.iter().any(|l| busy(l.end())))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
