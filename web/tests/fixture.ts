@@ -2,7 +2,8 @@
 import AxeBuilder from './axe';
 import { readFileSync } from 'node:fs';
 import { expect, test as base, type Page } from '@playwright/test';
-import { Site, type Door } from './site';
+import type { Door } from './door';
+import { Site } from './site';
 
 interface Given {
   /** Signed in as root, on an empty address. */
@@ -20,7 +21,7 @@ export function documented(method: string, path: string): boolean {
 }
 
 /** Fails the test for every call that is not documented and every violation of the page's own policy. */
-function watch(page: Page, wrong: string[]): void {
+export function watch(page: Page, wrong: string[]): void {
   page.on('request', (request) => {
     const { pathname } = new URL(request.url());
     if (pathname.startsWith('/api/') && !documented(request.method(), pathname)) wrong.push(`${request.method()} ${pathname} is not documented`);

@@ -1,12 +1,11 @@
 // A controller of its own for tests: its daemon, `enforcer web` before it for each role, and the API as a test speaks it.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { request as ask } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ask, openDoor, PROGRAM, type Door } from './door';
 
-const PROGRAM = process.env.ENFORCER ?? new URL('../../target/debug/enforcer', import.meta.url).pathname;
 /** How long a debug build may take to start on a busy host. */
 const START_MS = 20_000;
 /** The viewer: a person of the group `enforcer`, on a host of our own making (two account files that only the daemon sees). */
@@ -15,14 +14,6 @@ const PASSWD = `root:x:0:0::/root:/bin/sh\nvera:x:${VERA.uid}:${VERA.uid}::/:/bi
 const GROUP = `root:x:0:\nenforcer:x:${VERA.gid}:vera\n`;
 /** Puts them over the host's in a mount namespace, then becomes the daemon. */
 const WITH_ACCOUNTS = 'mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/group" /etc/group && shift && exec "$@"';
-
-export interface Door {
-  /** Where the app is, with the token in it. */
-  address: string;
-  origin: string;
-  token: string;
-  process: ChildProcess;
-}
 
 export class Site {
   private folder = mkdtempSync(join(tmpdir(), 'enforcer-web-'));
@@ -83,34 +74,14 @@ export class Site {
   async door(who: 'root' | 'viewer' = 'root'): Promise<Door> {
     const user = who === 'viewer' ? VERA : {};
     if (who === 'viewer') await this.api('POST', '/users', { name: 'vera', role: 'viewer' });
-    const child = spawn(PROGRAM, ['--api-socket', this.socket, 'web', '--port', '0'], { stdio: ['ignore', 'pipe', 'pipe'], env: this.environment(), ...user });
-    const address = await new Promise<string>((resolve, reject) => {
-      let said = '';
-      child.stdout?.on('data', (piece: Buffer) => /^(\S+)\n/.test((said += piece.toString())) && resolve(said.trim()));
-      child.stderr?.on('data', (piece: Buffer) => (this.log += piece.toString()));
-      child.once('exit', () => reject(new Error(`enforcer web ended:\n${this.log}`)));
-    });
-    const door = { address, origin: new URL(address).origin, token: address.split('#token=')[1] ?? '', process: child };
+    const door = await openDoor(this.socket, this.environment(), user);
     this.doors.push(door);
     return door;
   }
 
   /** A request on the local socket, as root; its JSON. */
   api<T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const text = body instanceof Uint8Array ? body : body === undefined ? undefined : JSON.stringify(body);
-      const sent = ask({ socketPath: this.socket, method, path: `/api/v1${path}`, headers: text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) } }, (answer) => {
-        const pieces: Buffer[] = [];
-        answer.on('data', (piece: Buffer) => pieces.push(piece));
-        answer.on('end', () => {
-          const said = Buffer.concat(pieces).toString();
-          if ((answer.statusCode ?? 500) >= 300) reject(new Error(`${method} ${path}: ${answer.statusCode} ${said}`));
-          else resolve((said ? JSON.parse(said) : {}) as T);
-        });
-      });
-      sent.on('error', reject);
-      sent.end(text);
-    });
+    return ask<T>(this.socket, method, path, body);
   }
 
   async register(mac: string, name: string, labels?: Record<string, string>): Promise<void> {

@@ -56,11 +56,6 @@ export async function machine(name: string): Promise<Machine | null> {
 
 export const machines = new Machines();
 
-/** Whether a person has to decide something about it. */
-export function waits(m: Machine): boolean {
-  return m.pending.length > 0 || Boolean(m.disputed);
-}
-
 /** Every word that a person might look for it by. */
 export function words(m: Machine): string {
   const labels = Object.entries(m.labels ?? {}).map(([key, value]) => `${key}=${value}`);

@@ -2,6 +2,7 @@
 import type { Deployment, Machine } from '../../api/types';
 import { href } from '../../lib/route';
 import type { Tone } from '../../lib/states';
+import { isNewcomer } from '../../lib/waits';
 
 export interface Need {
   key: string;
@@ -34,7 +35,10 @@ export function needs(machines: Machine[], deployments: Deployment[], now = Date
 /** Machines that asked to boot today and that nobody registered. */
 function strangers(machines: Machine[], now: number): Need[] {
   const asked = machines.filter((m) => m.standing === 'seen' && m.pending.length === 0 && now - Date.parse(m.last_seen) < FAILED_FOR_MS);
-  return asked.map((m) => ({ key: `seen ${m.id}`, tone: 'idle', word: 'seen', who: m.name, why: 'It asked to boot; nobody registered it. Is it yours?', link: href('machines', m.name) }));
+  return asked.map((m) => {
+    const stranger: Need = { key: `seen ${m.id}`, tone: 'idle', word: 'seen', who: m.name, why: 'It asked to boot; nobody registered it. Is it yours?', link: href('machines', m.name) };
+    return isNewcomer(m) ? { ...stranger, why: 'It was looked at and shows a pairing code. Is it yours?', link: href('pending') } : stranger;
+  });
 }
 
 /** Jobs whose machine's last word was a failure. */
