@@ -32,6 +32,11 @@ export class Site {
     return join(this.folder, 'api.sock');
   }
 
+  /** The certificate of the site's CA. */
+  get ca(): string {
+    return join(this.folder, 'state/ca/ca.crt');
+  }
+
   /** On loopback ports of its own, without DHCP and TFTP; waits until it answers. */
   async start(): Promise<this> {
     this.httpPort ||= await freePort();
@@ -102,7 +107,7 @@ export class Site {
 }
 
 /** A port that was free a moment ago; UDP and TCP of one number are rarely both taken. */
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);

@@ -1,5 +1,5 @@
 // One typed fetch for everything. Paths, queries, bodies and answers are those of the API's document: others do not compile.
-import { Refusal, problemIn, unreachable } from './problem';
+import { Refusal, problemIn, unreachable, type Problem } from './problem';
 import type { paths } from './schema';
 
 type Verb = 'get' | 'post' | 'put' | 'patch' | 'delete';
@@ -17,8 +17,8 @@ type Rest<N> = Record<never, never> extends N ? [need?: N] : [need: N];
 
 /** Where the controller is ('' is the server of this page) and the token that it knows us by. Never stored. */
 export const connection = { base: '', token: '' };
-/** Told when the controller does not know our token (any more). */
-export const hooks = { unknown: () => {} };
+/** Told when the controller does not know our token (any more), with its words. */
+export const hooks: { unknown: (problem: Problem) => void } = { unknown: () => {} };
 
 /** Longer than any answer takes; a busy Raspberry Pi's card may need seconds. */
 const ANSWER_MS = 30_000;
@@ -50,8 +50,9 @@ export async function open(address: string, init: RequestInit): Promise<Response
   }
   if (response.ok) return response;
   if (response.status === 502 || response.status === 504) throw await gateway(response);
-  if (response.status === 401) hooks.unknown();
-  throw new Refusal(await problemIn(response));
+  const problem = await problemIn(response);
+  if (response.status === 401) hooks.unknown(problem);
+  throw new Refusal(problem);
 }
 
 /** A proxy that does not reach the controller; but the controller itself says 502 of other servers, and then says why. */

@@ -24,6 +24,9 @@ export type Activation = Schemas['Activation'];
 export type LogLine = Schemas['LogLine'];
 export type FactsDoc = Schemas['Facts'];
 export type Rollout = Schemas['Rollout'];
+export type ApiToken = Schemas['ApiToken'];
+export type Role = Schemas['Role'];
+export type Who = Schemas['Who'];
 
 /** A disk in a machine's facts (mesh-proto/src/facts.rs). */
 export interface Disk {

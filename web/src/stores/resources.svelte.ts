@@ -1,6 +1,6 @@
 // The other resources, each a list.
 import { all, call } from '../api/client';
-import type { BootConfigSummary, Deployment, HeardSite, Image, JoinToken, Member, Peer, Rollout, User, Webhook } from '../api/types';
+import type { ApiToken, BootConfigSummary, Deployment, HeardSite, Image, JoinToken, Member, Peer, Rollout, User, Webhook } from '../api/types';
 import { List } from './list.svelte';
 
 type Cursor = string | undefined;
@@ -14,4 +14,5 @@ export const peers = new List<Peer>(() => all((cursor: Cursor) => call('get', '/
 export const heardSites = new List<HeardSite>(() => all((cursor: Cursor) => call('get', '/api/v1/heard-sites', { query: { cursor } })), /^peer\./);
 export const users = new List<User>(() => all((cursor: Cursor) => call('get', '/api/v1/users', { query: { cursor } })), /^user\./);
 export const webhooks = new List<Webhook>(() => all((cursor: Cursor) => call('get', '/api/v1/webhooks', { query: { cursor } })), /./);
+export const apiTokens = new List<ApiToken>(() => all((cursor: Cursor) => call('get', '/api/v1/tokens', { query: { cursor } })), /^(token|user)\./);
 export const joinTokens = new List<JoinToken>(() => all((cursor: Cursor) => call('get', '/api/v1/join-tokens', { query: { cursor } })), /^(join-token|key)\./);

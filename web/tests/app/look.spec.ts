@@ -34,6 +34,7 @@ async function room(): Promise<{ site: Site; agents: Agent[] }> {
   await site.api('PUT', '/images/debian/versions?note=13.2', Buffer.concat([Buffer.alloc(3 << 20, 5), Buffer.alloc(1 << 20, 6)]));
   await site.api('POST', '/users', { name: 'ada', role: 'operator', note: 'on call' });
   await site.api('POST', '/join-tokens', {});
+  await site.api('POST', '/tokens', { name: 'ci', role: 'operator' });
   for (const i of [1, 2, 4]) await site.boots(`52:54:00:dd:00:0${i}`);
   await site.boots('52:54:00:dd:00:99');
   await site.api('POST', '/deployments', { machine: 'web3', image: 'debian' });
@@ -60,7 +61,7 @@ test('no screen has a serious fault for people with other senses, in light, dark
     const door = await site.door();
     await page.goto(door.address);
     await expect(page.getByRole('heading', { name: 'Fleet' })).toBeVisible();
-    const shown = [...SCREENS.map((name) => [name, `#/${name}`]), ['machine', '#/machines/web4'], ['machine-boot', '#/machines/web1?tab=boot'], ['machine-hardware', '#/machines/web4?tab=hardware']] as const;
+    const shown = [...SCREENS.map((name) => [name, `#/${name}`]), ['machine', '#/machines/web4'], ['machine-boot', '#/machines/web1?tab=boot'], ['machine-hardware', '#/machines/web4?tab=hardware'], ['tokens', '#/settings?part=api+tokens']] as const;
     for (const theme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme: theme });
       for (const [name, hash] of shown) {
