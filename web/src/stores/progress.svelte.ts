@@ -4,6 +4,9 @@ import { SseParser } from '../api/sse';
 import type { Deployment } from '../api/types';
 import { deployments } from './resources.svelte';
 
+/** How often it is looked whether something is at work, among what is known here: small images are written within seconds. */
+const LOOK_MS = 200;
+/** Until a stream that broke is asked for again. */
 const PAUSE_MS = 1_500;
 
 class ProgressFeed {
@@ -26,8 +29,8 @@ class ProgressFeed {
   private async run(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
       const ids = deployments.items.filter((d) => d.open).map((d) => d.id);
-      if (ids.length > 0) await this.follow(ids, stop).catch(() => undefined);
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      const broke = ids.length > 0 && (await this.follow(ids, stop).then(() => false, () => true));
+      await new Promise((resolve) => setTimeout(resolve, broke ? PAUSE_MS : LOOK_MS));
     }
   }
 

@@ -68,7 +68,7 @@ test('a machine that nobody has heard of shows up, is accepted by its code, and 
     await page.getByRole('button', { name: /^Send/ }).click();
     await expect(page.getByRole('region', { name: 'golden' }).getByText('@1')).toBeVisible({ timeout: BOOT_MS });
     await noteBars(page);
-    await deploy(page, at, name, 'golden');
+    await deploy(page, at, name, 'golden', '#cloud-config\nhostname: metal\n');
     const job = page.locator('article', { hasText: 'golden@1' });
     await expect(job.getByText('rebooting', { exact: true })).toBeVisible({ timeout: BOOT_MS });
     const bars = await notedBars(page);
@@ -110,11 +110,15 @@ async function broken(image: string): Promise<void> {
 }
 
 /** By the dialog, as a person: the disk is named before it is overwritten. */
-async function deploy(page: Page, at: (hash: string) => Promise<void>, name: string, image: string): Promise<void> {
+async function deploy(page: Page, at: (hash: string) => Promise<void>, name: string, image: string, userData?: string): Promise<void> {
   await at(`#/machines/${name}?tab=deployments`);
   await page.getByRole('button', { name: 'Deploy…' }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByRole('combobox', { name: 'Image', exact: true }).selectOption(image);
+  if (userData) {
+    await dialog.getByText('What the new system is told').click();
+    await dialog.getByLabel('User-data for cloud-init').fill(userData);
+  }
   await expect(dialog.locator('.loss')).toContainText(room.there.disk_serial);
   await dialog.getByLabel("Machine's name").fill(name);
   await dialog.getByRole('button', { name: 'Overwrite and deploy' }).click();
