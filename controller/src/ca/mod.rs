@@ -5,6 +5,7 @@
 
 mod folder;
 mod issue;
+mod reading;
 #[cfg(test)]
 mod tests;
 mod ticket;
@@ -18,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use self::{
     issue::{Leaf, Subject, fresh_serial},
+    reading::Reading,
     ticket::{BadTicket, TicketCheck},
 };
 use crate::disk;

@@ -231,3 +231,25 @@ fn damage_and_another_sites_keys_are_refused_with_their_cure() {
     let text = told(&|_| (), "away");
     assert!(text.contains("set `site = \"home\"`"), "{text}");
 }
+
+#[test]
+fn people_read_in_a_certificate_what_browsers_judge_it_by() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = open(folder.path());
+    let key = mesh_net::NodeKey::generate().unwrap();
+    let names = ["boot.example", "192.0.2.7", "2001:db8::7"];
+    let (spki, serial) = (key.spki(), fresh_serial());
+    let pem = ca.issue_server(&names, &spki, &serial, NOW, NOW + DAY);
+    let leaf = Reading::of(&certificate_der(&pem.unwrap()).unwrap()).unwrap();
+    assert_eq!(
+        (leaf.subject.as_str(), leaf.issuer.as_str()),
+        ("CN=Enforcer API", "CN=Enforcer home")
+    );
+    assert_eq!(leaf.names, names);
+    assert!((NOW - 3600..NOW).contains(&leaf.not_before), "{leaf:?}");
+    assert_eq!(leaf.not_after, NOW + DAY);
+    let own = Reading::of(&certificate_der(ca.pem()).unwrap()).unwrap();
+    assert_eq!(own.sha256, ca.fingerprint());
+    assert_eq!((own.names.len(), own.not_before), (0, 0));
+    assert_eq!(Reading::of(b"not a certificate"), None);
+}

@@ -38,6 +38,7 @@ use self::{
     auth::{AccessTable, guard},
     error::{Code, Problem},
     known::{TokenRate, known},
+    network::Presented,
 };
 use crate::{
     assets::AssetFolder,
@@ -76,6 +77,8 @@ pub struct Api {
     pub steps: Steps,
     /// The bytes of images, where they are kept.
     images: Option<Images>,
+    /// What the API's port shows, where it speaks TLS.
+    presented: Option<Presented>,
     /// Ends the live streams when the controller stops.
     pub stop: CancellationToken,
     /// Downloads of remote files; also guards which files are here.
@@ -103,6 +106,7 @@ impl Api {
             providers: None,
             steps: Steps::default(),
             images: None,
+            presented: None,
             stop,
             fetcher: Fetcher::default(),
             token_rate: TokenRate::default(),
@@ -158,6 +162,12 @@ impl Api {
             }
         };
         Ok(issued?)
+    }
+
+    /// The same, with what its port shows.
+    #[must_use]
+    pub fn with_certificate(self, presented: Option<Presented>) -> Self {
+        Self { presented, ..self }
     }
 
     /// The same, with the bytes of images.

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod gate;
+mod shown;
 
 use std::{
     io,
@@ -29,8 +30,9 @@ use tracing::{
 pub(crate) use self::certificate::is_name;
 use self::gate::{Gate, Place};
 pub use self::{
-    certificate::{Certificate, CertificateError, Source},
+    certificate::{Certificate, CertificateError, RENEWED_BEFORE_END_S, Source},
     gate::{Limits, Remote},
+    shown::Presented,
 };
 use super::connection::speak;
 use crate::{client::Stream, metrics::Metrics};

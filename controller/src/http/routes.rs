@@ -2,10 +2,10 @@
 
 use super::{
     api::{
-        activations, boot_configs, clock, commands, database, deployments, events, explain, facts,
-        files, heard_sites, helpers, holds, image_pulls, images, join_tokens, leases, logs,
-        machines, members, meta, peers, power, providers, reader, reservations, rollouts, setups,
-        tokens, trust, users, webhooks,
+        activations, boot_configs, certificates, clock, commands, database, deployments, events,
+        explain, facts, files, heard_sites, helpers, holds, image_pulls, images, join_tokens,
+        leases, logs, machines, members, meta, peers, power, providers, reader, reservations,
+        rollouts, setups, tokens, trust, users, webhooks,
     },
     auth::{
         Access::{Anyone, Least},
@@ -86,6 +86,8 @@ fn v1() -> Routes {
         .at(Least(Viewer), routes!(events::list))
         .at(Least(Viewer), routes!(events::stream))
         .at(Least(Viewer), routes!(explain::explain))
+        // What anybody sees who opens a connection.
+        .at(Least(Viewer), routes!(certificates::list))
         // URLs of receivers often hold a key.
         .at(Least(Operator), routes!(webhooks::list))
         // What happens here leaves the house.

@@ -1,6 +1,7 @@
 //! Claims about the API as a whole: who may do what, and what the document says.
 
 mod browsers;
+mod certificates;
 mod conditional;
 mod deployments;
 mod filters;

@@ -80,14 +80,19 @@ impl Doors {
             Some(ApiTls::Site(names)) => Some(by_site(&api, names)?),
             Some(ApiTls::Files { .. } | ApiTls::Off) | None => None,
         };
+        let port = self.port.map(|network| Network {
+            certificate: network.certificate.or(by_site),
+            ..network
+        });
+        let shown = port.as_ref().and_then(|port| port.certificate.as_ref());
+        let api = api.with_certificate(shown.map(Certificate::presented));
         let app = http::router_for(api, &browsers(config));
         if let Some(Network {
             port,
             at,
             certificate,
-        }) = self.port
+        }) = port
         {
-            let certificate = certificate.or(by_site);
             info!(%at, tls = certificate.is_some(), "the API listens");
             let (app, limits) = (app.clone(), Limits::default());
             let served = port.serve(app, certificate, limits, metrics, stop.clone());

@@ -25,6 +25,7 @@ export type LogLine = Schemas['LogLine'];
 export type FactsDoc = Schemas['Facts'];
 export type Rollout = Schemas['Rollout'];
 export type ApiToken = Schemas['ApiToken'];
+export type Certificate = Schemas['Certificate'];
 export type Role = Schemas['Role'];
 export type Who = Schemas['Who'];
 

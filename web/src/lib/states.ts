@@ -5,7 +5,7 @@ const TONES: Record<string, Tone> = {
   alive: 'good', accepted: 'good', online: 'good', done: 'good', confirmed: 'good', joined: 'good', on: 'good', delivered: 'good', live: 'good', good: 'good',
   registered: 'busy', served: 'busy', running: 'busy', armed: 'busy', capturing: 'busy', erasing: 'busy', fetching: 'busy', writing: 'busy', verifying: 'busy',
   editing: 'busy', rebooting: 'busy', written: 'busy', queued: 'idle', 'handed-over': 'good',
-  unreachable: 'warn', pending: 'warn', paused: 'warn', expired: 'warn', waiting: 'warn', disputed: 'bad', stopped: 'warn',
+  unreachable: 'warn', pending: 'warn', paused: 'warn', expired: 'warn', waiting: 'warn', disputed: 'bad', stopped: 'warn', 'ends soon': 'warn', ended: 'bad', 'not yet good': 'bad',
   down: 'bad', failed: 'bad', revoked: 'bad', dead: 'bad', refused: 'bad', lost: 'bad',
 };
 

@@ -4,7 +4,7 @@ import type { Page } from '@playwright/test';
 import { accessible, expect, test } from '../fixture';
 import { SCREENS } from '../../src/lib/route';
 import { Agent } from '../agent';
-import { Site } from '../site';
+import { freePort, Site } from '../site';
 
 const PICTURES = new URL('../pictures/', import.meta.url).pathname;
 /** Those that the documents show: written anew with ENFORCER_UPDATE_DOCS=1. */
@@ -15,7 +15,7 @@ const DESK = { width: 1280, height: 860 };
 
 /** A small room in the middle of its day: some machines only registered, some with agents, one that fell, one that waits. */
 async function room(): Promise<{ site: Site; agents: Agent[] }> {
-  const site = await new Site().start();
+  const site = await new Site(`[api]\nlisten = "127.0.0.1:${await freePort()}"\n`).start();
   const agents = ['web4', 'web5', 'db3', 'db4'].map((name, i) => ({ name, agent: new Agent(site, 21 + i) }));
   for (const { name, agent } of agents) {
     await site.register(agent.mac, name, { pool: name.replace(/\d/, ''), rack: 'r3' });
@@ -61,7 +61,7 @@ test('no screen has a serious fault for people with other senses, in light, dark
     const door = await site.door();
     await page.goto(door.address);
     await expect(page.getByRole('heading', { name: 'Fleet' })).toBeVisible();
-    const shown = [...SCREENS.map((name) => [name, `#/${name}`]), ['machine', '#/machines/web4'], ['machine-boot', '#/machines/web1?tab=boot'], ['machine-hardware', '#/machines/web4?tab=hardware'], ['tokens', '#/settings?part=api+tokens']] as const;
+    const shown = [...SCREENS.map((name) => [name, `#/${name}`]), ['machine', '#/machines/web4'], ['machine-boot', '#/machines/web1?tab=boot'], ['machine-hardware', '#/machines/web4?tab=hardware'], ['tokens', '#/settings?part=api+tokens'], ['certificates', '#/settings?part=certificates']] as const;
     for (const theme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme: theme });
       for (const [name, hash] of shown) {

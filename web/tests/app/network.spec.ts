@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
+import { connect } from 'node:tls';
 import { chromium, type Browser, type Page } from '@playwright/test';
 import { accessible, expect, test, watch } from '../fixture';
 import { freePort, Site } from '../site';
@@ -178,6 +179,37 @@ test('a page that is hosted elsewhere works with the port alone, where the contr
     await bare.stop();
   }
 });
+
+test('the certificates in the settings are those that the port shows', async ({ page }) => {
+  const door = await site.door();
+  await page.goto(door.address);
+  await expect(page.getByRole('heading', { name: 'Fleet' })).toBeVisible();
+  await page.evaluate(() => void (location.hash = '#/settings?part=certificates'));
+  const shown = await shownByPort();
+  const port = page.getByRole('region', { name: 'The API’s port' });
+  await expect(port.getByText(shown.leaf, { exact: true })).toBeVisible();
+  await expect(port.getByText('CN=Enforcer API')).toBeVisible();
+  await expect(port).toContainText('localhost');
+  await expect(port).toContainText('renewed by itself');
+  await expect(port.getByText('good', { exact: true })).toBeVisible();
+  const ca = page.getByRole('region', { name: 'The site’s CA' });
+  await expect(ca.getByText(shown.ca, { exact: true })).toBeVisible();
+  await expect(ca).toContainText('it does not end');
+  await ca.getByText('The certificate, PEM').click();
+  expect((await ca.getByLabel('PEM').textContent())?.trim()).toBe(readFileSync(site.ca, 'utf8').trim().replaceAll('\r', ''));
+});
+
+/** What TLS itself says: fingerprints of the server's certificate and of who signed it. */
+function shownByPort(): Promise<{ leaf: string; ca: string }> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port: Number(new URL(origin).port), host: '127.0.0.1', servername: 'localhost', ca: readFileSync(site.ca) }, () => {
+      const { fingerprint256, issuerCertificate } = socket.getPeerCertificate(true);
+      socket.end();
+      resolve({ leaf: fingerprint256, ca: issuerCertificate.fingerprint256 });
+    });
+    socket.once('error', reject);
+  });
+}
 
 test('an API token is made, shown once, and revoked in the settings', async ({ page }) => {
   const door = await site.door();

@@ -3,6 +3,7 @@
 
 pub mod activations;
 pub mod boot_configs;
+pub mod certificates;
 pub mod clock;
 pub mod commands;
 pub mod database;

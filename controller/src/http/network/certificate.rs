@@ -11,19 +11,19 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwap;
 use ipxe_net::dhcp::own_addresses;
 use mesh_net::{KeyError, NodeKey, keys::certificate_der};
 use rustls::{
     ServerConfig,
     crypto::{CryptoProvider, ring::default_provider},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    server::{ClientHello, ResolvesServerCert},
+    server::ResolvesServerCert,
     sign::CertifiedKey,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::shown::{Presented, Shown};
 use crate::{
     ca::{CaError, fresh_serial},
     mesh::Mesh,
@@ -32,6 +32,8 @@ use crate::{
 
 /// How long a certificate of the site's CA is good, seconds; it is renewed at two thirds of that.
 const LIVES_S: i64 = 90 * 24 * 3600;
+/// How long before its end that is, seconds.
+pub const RENEWED_BEFORE_END_S: i64 = LIVES_S - LIVES_S * 2 / 3;
 /// How often files, names and ends are looked at.
 const LOOK: Duration = Duration::from_secs(10);
 /// Largest file of a certificate or a key, bytes: long chains have some tens of kilobytes.
@@ -113,16 +115,6 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// What each new connection is shown.
-#[derive(Debug)]
-struct Shown(ArcSwap<CertifiedKey>);
-
-impl ResolvesServerCert for Shown {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
-    }
-}
-
 impl Certificate {
     /// The first one.
     ///
@@ -130,7 +122,7 @@ impl Certificate {
     /// With the cure.
     pub fn open(source: Source) -> Result<Self, CertificateError> {
         let made = source.look(None);
-        let shown = Arc::new(Shown(ArcSwap::from_pointee(source.make(&made)?)));
+        let shown = Arc::new(Shown::new(source.make(&made)?));
         Ok(Self {
             source,
             made,
@@ -148,6 +140,13 @@ impl Certificate {
             .with_cert_resolver(Arc::clone(&self.shown) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Arc::new(config)
+    }
+
+    /// To look at what is shown, also later.
+    #[must_use]
+    pub fn presented(&self) -> Presented {
+        let by_site = matches!(self.source, Source::Site { .. });
+        Presented::new(Arc::clone(&self.shown), by_site)
     }
 
     /// Renews it, or reads it again, until `stop`.
@@ -168,7 +167,7 @@ impl Certificate {
         }
         match self.source.make(&made) {
             Ok(key) => {
-                self.shown.0.store(Arc::new(key));
+                self.shown.replace(key);
                 info!("the API shows a new certificate");
             }
             Err(error) => {
@@ -297,7 +296,7 @@ mod tests {
 
     fn shown(certificate: &Certificate) -> [u8; 32] {
         use sha2::Digest as _;
-        sha2::Sha256::digest(&certificate.shown.0.load().cert[0]).into()
+        sha2::Sha256::digest(certificate.presented().leaf()).into()
     }
 
     /// As after the next tick of a coarse file system.
