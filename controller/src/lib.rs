@@ -27,5 +27,6 @@ pub mod providers;
 pub mod serve;
 pub mod state;
 pub mod store;
+pub mod support;
 #[cfg(feature = "web")]
 pub mod web;

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt as _, Full, Limited, combinators::UnsyncBoxBody};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
@@ -24,6 +24,9 @@ use crate::{
 
 /// How long the controller may take for an answer; commits take milliseconds, a busy Pi's SD card seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Whom requests name; over the network the context's own name takes its place.
+const HOST: &str = "enforcer.local";
 
 /// A header that says under which condition a change is to be made.
 pub(super) type Condition = (HeaderName, HeaderValue);
@@ -64,6 +67,35 @@ impl Client {
     /// The JSON at `path`.
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
         self.ask(Method::GET, path, empty()).await
+    }
+
+    /// The text at `path`, which is not below `/api/v1`; at most `most` bytes of it.
+    pub(super) async fn text(&self, path: &str, most: usize) -> Result<String, Failure> {
+        let request = Request::builder().uri(path).header(header::HOST, HOST);
+        let read = async {
+            let response = self.open(request.body(empty())).await?;
+            if !response.status().is_success() {
+                let refused = answer(response).await.err();
+                return Err(refused.unwrap_or_else(|| Failure::Answer("no text".to_owned())));
+            }
+            let body = Limited::new(response.into_body(), most).collect().await;
+            let bytes = body.map_err(|e| Failure::Answer(e.to_string()))?.to_bytes();
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let late = || self.unreachable(io::ErrorKind::TimedOut.into());
+        timeout(ANSWER_TIMEOUT, read).await.map_err(|_| late())?
+    }
+
+    /// The last `most` entries of the list at `path`, and how many came before them.
+    pub(super) async fn tail(
+        &self,
+        path: &str,
+        most: usize,
+    ) -> Result<(Vec<Value>, usize), Failure> {
+        let mut kept = self.list(path).await?;
+        let before = kept.len().saturating_sub(most);
+        kept.drain(..before);
+        Ok((kept, before))
     }
 
     /// Every entry of the list at `path`, page by page.
@@ -213,7 +245,7 @@ impl Client {
         Request::builder()
             .method(method)
             .uri(format!("/api/v1{path}"))
-            .header(header::HOST, "enforcer.local")
+            .header(header::HOST, HOST)
     }
 
     /// Sends a request as it is and waits for the head of the answer.

@@ -73,7 +73,7 @@ pub(super) fn typed() -> Vec<String> {
 }
 
 /// The socket that was named, by the flag of the whole program or by its variable.
-fn api_socket() -> Option<std::path::PathBuf> {
+pub(super) fn api_socket() -> Option<std::path::PathBuf> {
     let typed = typed();
     let mut words = typed.iter();
     let flag = words.find_map(|word| word.strip_prefix("--api-socket"));

@@ -39,6 +39,7 @@ mod secret;
 mod setups;
 mod span;
 mod sse;
+mod support;
 mod tokens;
 mod trust;
 mod upload;
@@ -108,6 +109,8 @@ pub enum Command {
     Contexts(Noun<contexts::Verb>),
     /// Look for what is wrong with this host, and say what cures it
     Doctor(Box<doctor::Args>),
+    /// Write what others need to help with this controller to a new file, without secrets
+    SupportBundle(Box<support::Args>),
     /// The settings of `serve`: check them, show them
     Config(Noun<config::Verb>),
     /// Write everything that the running controller knows to a new file
@@ -172,9 +175,11 @@ pub fn run(command: Command, aim: Aim) -> ExitCode {
     let client = match command {
         Command::Contexts(_) => Ok(Client::new(local::find())),
         // They are about this host's files: never those of one controller with the words of another.
-        Command::Backup(_) | Command::Restore(_) | Command::Doctor(_) | Command::Config(_) => {
-            Ok(Client::new(aim.api_socket.unwrap_or_else(local::find)))
-        }
+        Command::Backup(_)
+        | Command::Restore(_)
+        | Command::Doctor(_)
+        | Command::Config(_)
+        | Command::SupportBundle(_) => Ok(Client::new(aim.api_socket.unwrap_or_else(local::find))),
         _ => aim.client(),
     };
 
@@ -236,6 +241,7 @@ async fn perform(
         Command::Webhooks(noun) => webhooks::run(noun.verb, &mut session).await,
         Command::Contexts(noun) => contexts::run(noun.verb, &mut session).await,
         Command::Doctor(args) => doctor::run(*args, &mut session).await,
+        Command::SupportBundle(args) => support::run(*args, &mut session).await,
         Command::Config(noun) => config::run(noun.verb, &mut session),
         Command::Backup(args) => backup::backup(args, &session).await,
         Command::Restore(args) => backup::restore(args).await,

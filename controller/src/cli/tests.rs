@@ -7,6 +7,7 @@ mod images;
 mod output;
 mod providers;
 mod shown;
+mod support;
 
 use clap::Parser;
 use tokio::task::JoinHandle;

@@ -71,6 +71,11 @@ impl Site {
         Self { api, _state: state }
     }
 
+    /// Its state folder.
+    pub(crate) fn state(&self) -> &std::path::Path {
+        self._state.path()
+    }
+
     /// Sends JSON as this caller; the status and the JSON that came back.
     async fn as_caller(
         &self,

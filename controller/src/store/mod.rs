@@ -27,11 +27,11 @@ mod tables;
 mod tests;
 mod writer;
 
-pub use backend::{Backend, BackendError, RawWrite, Snapshot};
+pub use backend::{Backend, BackendError, RawWrite, SCHEMA, Snapshot};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use handle::{Options, Stats, Store, StoreError};
 pub use notes::Subject;
-pub use redb::{Redb, write_file};
+pub use redb::{Contents, Redb, contents, write_file};
 pub use tables::Table;
 
 /// Reads every row as a controller does at its start.

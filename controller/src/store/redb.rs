@@ -6,6 +6,7 @@
 //! is used again once it has room.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, TryLockError},
     io,
     os::unix::fs::OpenOptionsExt as _,
@@ -14,9 +15,10 @@ use std::{
 
 use redb::{
     Builder, CommitError, Database, DatabaseError, Durability, ReadTransaction,
-    ReadableDatabase as _, ReadableTable as _, StorageBackend, StorageError, TableDefinition,
-    TableError, TransactionError,
+    ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, StorageBackend,
+    StorageError, TableDefinition, TableError, TransactionError,
 };
+use serde::Serialize;
 
 use super::{
     Backend, BackendError, RawWrite, Table,
@@ -218,6 +220,35 @@ fn show(
         }
     }
     Ok(())
+}
+
+/// What a database file says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Contents {
+    /// Its layout; `None`: nothing was ever written to it.
+    pub schema: Option<u32>,
+    /// Rows, by table.
+    pub rows: BTreeMap<&'static str, u64>,
+}
+
+/// Looks into a database that nobody has open, without changing a byte of it. `None`: somebody has it, it was not closed in
+/// order, or it is damaged.
+#[must_use]
+pub fn contents(path: &Path) -> Option<Contents> {
+    let database = builder().open_read_only(path).ok()?;
+    let reading = database.begin_read().ok()?;
+    let schema = match reading.open_table(META) {
+        Ok(meta) => meta.get(SCHEMA_ROW).ok()?.map(|row| row.value()),
+        Err(TableError::TableDoesNotExist(_)) => None,
+        Err(_) => return None,
+    };
+    let mut rows = BTreeMap::new();
+    for table in Table::ALL {
+        if let Ok(kept) = reading.open_table(definition(table)) {
+            rows.insert(table.name(), kept.len().ok()?);
+        }
+    }
+    Some(Contents { schema, rows })
 }
 
 /// Writes rows as a database of its own to `path`, where nothing is.
