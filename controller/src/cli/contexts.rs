@@ -63,6 +63,14 @@ pub enum Verb {
     },
 }
 
+/// The names of all that are kept, and `local`; none when they cannot be read.
+pub(super) fn names() -> Vec<String> {
+    let kept = Contexts::load().map(|c| c.contexts.into_keys().collect());
+    let mut names: Vec<String> = kept.unwrap_or_default();
+    names.push(LOCAL.to_owned());
+    names
+}
+
 /// The client of the context that is meant: a named one, else the one in use; `None`: this host's socket.
 pub(super) fn chosen(named: Option<&str>) -> Result<Option<Client>, Failure> {
     let contexts = Contexts::load()?;

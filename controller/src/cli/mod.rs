@@ -10,6 +10,7 @@ mod boot_configs;
 mod client;
 mod clock;
 mod commands;
+mod complete;
 mod config;
 mod consent;
 mod contexts;
@@ -28,6 +29,7 @@ mod join_tokens;
 mod leases;
 mod logs;
 mod machines;
+mod man;
 mod members;
 mod output;
 mod peers;
@@ -125,6 +127,13 @@ pub enum Command {
     Get(aliases::Alias),
     /// Another word for `show`: describe machine NAME
     Describe(aliases::Alias),
+    /// Print what a shell needs to complete the words of this program
+    Completions(complete::Completions),
+    /// What a shell's completion asks.
+    #[command(hide = true)]
+    Complete(complete::Complete),
+    /// Print the manual, or write its pages into a folder
+    Man(man::Args),
     /// What the exit codes mean, for scripts
     #[command(after_help = failure::EXIT_CODES)]
     ExitCodes,
@@ -180,6 +189,8 @@ pub fn run(command: Command, aim: Aim) -> ExitCode {
         | Command::Doctor(_)
         | Command::Config(_)
         | Command::SupportBundle(_) => Ok(Client::new(aim.api_socket.unwrap_or_else(local::find))),
+        // Words are completed also where the context in use cannot be.
+        Command::Complete(_) => Ok(aim.client().unwrap_or_else(|_| Client::new(local::find()))),
         _ => aim.client(),
     };
 
@@ -248,6 +259,9 @@ async fn perform(
         Command::Web(args) => web::run(&args, &mut session).await,
         Command::Clock(noun) => clock::run(noun.verb, &mut session).await,
         Command::Get(alias) | Command::Describe(alias) => Err(alias.unknown()),
+        Command::Completions(args) => complete::completions(&args, &mut session),
+        Command::Complete(args) => complete::complete(args, &mut session).await,
+        Command::Man(args) => man::run(&args, &mut session),
         Command::ExitCodes => session.text(&format!("{}\n", failure::EXIT_CODES)),
     }
 }

@@ -3,7 +3,9 @@
 mod book;
 mod boot_configs;
 mod events;
+mod help;
 mod images;
+mod man;
 mod output;
 mod providers;
 mod shown;

@@ -122,7 +122,7 @@ pub struct Capture {
 pub struct EraseMachine {
     /// Name, id or MAC
     machine: String,
-    /// How
+    /// How the disk is emptied
     #[arg(long, default_value = "discard")]
     how: Erase,
     #[command(flatten)]

@@ -20,7 +20,7 @@ fn words(line: &str) -> Vec<String> {
         }
     }
     words.extend(word);
-    let own = |word: &String| !matches!(word.as_str(), "#" | "|" | "&&");
+    let own = |word: &String| !matches!(word.as_str(), "#" | "|" | "&&" | ">");
     words.into_iter().take_while(own).collect()
 }
 
