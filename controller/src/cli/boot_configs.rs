@@ -9,6 +9,7 @@ mod wait;
 use clap::Subcommand;
 use hyper::Method;
 
+pub(super) use self::activate::{Until, parse_until};
 use super::{
     Session,
     client::{encode, read},

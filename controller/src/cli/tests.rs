@@ -3,6 +3,7 @@
 mod book;
 mod boot_configs;
 mod events;
+mod explain;
 mod help;
 mod images;
 mod man;

@@ -11,7 +11,10 @@ use utoipa::{
 };
 
 use super::{
-    api::{events::ResetDoc, explain::Processor},
+    api::{
+        events::ResetDoc,
+        explain::{FirmwareWord, Processor},
+    },
     auth::{Access, AccessTable},
     conditional::{IF_MATCH, header_parameter},
     error::ProblemDoc,
@@ -24,7 +27,7 @@ use super::{
         description = "Bare-metal boot server: machines, what they boot, and what happened. Errors are RFC 9457 problems with stable codes (docs/API-PROBLEMS.md).",
         license(name = "MPL-2.0", identifier = "MPL-2.0")
     ),
-    components(schemas(ProblemDoc, ResetDoc, Processor))
+    components(schemas(ProblemDoc, ResetDoc, Processor, FirmwareWord))
 )]
 struct Document;
 

@@ -12,6 +12,7 @@ mod management;
 mod next;
 mod peers;
 mod proof;
+mod suppose;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -28,6 +29,7 @@ pub use next::next_boot_wanted;
 pub use peers::askable;
 use peers::{no_more_ours, peers};
 pub use proof::{not_its_address, unproved};
+pub use suppose::{Suppose, SupposeError};
 
 use super::{
     Timestamp, View,

@@ -31,7 +31,7 @@ pub enum Until {
     At(Timestamp),
 }
 
-pub(super) fn parse_until(text: &str) -> Result<Until, String> {
+pub(in crate::cli) fn parse_until(text: &str) -> Result<Until, String> {
     if let Ok(at) = text.parse() {
         return Ok(Until::At(at));
     }
@@ -41,12 +41,12 @@ pub(super) fn parse_until(text: &str) -> Result<Until, String> {
 
 impl Until {
     /// The moment that is meant.
-    pub(super) fn from(self, now: Timestamp) -> Result<Timestamp, Failure> {
+    pub(in crate::cli) fn from(self, now: Timestamp) -> Result<Timestamp, Failure> {
         match self {
             Self::At(at) => Ok(at),
             Self::In(Span(span)) => now
                 .checked_add(span)
-                .map_err(|e| Failure::Usage(format!("--until: {e}"))),
+                .map_err(|e| Failure::Usage(format!("that is too far away: {e}"))),
         }
     }
 }
