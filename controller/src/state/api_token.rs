@@ -14,6 +14,7 @@ use super::{
     trust::Digest,
     user::{ROOT, Role, UserName},
 };
+use crate::hex::is_hex;
 
 /// How long a token is good when nobody says otherwise.
 pub const TOKEN_LIVES: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
@@ -186,11 +187,6 @@ impl FromStr for ApiTokenText {
             secret: Secret::new(secret),
         })
     }
-}
-
-fn is_hex(text: &str, digits: usize) -> bool {
-    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    text.len() == digits && text.bytes().all(hex)
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@ use mesh_proto::message::Secret;
 use serde::{Deserialize, Serialize};
 
 use super::Digest;
-use crate::state::{Timestamp, machine::MachineId};
+use crate::{
+    hex::is_hex,
+    state::{Timestamp, machine::MachineId},
+};
 
 /// How long a token is good when nobody says otherwise.
 pub const TOKEN_LIVES: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
@@ -187,11 +190,6 @@ impl FromStr for TokenText {
             ca: ca.to_owned(),
         })
     }
-}
-
-fn is_hex(text: &str, digits: usize) -> bool {
-    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    text.len() == digits && text.bytes().all(hex)
 }
 
 #[cfg(test)]
