@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -27,6 +27,17 @@ impl<T: Serialize> Json<T> {
         let document = serde_json::to_vec(&self.0);
         let content = Revision::of_bytes(document.as_deref().unwrap_or_default());
         (written(document), content)
+    }
+}
+
+/// Puts headers onto an answer, in the place of those of the same names.
+pub(super) fn put_headers<const N: usize>(
+    response: &mut Response,
+    headers: [(HeaderName, &'static str); N],
+) {
+    let own = response.headers_mut();
+    for (name, value) in headers {
+        own.insert(name, HeaderValue::from_static(value));
     }
 }
 

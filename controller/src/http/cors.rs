@@ -11,6 +11,8 @@ use axum::{
     response::Response,
 };
 
+use super::answer::put_headers;
+
 /// How long a browser may keep the answer to a preflight, seconds: an hour, so that a taken-back origin is soon noticed.
 const KEEP_S: &str = "3600";
 /// What our endpoints know.
@@ -62,15 +64,12 @@ fn allowed(headers: &HeaderMap, origins: &[String]) -> Option<HeaderValue> {
 fn answer_preflight() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    for (name, value) in [
+    let told = [
         (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, ASKED),
         (header::ACCESS_CONTROL_MAX_AGE, KEEP_S),
-    ] {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
-    }
+    ];
+    put_headers(&mut response, told);
     response
 }
 

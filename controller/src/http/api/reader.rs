@@ -1,11 +1,9 @@
 //! A page that shows the API's document to people: `/api/docs`. Its files are in the program and ask for nothing else but
 //! the document; they hold no secret, so that a browser may load them before it has a token to show.
 
-use axum::{
-    body::Body,
-    http::{HeaderValue, header},
-    response::Response,
-};
+use axum::{body::Body, http::header, response::Response};
+
+use crate::http::answer::put_headers;
 
 /// Where its files are. They are for anyone.
 pub const PATHS: [&str; 3] = ["/api/docs", "/api/docs/reader.css", "/api/docs/reader.js"];
@@ -42,18 +40,15 @@ pub(crate) async fn script() -> Response {
 
 fn file(kind: &'static str, text: &'static str) -> Response {
     let mut response = Response::new(Body::from(text));
-    for (name, value) in [
+    let told = [
         (header::CONTENT_TYPE, kind),
         // Small, and another one with the next version.
         (header::CACHE_CONTROL, "no-cache"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-    ] {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
-    }
+    ];
+    put_headers(&mut response, told);
     response
 }
 
