@@ -225,6 +225,11 @@ async fn files_of_other_sites_take_no_more_room_than_they_may_and_the_oldest_go(
     // Its owner hears of it by the outbox, a moment later.
     b.until("B knows too", |v| v.activations().all(|x| !x.is_open()))
         .await;
+    // What is on its way of that would take the next grant back.
+    a.until("B names it no more", |v| {
+        v.peers_naming(MAC).next().is_none()
+    })
+    .await;
     // A second config of other files of the same sizes: one of the first ones has to go, since they are needed no more.
     b.arms_other().await;
     named(&a).await;
