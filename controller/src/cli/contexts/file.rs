@@ -53,12 +53,16 @@ pub(in crate::cli) struct Contexts {
 impl Contexts {
     /// Those of this process's user.
     pub(super) fn load() -> Result<Self, Failure> {
-        Self::load_from(&place()?)
+        // Services and cron jobs have no home, and so no contexts: they ask this host's controller.
+        place().map_or_else(|| Ok(Self::default()), |path| Self::load_from(&path))
     }
 
     /// Keeps them.
     pub(super) fn save(&self) -> Result<(), Failure> {
-        self.save_to(&place()?)
+        let none = || {
+            Failure::Local("there is no place for contexts: set HOME or XDG_CONFIG_HOME".to_owned())
+        };
+        self.save_to(&place().ok_or_else(none)?)
     }
 
     fn load_from(path: &Path) -> Result<Self, Failure> {
@@ -139,13 +143,11 @@ fn unknown(name: &str) -> Failure {
 }
 
 /// Where they are kept (XDG Base Directory Specification).
-fn place() -> Result<PathBuf, Failure> {
+fn place() -> Option<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config"));
     let base = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
     let base = base.filter(|path| path.is_absolute()).or_else(home);
-    let none =
-        || Failure::Local("there is no place for contexts: set HOME or XDG_CONFIG_HOME".to_owned());
-    Ok(base.ok_or_else(none)?.join("enforcer/contexts.toml"))
+    Some(base?.join("enforcer/contexts.toml"))
 }
 
 #[cfg(test)]
