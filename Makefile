@@ -1,7 +1,7 @@
 # Every target is a script or a cargo call; run them by hand as well.
-.PHONY: help demo test bench matrix fuzz lint doc
+.PHONY: help demo test bench matrix fuzz debs lint doc
 help:  ## this list
-	@sed -n 's/^\([a-z]*\): .*## /  make \1	/p' Makefile
+	@sed -n 's/^\([a-z0-9]*\): .*## /  make \1	/p' Makefile
 demo:  ## two unknown machines join the mesh in a virtual lab, one is rebooted through it, one is given an image, live in this terminal
 	@tests/demo.sh
 test:  ## everything that must hold: format, lints, docs, purity, licences, tests, whole-system stories
@@ -12,6 +12,8 @@ matrix:  ## every way to the local disk on real firmware: the table of docs/LOCA
 	@tests/preflight.sh && cargo build --workspace && cargo run --package enforcer-tests --bin local-boot-matrix
 fuzz:  ## each fuzz target for FUZZ_SECONDS (60)
 	@tests/fuzz.sh
+debs:  ## static programs and their Debian packages, in target/debs
+	@packaging/debs.sh
 lint:  ## format, purity, licences, lints and docs only
 	@tests/run.sh format purity licences lints docs
 doc:  ## the code's own documentation

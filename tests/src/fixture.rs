@@ -102,6 +102,37 @@ pub fn agent() -> Result<PathBuf> {
     root.join(path).canonicalize().context("the agent's path")
 }
 
+/// Puts into a folder what packages are made of: this tree's controller, without what a debugger wants, and the static agent.
+///
+/// # Errors
+/// When a program cannot be built or written.
+pub fn programs(into: &Path) -> Result<()> {
+    fs::create_dir_all(into)?;
+    fs::copy(agent()?, into.join("enforcer-agent"))?;
+    let mut strip = Command::new("strip");
+    strip.arg("--strip-debug").arg("-o");
+    strip
+        .arg(into.join("enforcer"))
+        .arg(lab::enforcer_binary()?);
+    lab::output(strip).map(drop)
+}
+
+/// Makes the Debian packages of [`programs`] in a folder, by the project's script.
+///
+/// # Errors
+/// When a program cannot be built or packed; the text is the script's.
+pub fn packages(space: &lab::Space) -> Result<PathBuf> {
+    let (programs, debs) = (space.folder().file("programs"), space.folder().file("debs"));
+    self::programs(&programs)?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut script = Command::new("sh");
+    script.arg(root.join("packaging/debs.sh"));
+    script.env("PROGRAMS", programs).env("DEBS", &debs);
+    script.env("COMPRESSION", "none");
+    lab::output(script)?;
+    Ok(debs)
+}
+
 /// A number that changes when the code that builds a management OS does.
 fn recipe() -> Result<u64> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../controller/src/management_os");

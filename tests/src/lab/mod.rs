@@ -31,6 +31,7 @@ mod agent;
 mod board;
 mod chorus;
 mod controller;
+mod debian;
 mod folder;
 mod machine;
 pub mod marker;
@@ -48,6 +49,7 @@ pub use agent::{AgentPlan, agent_binary, join_token, member};
 pub use board::Board;
 pub use chorus::Chorus;
 pub use controller::{Controller, ControllerPlan, binary as enforcer_binary};
+pub use debian::Debian;
 pub use folder::RunFolder;
 pub use machine::{
     BootFrom, Bus, Disk, Firmware, FirstStage, Machine, MachinePlan, Nic, Smbios, same_bytes,

@@ -1,0 +1,3 @@
+//! A fresh Debian under its own systemd, and our packages on it.
+
+mod packages;
