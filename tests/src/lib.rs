@@ -4,6 +4,7 @@
 //! them, and the real `enforcer` binary. Demo, system stories and benches are written on it.
 
 pub mod bench;
+pub mod book;
 pub mod dhcp;
 pub mod fixture;
 pub mod given;
