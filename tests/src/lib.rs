@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod book;
 pub mod dhcp;
+pub mod first_boot;
 pub mod fixture;
 pub mod given;
 pub mod guest;
