@@ -18,10 +18,12 @@ use super::{
     machine::{Machine, MachineId},
     member::Member,
     notify::{Delivery, DeliveryId, HookName, Webhook},
+    password::Password,
     peer::{Invitation, NamedMacs, Outgoing, Peer, SiteName},
     power::PowerSettings,
     provider::{NodeName, ProviderMember, ProviderName},
     rollout::{Rollout, RolloutId},
+    session::Session,
     setup::{Setup, SetupName},
     trust::{
         Digest,
@@ -85,6 +87,10 @@ pub enum Record {
     User(Arc<User>),
     /// What a program shows in place of a person, by prefix.
     ApiToken(Arc<ApiToken>),
+    /// What is kept of a person's password.
+    Password(Arc<Password>),
+    /// Who signed in with one, by what is kept of what their browser shows.
+    Session(Arc<Session>),
     /// A member of a provider, by its name there.
     ProviderMember(Arc<ProviderMember>),
     /// Another site, by name.
@@ -150,6 +156,10 @@ pub enum Key {
     User(UserName),
     /// See [`Record::ApiToken`].
     ApiToken(TokenPrefix),
+    /// See [`Record::Password`].
+    Password(UserName),
+    /// See [`Record::Session`].
+    Session(Digest),
     /// See [`Record::ProviderMember`].
     ProviderMember(ProviderName, NodeName),
     /// See [`Record::Peer`].
@@ -202,6 +212,8 @@ impl Record {
             Self::Setup(s) => Key::Setup(s.name.clone()),
             Self::User(u) => Key::User(u.name.clone()),
             Self::ApiToken(t) => Key::ApiToken(t.prefix),
+            Self::Password(p) => Key::Password(p.user.clone()),
+            Self::Session(s) => Key::Session(s.id),
             Self::ProviderMember(m) => Key::ProviderMember(m.provider.clone(), m.node.clone()),
             Self::Peer(p) => Key::Peer(p.site.clone()),
             Self::Invitation(i) => Key::Invitation(i.id.clone()),
@@ -282,6 +294,8 @@ kept!(
     Setup => Setup,
     User => User,
     ApiToken => ApiToken,
+    Password => Password,
+    Session => Session,
     ProviderMember => ProviderMember,
     Peer => Peer,
     Invitation => Invitation,

@@ -77,6 +77,9 @@ pub struct User {
     /// An admin shut them out: they may nothing, whatever their group says, and their tokens neither.
     #[serde(default)]
     pub disabled: bool,
+    /// When their password was set; `None`: they have none, and cannot sign in.
+    #[serde(default)]
+    pub password_set: Option<Timestamp>,
     /// Words about them.
     #[serde(default)]
     pub note: Option<String>,

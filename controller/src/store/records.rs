@@ -1,6 +1,7 @@
 //! One record of each of the tables of mesh, notifications and jobs, for the store's own tests.
 
 mod jobs;
+mod people;
 
 pub(super) use jobs::deployment;
 use jobs::{image, rollout, setup};
@@ -22,7 +23,6 @@ use crate::state::{
     Record, Timestamp,
     activation::Nonce,
     answered::{Answered, Made},
-    api_token::{ApiToken, TokenPrefix},
     command::{CommandId, CommandRecord, CommandStage},
     deployment::DeploymentId,
     event::{Draft, Event},
@@ -42,7 +42,6 @@ use crate::state::{
         stamp::Stamp,
         token::{JoinToken, TokenId, TokenScope},
     },
-    user::{Role, User},
 };
 
 pub(super) fn key(machine: &MachineId, n: u128, boot_id: &str, now: Timestamp) -> EnrolledKey {
@@ -99,32 +98,6 @@ fn facts() -> HardwareFacts {
         disks: Vec::new(),
         pci: Vec::new(),
         kernel: None,
-    }
-}
-
-fn api_token(now: Timestamp) -> ApiToken {
-    ApiToken {
-        prefix: TokenPrefix::from_random(7),
-        name: "ci".parse().unwrap(),
-        secret_sha256: Digest::of(b"secret"),
-        role: Role::Operator,
-        user: Some("ann".parse().unwrap()),
-        by: "local:ann".to_owned(),
-        created: now,
-        expires: now,
-        used: Some(now),
-        revoked: None,
-    }
-}
-
-fn user(now: Timestamp) -> User {
-    User {
-        name: "ann".parse().unwrap(),
-        role: Role::Operator,
-        disabled: true,
-        note: Some("of the web team".to_owned()),
-        by: "local:root".to_owned(),
-        created: now,
     }
 }
 
@@ -208,11 +181,10 @@ pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
         Record::Deployment(deployment(machine, 400, now).into()),
         Record::Rollout(rollout(now).into()),
         Record::Setup(setup(now).into()),
-        Record::User(user(now).into()),
-        Record::ApiToken(api_token(now).into()),
         Record::Answered(answered(now).into()),
         Record::ProviderMember(provider_member(machine, now).into()),
     ]);
+    all.extend(people::all(now));
     all.extend(peers(now));
     all
 }

@@ -39,6 +39,8 @@ pub enum Table {
     Setups,
     Users,
     ApiTokens,
+    Passwords,
+    Sessions,
     ProviderMembers,
     Peers,
     Invitations,
@@ -49,7 +51,7 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::Machines,
         Self::Configs,
         Self::Activations,
@@ -74,6 +76,8 @@ impl Table {
         Self::Setups,
         Self::Users,
         Self::ApiTokens,
+        Self::Passwords,
+        Self::Sessions,
         Self::ProviderMembers,
         Self::Peers,
         Self::Invitations,
@@ -110,6 +114,8 @@ impl Table {
             Self::Setups => "setups",
             Self::Users => "users",
             Self::ApiTokens => "api-tokens",
+            Self::Passwords => "passwords",
+            Self::Sessions => "sessions",
             Self::ProviderMembers => "provider-members",
             Self::Peers => "peers",
             Self::Invitations => "invitations",
@@ -151,6 +157,8 @@ pub(crate) fn place_of(key: &Key) -> (Table, Vec<u8>) {
         Key::Setup(name) => (Table::Setups, name.as_str().into()),
         Key::User(name) => (Table::Users, name.as_str().into()),
         Key::ApiToken(prefix) => (Table::ApiTokens, prefix.to_be_bytes().into()),
+        Key::Password(user) => (Table::Passwords, user.as_str().into()),
+        Key::Session(id) => (Table::Sessions, id.0.into()),
         Key::ProviderMember(provider, node) => {
             // Neither name has a zero byte, which sorts before all others.
             let key = format!("{provider}\0{node}");
@@ -203,6 +211,8 @@ fn to_json(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
         Record::Setup(s) => json(s),
         Record::User(u) => json(u),
         Record::ApiToken(t) => json(t),
+        Record::Password(p) => json(p),
+        Record::Session(s) => json(s),
         Record::ProviderMember(m) => json(m),
         Record::Peer(p) => json(p),
         Record::Invitation(i) => json(i),
@@ -245,6 +255,8 @@ pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, S
         Table::Setups => json(value).map(Record::Setup),
         Table::Users => json(value).map(Record::User),
         Table::ApiTokens => json(value).map(Record::ApiToken),
+        Table::Passwords => json(value).map(Record::Password),
+        Table::Sessions => json(value).map(Record::Session),
         Table::ProviderMembers => json(value).map(Record::ProviderMember),
         Table::Peers => json(value).map(Record::Peer),
         Table::Invitations => json(value).map(Record::Invitation),

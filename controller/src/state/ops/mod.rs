@@ -24,6 +24,7 @@ mod members;
 mod once;
 mod online;
 mod orders;
+mod passwords;
 mod peer_moves;
 mod peers;
 mod pending;
@@ -34,6 +35,7 @@ mod queries;
 mod reservations;
 mod ring;
 mod rollouts;
+mod sessions;
 mod setups;
 mod switching;
 mod taken;
@@ -77,6 +79,7 @@ pub use online::{
     Evidence as OnlineEvidence, PassDeadlines, PhoneHome, ProbeAnswered, deadline_passed,
 };
 pub use orders::{ONLINE_WITHIN_S, OrderError, OrderSpec};
+pub use passwords::{ClearPassword, PasswordError, PasswordSetter, SetPassword};
 pub use peer_moves::MovePeer;
 pub use peers::{
     AdmitPeer, AllowPeer, Invite, JoinPeer, PeerError, RevokePeer, SiteCard, TakeMacs,
@@ -93,6 +96,7 @@ pub use ring::{DropRetired, RotateRing, UseRing};
 pub use rollouts::{
     CancelRollout, CreateRollout, PauseRollout, ResumeRollout, RolledOut, RolloutError, SetRollout,
 };
+pub use sessions::{EndSession, NoteSessionUse, SessionError, SignIn};
 pub use setups::{DeleteSetup, DeploySetup, OnSetup, SetSetup, SetupError};
 pub use switching::{SwitchOn, SwitchRefused};
 pub use taken::{TakeGrant, Told};

@@ -1,6 +1,6 @@
 //! People are written down and struck out; what has an owner is changed by them.
 
-use super::api_tokens::end_tokens_of;
+use super::{api_tokens::end_tokens_of, sessions::end_sessions_of};
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
     event::Draft,
@@ -50,6 +50,7 @@ impl Transition for CreateUser {
             name: self.name.clone(),
             role: self.role,
             disabled: false,
+            password_set: None,
             note: self.note.as_deref().map(bounded),
             by: self.by.clone(),
             created: now,
@@ -107,12 +108,16 @@ impl Transition for SetUser {
             let text = told(&user);
             changes.event(about("user.changed", &user.name, text));
             changes.write(user.clone());
+            if user.disabled {
+                end_sessions_of(view, &user.name, &mut changes);
+            }
         }
         (changes, Ok(user))
     }
 }
 
-/// An admin strikes a person out. They are again what the host says; what they own stays theirs; their tokens are gone.
+/// An admin strikes a person out. They are again what the host says; what they own stays theirs; their tokens, their password
+/// and their sessions are gone.
 #[derive(Debug, Clone)]
 pub struct DeleteUser {
     /// Who.
@@ -132,7 +137,9 @@ impl Transition for DeleteUser {
         let text = format!("{} deleted the user {}", self.by, self.name);
         changes.event(about("user.deleted", &self.name, text));
         changes.write(Key::User(self.name.clone()));
+        changes.write(Key::Password(self.name.clone()));
         end_tokens_of(view, &self.name, &mut changes);
+        end_sessions_of(view, &self.name, &mut changes);
         (changes, Ok(()))
     }
 }

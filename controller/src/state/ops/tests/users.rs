@@ -81,3 +81,76 @@ fn an_api_token_ends_with_its_time_and_leaves_its_name() {
     assert_eq!(world.view.api_tokens().count(), 1);
     assert_eq!(world.does(&create(3, 367)), Err(ApiTokenError::Life));
 }
+
+#[test]
+fn a_person_has_so_many_sessions_and_the_one_that_is_used_least_gives_way() {
+    use crate::state::{
+        password::{Cost, Password},
+        session::{IDLE, MAX_PER_USER},
+    };
+    let mut world = World::new();
+    world.does(&create("ann", Role::Viewer)).unwrap();
+    let password = Password {
+        user: "ann".parse().unwrap(),
+        cost: Cost::OWASP,
+        salt: String::new(),
+        hash: Secret::new("one"),
+    };
+    let by = PasswordSetter {
+        caller: "local:root".to_owned(),
+        admin: true,
+        by_token: false,
+        shown: None,
+    };
+    let set = SetPassword {
+        password: password.clone(),
+        by,
+    };
+    world.does(&set).unwrap();
+    let sign_in = |n: usize| SignIn {
+        id: Digest::of(&n.to_be_bytes()),
+        shown: password.clone(),
+        from: None,
+        replaces: None,
+    };
+    for n in 0..MAX_PER_USER {
+        world.pass(60);
+        world.does(&sign_in(n)).unwrap();
+    }
+    world.pass(15 * 60);
+    world.does(&NoteSessionUse(sign_in(0).id));
+    world.does(&sign_in(MAX_PER_USER)).unwrap();
+    let kept = |world: &World, n: usize| world.view.session(&sign_in(n).id).is_some();
+    assert_eq!(world.view.sessions().count(), MAX_PER_USER);
+    assert!(kept(&world, 0), "it was used");
+    assert!(!kept(&world, 1));
+    let again = SignIn {
+        replaces: Some(sign_in(5).id),
+        ..sign_in(99)
+    };
+    world.does(&again).unwrap();
+    assert!(!kept(&world, 5), "the browser's last one");
+    world.pass(IDLE.as_secs());
+    let late = NoteSessionUse(sign_in(0).id);
+    world.does(&late);
+    let session = world.view.session(&late.0).unwrap();
+    assert!(
+        !session.stands(&world.view, world.now),
+        "what is over stays over"
+    );
+    world.does(&sign_in(100)).unwrap();
+    assert_eq!(world.view.sessions().count(), 1, "what is over goes");
+    let other = SignIn {
+        shown: Password {
+            hash: Secret::new("another"),
+            ..password.clone()
+        },
+        ..sign_in(101)
+    };
+    let changed = world.does(&other);
+    assert_eq!(
+        changed,
+        Err(SessionError::Changed),
+        "it was changed meanwhile"
+    );
+}
