@@ -28,6 +28,8 @@ pub enum Counter {
     ApiRequests,
     /// Connections and requests at the API that were refused, by reason.
     ApiRefusals,
+    /// Passwords that were shown, by what became of it.
+    SignIns,
     /// Boot HTTP requests, by what was asked for.
     BootRequests,
     /// DHCP boot offers, by what was offered.
@@ -65,11 +67,12 @@ pub enum PeerCounter {
 
 impl Counter {
     /// Every counter, in the order of `/metrics`.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Dropped,
         Self::TftpTransfers,
         Self::ApiRequests,
         Self::ApiRefusals,
+        Self::SignIns,
         Self::BootRequests,
         Self::BootOffers,
         Self::LeaseAnswers,
@@ -99,6 +102,11 @@ impl Counter {
                 "enforcer_api_refusals_total",
                 "reason",
                 "Connections and requests at the API that were refused.",
+            ),
+            Self::SignIns => (
+                "enforcer_sign_ins_total",
+                "result",
+                "Passwords that were shown.",
             ),
             Self::BootRequests => (
                 "enforcer_boot_requests_total",

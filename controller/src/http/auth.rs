@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -20,11 +20,13 @@ use crate::state::user::{self, Asker, UserName};
 
 /// How the names of callers begin that showed a token.
 const TOKEN: &str = "token/";
+/// The way of those who signed in with a password.
+const SESSION: &str = "session";
 
 /// Who calls. The transport puts it into the request's extensions; nothing in a request's own text ever does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// For the record: `local:root`, `token/ci:ann`.
+    /// For the record: `local:root`, `token/ci:ann`, `session:ann`.
     pub name: String,
     /// What they may.
     pub role: Role,
@@ -50,6 +52,14 @@ impl Caller {
     pub(super) fn token(name: &str, account: &str, role: Role) -> Self {
         Self {
             name: format!("{TOKEN}{name}:{account}"),
+            role,
+        }
+    }
+
+    /// Who signed in: `session:ann`.
+    pub(super) fn session(account: &str, role: Role) -> Self {
+        Self {
+            name: format!("{SESSION}:{account}"),
             role,
         }
     }
@@ -168,7 +178,7 @@ impl AccessTable {
 fn unauthenticated() -> Problem {
     Problem::new(
         Code::Unauthenticated,
-        "the controller does not know you; use its local socket on its own host, or show a token of `enforcer tokens create`",
+        "the controller does not know you: sign in, show a token of `enforcer tokens create`, or use the local socket on its own host",
     )
 }
 
@@ -232,9 +242,8 @@ fn refuse(problem: Problem, methods: &str) -> Response {
 
 /// The answer to a request of whom nobody knows.
 pub(super) fn challenged(problem: Problem) -> Response {
-    let code = problem.code;
     let mut response = problem.into_response();
-    if code == Code::Unauthenticated {
+    if response.status() == StatusCode::UNAUTHORIZED {
         challenge(response.headers_mut());
     }
     response

@@ -128,6 +128,14 @@ codes! {
     TokensFull = "tokens-full", CONFLICT, "Too many API tokens";
     /// A token may not be made so.
     TokenRefused = "token-refused", FORBIDDEN, "The API token may not be made";
+    /// Name and password do not fit.
+    SignInRefused = "sign-in-refused", UNAUTHORIZED, "The name or the password is wrong";
+    /// No session of this name, or none at all.
+    SessionNotFound = "session-not-found", NOT_FOUND, "No such session";
+    /// A password may not be set so.
+    PasswordRefused = "password-refused", FORBIDDEN, "The password may not be set";
+    /// A page of somebody else asks with a cookie.
+    CrossOrigin = "cross-origin", FORBIDDEN, "A page of another origin asks";
     /// No other site of this name.
     PeerNotFound = "peer-not-found", NOT_FOUND, "No such peer";
     /// Its name, its CA or its standing is in the way.

@@ -1,4 +1,5 @@
-//! Who calls, settled once for each request before anything else looks: a token that is shown, else whom the transport saw.
+//! Who calls, settled once for each request before anything else looks: a token that is shown, else whom the transport saw, else
+//! who signed in with the browser that asks.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -12,16 +13,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use ipxe_net::Quota;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::{
     Api,
     auth::{Caller, Role, challenged},
+    cookie,
+    door::Door,
     error::{Code, Problem},
+    lasting::{Shown, while_good},
 };
 use crate::state::{
     api_token::{ApiToken, ApiTokenText, TokenPrefix, TokenStanding},
-    ops::NoteTokenUse,
+    ops::{NoteSessionUse, NoteTokenUse},
+    session::{Session, SessionText},
 };
 
 /// Requests per second with one token: a page of the web app needs a dozen, a loop of `curl` some tens.
@@ -46,22 +51,69 @@ impl TokenRate {
 
 /// Puts who calls into the request's extensions, or refuses.
 pub(super) async fn known(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    let settled = match shown(request.headers()) {
-        Ok(Some(text)) => by_token(&api, &text).await.map(Some),
-        Ok(None) => by_transport(&api, request.extensions().get::<Caller>()),
-        Err(problem) => Err(problem),
+    let seen = request.extensions().get::<Caller>().cloned();
+    let door = Door::of(request.extensions(), request.headers());
+    let settled = match (shown(request.headers()), seen) {
+        (Ok(Some(text)), _) => by_token(&api, &text).await.map(Some),
+        (Ok(None), Some(seen)) => by_transport(&api, seen).map(Some),
+        (Ok(None), None) => {
+            let cookie = cookie::shown(request.headers(), door.secure);
+            match by_session(&api, cookie, &door, !request.method().is_safe()).await {
+                Ok(Some((caller, session))) => {
+                    let by = Shown::Session(session.id);
+                    request.extensions_mut().insert(SignedIn(session));
+                    Ok(Some((caller, by)))
+                }
+                Ok(None) => Ok(None),
+                Err(problem) => Err(problem),
+            }
+        }
+        (Err(problem), _) => Err(problem),
     };
     match settled {
-        Ok(Some(caller)) => {
+        Ok(Some((caller, by))) => {
             request.extensions_mut().insert(caller);
+            while_good(&api.store, by, next.run(request).await)
         }
-        Ok(None) => {}
+        Ok(None) => next.run(request).await,
         Err(problem) if problem.code == Code::TooManyRequests => {
-            return too_many(problem, Duration::from_secs(1));
+            too_many(problem, Duration::from_secs(1))
         }
-        Err(problem) => return challenged(problem),
+        Err(problem) => challenged(problem),
     }
-    next.run(request).await
+}
+
+/// The session that a request came with.
+#[derive(Debug, Clone)]
+pub(crate) struct SignedIn(pub(crate) Arc<Session>);
+
+/// Who signed in with this browser, as long as their session is good. What ended is as good as no cookie: where nobody is asked
+/// who they are it is in nobody's way, and elsewhere they are told to sign in.
+async fn by_session(
+    api: &Api,
+    cookie: Option<SessionText>,
+    door: &Door,
+    changes: bool,
+) -> Result<Option<(Caller, Arc<Session>)>, Problem> {
+    let (view, now) = (api.store.view(), api.store.now());
+    let session = cookie.and_then(|text| view.session(&text.digest()).cloned());
+    let Some(session) = session.filter(|session| session.stands(&view, now)) else {
+        return Ok(None);
+    };
+    let Some(user) = view.user(&session.user) else {
+        return Ok(None);
+    };
+    if changes {
+        let told = |_: &Problem| info!(user = %user.name, "a change with somebody's session did not come from a page of ours");
+        door.may_change().inspect_err(told)?;
+    }
+    if session.is_use_to_note(now)
+        && let Err(error) = api.store.apply(NoteSessionUse(session.id)).await
+    {
+        debug!(%error, user = %session.user, "that a session is used could not be noted");
+    }
+    let caller = Caller::session(user.name.as_str(), user.role);
+    Ok(Some((caller, session)))
 }
 
 /// The token that a request shows (RFC 6750 §2.1).
@@ -84,7 +136,7 @@ fn shown(headers: &HeaderMap) -> Result<Option<ApiTokenText>, Problem> {
 }
 
 /// Who shows a token: it as long as it is good, with what it may now.
-async fn by_token(api: &Api, text: &ApiTokenText) -> Result<Caller, Problem> {
+async fn by_token(api: &Api, text: &ApiTokenText) -> Result<(Caller, Shown), Problem> {
     let (view, now) = (api.store.view(), api.store.now());
     let known = view.api_token(text.prefix);
     let token = known
@@ -105,11 +157,8 @@ async fn by_token(api: &Api, text: &ApiTokenText) -> Result<Caller, Problem> {
     {
         debug!(%error, token = %token.name, "that a token is used could not be noted");
     }
-    Ok(Caller::token(
-        token.name.as_str(),
-        token.account(),
-        token.role(&view),
-    ))
+    let caller = Caller::token(token.name.as_str(), token.account(), token.role(&view));
+    Ok((caller, Shown::Token(token.prefix)))
 }
 
 /// Why a token is not good any more: told only to who knows its secret.
@@ -132,16 +181,11 @@ fn refusal(token: &ApiToken, standing: TokenStanding) -> Option<String> {
 
 /// What is written down about a caller counts, from the next request on, over the role that their group gives them. Whom
 /// the host itself says to be an admin (root, the daemon's own user) stays one: nobody can lock the site's door from inside.
-fn by_transport(api: &Api, seen: Option<&Caller>) -> Result<Option<Caller>, Problem> {
-    let Some(caller) = seen else {
-        return Ok(None);
+fn by_transport(api: &Api, mut caller: Caller) -> Result<(Caller, Shown), Problem> {
+    let Some(name) = caller.asker().user().filter(|_| caller.role != Role::Admin) else {
+        return Ok((caller, Shown::Host));
     };
-    let mut caller = caller.clone();
-    let view = api.store.view();
-    let user = caller.asker().user();
-    if caller.role != Role::Admin
-        && let Some(user) = user.and_then(|name| view.user(&name))
-    {
+    if let Some(user) = api.store.view().user(&name) {
         if user.disabled {
             let text = format!(
                 "{} is disabled; an admin can run `enforcer users set {} --enable`",
@@ -151,7 +195,7 @@ fn by_transport(api: &Api, seen: Option<&Caller>) -> Result<Option<Caller>, Prob
         }
         caller.role = user.role;
     }
-    Ok(Some(caller))
+    Ok((caller, Shown::Account(name)))
 }
 
 fn unknown() -> Problem {

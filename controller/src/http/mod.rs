@@ -7,17 +7,21 @@ pub mod api;
 pub mod auth;
 pub(crate) mod conditional;
 mod connection;
+mod cookie;
 mod cors;
 #[cfg(test)]
 mod document;
+pub(crate) mod door;
 mod endpoints;
 pub mod error;
 pub(crate) mod extract;
 mod known;
+mod lasting;
 pub mod local;
 pub mod network;
 pub(crate) mod once;
 mod routes;
+pub(crate) mod sign_in;
 
 use std::sync::Arc;
 
@@ -39,6 +43,7 @@ use self::{
     error::{Code, Problem},
     known::{TokenRate, known},
     network::Presented,
+    sign_in::SignIns,
 };
 use crate::{
     assets::AssetFolder,
@@ -84,6 +89,7 @@ pub struct Api {
     /// Downloads of remote files; also guards which files are here.
     pub fetcher: Fetcher,
     token_rate: TokenRate,
+    sign_ins: SignIns,
 }
 
 impl Api {
@@ -110,6 +116,7 @@ impl Api {
             stop,
             fetcher: Fetcher::default(),
             token_rate: TokenRate::default(),
+            sign_ins: SignIns::default(),
         }
     }
 
@@ -283,9 +290,12 @@ async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next
     let from = network::from(&request);
     let response = next.run(request).await;
     metrics.count(Counter::ApiRequests, response.status().as_str());
-    use Code::{Forbidden, TooManyRequests, Unauthenticated};
+    use Code::{CrossOrigin, Forbidden, SignInRefused, TooManyRequests, Unauthenticated};
     let code = response.extensions().get::<Code>().copied();
-    if let Some(code @ (Forbidden | TooManyRequests | Unauthenticated)) = code {
+    if let Some(
+        code @ (CrossOrigin | Forbidden | SignInRefused | TooManyRequests | Unauthenticated),
+    ) = code
+    {
         let reason = code.text();
         metrics.count(Counter::ApiRefusals, reason);
         // A stranger who shows nothing could fill the log.

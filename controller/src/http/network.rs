@@ -29,6 +29,7 @@ use tracing::{
 
 pub(crate) use self::certificate::is_name;
 use self::gate::{Gate, Place};
+pub(super) use self::gate::{Secure, Whom};
 pub use self::{
     certificate::{Certificate, CertificateError, RENEWED_BEFORE_END_S, Source},
     gate::{Limits, Remote},

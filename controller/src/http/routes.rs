@@ -4,8 +4,8 @@ use super::{
     api::{
         activations, boot_configs, certificates, clock, commands, database, deployments, events,
         explain, facts, files, heard_sites, helpers, holds, image_pulls, images, join_tokens,
-        leases, logs, machines, members, meta, peers, power, providers, reader, reservations,
-        rollouts, setups, tokens, trust, users, webhooks,
+        leases, logs, machines, members, meta, passwords, peers, power, providers, reader,
+        reservations, rollouts, sessions, setups, tokens, trust, users, webhooks,
     },
     auth::{
         Access::{Anyone, Least},
@@ -115,6 +115,17 @@ fn people(routes: Routes) -> Routes {
         .at(Least(Viewer), routes!(tokens::show))
         .at(Least(Operator), routes!(tokens::create))
         .at(Least(Operator), routes!(tokens::revoke))
+        // Who they are is what this asks for.
+        .at(Anyone, routes!(sessions::create))
+        .at(
+            Least(Viewer),
+            routes!(sessions::current, sessions::sign_out),
+        )
+        .at(Least(Viewer), routes!(sessions::list))
+        // Of their own; those of others are the admins'.
+        .at(Least(Viewer), routes!(sessions::show, sessions::revoke))
+        .at(Least(Viewer), routes!(passwords::set))
+        .at(Least(Admin), routes!(passwords::clear))
 }
 
 /// Other sites, and other people's agents.

@@ -11,6 +11,7 @@ mod people;
 mod power;
 pub(crate) mod providers;
 mod resources;
+mod sign_in;
 mod streams;
 mod tokens;
 mod webhooks;
@@ -172,14 +173,24 @@ async fn every_route_admits_exactly_the_declared_roles() {
 }
 
 #[test]
-fn only_the_health_check_and_the_readers_files_are_for_anyone_and_only_looking_for_viewers() {
+fn anyone_gets_the_health_check_the_reader_and_to_sign_in_and_viewers_look_and_mind_their_own() {
+    // What is one's own: who one is, and what shows it.
+    let own = [
+        ("DELETE", "/api/v1/session"),
+        ("DELETE", "/api/v1/sessions/{session}"),
+        ("PUT", "/api/v1/users/{user}/password"),
+    ];
     for (path, method, access) in access_table().entries() {
         match access {
             Access::Anyone => {
-                let files = api::reader::PATHS.contains(&path);
-                assert!(method == "GET" && (path == "/healthz" || files), "{path}");
+                let file = path == "/healthz" || api::reader::PATHS.contains(&path);
+                let sign_in = (method, path) == ("POST", "/api/v1/session");
+                assert!(sign_in || (method == "GET" && file), "{method} {path}");
             }
-            Access::Least(Role::Viewer) => assert_eq!(method, "GET", "{path}"),
+            Access::Least(Role::Viewer) => {
+                let looks = method == "GET" || own.contains(&(method, path));
+                assert!(looks, "{method} {path}");
+            }
             Access::Least(Role::Operator | Role::Admin) => {}
         }
     }

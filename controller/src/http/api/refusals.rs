@@ -1,5 +1,7 @@
 //! What the state refuses, as problems.
 
+mod people;
+
 use crate::{
     assets::AssetError,
     federation::JoinError,
@@ -8,9 +10,9 @@ use crate::{
     power::PowerError,
     state::helper::CannotHelp,
     state::ops::{
-        AcceptError, ActivateError, ApiTokenError, ConfigError, DeployError, Held, HelperError,
-        HoldError, ImageError, MachineError, NotYours, OrderError, PeerError, ReservationError,
-        RolloutError, SetupError, TokenError, UserError, WebhookError,
+        AcceptError, ActivateError, ConfigError, DeployError, Held, HelperError, HoldError,
+        ImageError, MachineError, OrderError, PeerError, ReservationError, RolloutError,
+        SetupError, TokenError, WebhookError,
     },
     store::StoreError,
 };
@@ -56,35 +58,6 @@ impl From<HoldError> for Problem {
     }
 }
 
-impl From<UserError> for Problem {
-    fn from(error: UserError) -> Self {
-        let code = match error {
-            UserError::NotFound(_) => Code::UserNotFound,
-            UserError::Taken(_) => Code::NameTaken,
-            UserError::Root(_) => Code::BadValue,
-            UserError::Full => Code::UsersFull,
-        };
-        Self::new(code, error.to_string())
-    }
-}
-
-impl From<ApiTokenError> for Problem {
-    fn from(error: ApiTokenError) -> Self {
-        let code = match error {
-            ApiTokenError::NotFound(_) => Code::TokenNotFound,
-            ApiTokenError::Taken(_) => Code::NameTaken,
-            ApiTokenError::NoUser(_) => Code::UserNotFound,
-            ApiTokenError::ByToken
-            | ApiTokenError::ForOther
-            | ApiTokenError::Disabled(_)
-            | ApiTokenError::Role { .. } => Code::TokenRefused,
-            ApiTokenError::Life => Code::BadValue,
-            ApiTokenError::Full => Code::TokensFull,
-        };
-        Self::new(code, error.to_string())
-    }
-}
-
 impl From<PeerError> for Problem {
     fn from(error: PeerError) -> Self {
         let code = match error {
@@ -113,12 +86,6 @@ impl From<JoinError> for Problem {
                 Self::new(Code::PeerRefused, error.to_string())
             }
         }
-    }
-}
-
-impl From<NotYours> for Problem {
-    fn from(refused: NotYours) -> Self {
-        Self::new(Code::NotYours, refused.to_string())
     }
 }
 

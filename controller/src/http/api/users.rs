@@ -32,6 +32,8 @@ pub struct UserDoc {
     pub role: Role,
     /// An admin shut them out: they may nothing.
     pub disabled: bool,
+    /// When their password was set; absent: they have none, and cannot sign in.
+    pub password_set: Option<Timestamp>,
     /// Words about them.
     pub note: Option<String>,
     /// Who wrote them down.
@@ -41,11 +43,12 @@ pub struct UserDoc {
 }
 
 impl UserDoc {
-    fn of(user: &User) -> Self {
+    pub(super) fn of(user: &User) -> Self {
         Self {
             name: user.name.to_string(),
             role: user.role.into(),
             disabled: user.disabled,
+            password_set: user.password_set,
             note: user.note.clone(),
             by: user.by.clone(),
             created: user.created,
@@ -57,7 +60,7 @@ impl UserDoc {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Who)]
 pub struct WhoDoc {
-    /// As events name them: `local:ann`, `token/ci:ann`.
+    /// As events name them: `local:ann`, `token/ci:ann`, `session:ann`.
     pub name: String,
     /// The name of their account.
     pub user: String,
@@ -139,7 +142,7 @@ pub struct UserChange {
     /// What they may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
-    /// Whether they are shut out: they may nothing, and their tokens neither.
+    /// Whether they are shut out: they may nothing, and their tokens neither; their sessions end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
     /// Words about them.
@@ -170,7 +173,8 @@ pub(crate) async fn update(
     Ok(Tagged::new(&user, UserDoc::of(&user)))
 }
 
-/// Strikes a person out. They are again what the host says; what they own stays theirs; their tokens are gone.
+/// Strikes a person out. They are again what the host says; what they own stays theirs; their tokens, their password and their
+/// sessions are gone.
 #[utoipa::path(delete, path = "/users/{user}", tag = "users", operation_id = "users_delete",
     params(("user" = String, Path, description = "Their name"), IfMatch),
     responses((status = 204)))]
