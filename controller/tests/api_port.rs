@@ -189,6 +189,74 @@ fn the_command_line_works_from_afar_with_a_context() {
     drop(place.running);
 }
 
+#[test]
+fn people_sign_in_over_tls_and_stay_signed_in_when_the_controller_is_killed() {
+    let mut place = Place::start();
+    let (ca, jar) = (place.path("s/ca/ca.crt"), place.path("jar"));
+    let asks = |args: &[&str]| place.room.ask("s", args);
+    let made = asks(&["users", "create", "ann", "--role", "operator"]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    asks(&["users", "password", "ann"]).one_sentence(2, &["nobody is here", "--stdin"]);
+    place.room.file("short", "short\n");
+    place.room.file("words", "correct horse battery\n");
+    let sets = |file: &str| {
+        let (socket, file) = (place.path("s.sock"), place.path(file));
+        let line = format!("{ENFORCER} --api-socket {socket} users password ann --stdin < {file}");
+        tell(with(place.room.command("sh"), &["-c", &line]))
+    };
+    sets("short").one_sentence(1, &["at least 15 characters"]);
+    assert_eq!(sets("words").code, Some(0));
+    let at = |path: &str| format!("https://10.9.0.1:4843/api/v1/{path}");
+    let (session, machines) = (at("session"), at("machines"));
+    let browser = ["--cacert", &ca, "-b", &jar, "-c", &jar];
+    let browses = |args: &[&str]| place.curl(&[&browser[..], args].concat()).1;
+    let body = |words: &str| format!(r#"{{"name": "ann", "password": "{words}"}}"#);
+    assert_eq!(
+        browses(&["-d", &body("correct horse batterx"), &session]),
+        "401"
+    );
+    assert_eq!(browses(&[&machines]), "401");
+    assert_eq!(
+        browses(&["-d", &body("correct horse battery"), &session]),
+        "201"
+    );
+    let kept = std::fs::read_to_string(&jar).unwrap();
+    let fields: Vec<&str> = kept.lines().last().unwrap().split('\t').collect();
+    assert_eq!(fields[0], "#HttpOnly_10.9.0.1", "{kept}");
+    assert_eq!((fields[3], fields[5]), ("TRUE", "__Host-enforcer-session"));
+    assert_eq!(browses(&[&machines]), "200");
+    let evil = ["-X", "DELETE", "-H", "Origin: https://evil.lab", &session];
+    assert_eq!(browses(&evil), "403");
+    let listed = asks(&["sessions", "list"]);
+    assert!(listed.stdout.contains("10.9.0.1"), "{listed:?}");
+    let told = place
+        .running
+        .wait_for("did not come from a page of ours")
+        .join("\n");
+    assert!(
+        !told.contains(fields[6]) && !told.contains("correct"),
+        "{told}"
+    );
+
+    place.running.kill();
+    let mut serve = place.room.serve("s", &["--config"]);
+    serve.arg(place.room.path("enforcer.toml"));
+    place.running = Running::start(serve);
+    let browses = |args: &[&str]| place.curl(&[&browser[..], args].concat()).1;
+    assert_eq!(browses(&[&machines]), "200");
+    let own = [
+        "-X",
+        "DELETE",
+        "-H",
+        "Origin: https://10.9.0.1:4843",
+        &session,
+    ];
+    assert_eq!(browses(&own), "204");
+    assert_eq!(browses(&[&machines]), "401");
+    let left = place.room.ask("s", &["sessions", "list", "-o", "json"]);
+    assert_eq!(left.stdout.trim(), "[]", "{left:?}");
+}
+
 /// SHA-256 of a certificate's DER, as people copy it.
 fn fingerprint(pem: &str) -> String {
     use base64::Engine as _;

@@ -38,6 +38,7 @@ mod providers;
 mod reservations;
 mod rollouts;
 mod secret;
+mod sessions;
 mod setups;
 mod span;
 mod sse;
@@ -102,6 +103,8 @@ pub enum Command {
     Users(Noun<users::Verb>),
     /// What programs show in place of people: create, list, revoke
     Tokens(Noun<tokens::Verb>),
+    /// Who is signed in with a password: list, sign out
+    Sessions(Noun<sessions::Verb>),
     /// Other sites: invite, join, what they may, revoke
     Peers(Noun<peers::Verb>),
     /// Who is told what happens: webhooks and mail
@@ -248,6 +251,7 @@ async fn perform(
         Command::Leases(noun) => leases::run(noun.verb, &mut session).await,
         Command::Users(noun) => users::run(noun.verb, &mut session).await,
         Command::Tokens(noun) => tokens::run(noun.verb, &mut session).await,
+        Command::Sessions(noun) => sessions::run(noun.verb, &mut session).await,
         Command::Peers(noun) => peers::run(noun.verb, &mut session).await,
         Command::Webhooks(noun) => webhooks::run(noun.verb, &mut session).await,
         Command::Contexts(noun) => contexts::run(noun.verb, &mut session).await,

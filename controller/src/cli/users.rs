@@ -1,5 +1,7 @@
 //! `enforcer users …`
 
+mod password;
+
 use clap::Subcommand;
 use hyper::Method;
 
@@ -63,6 +65,20 @@ pub enum Verb {
         #[arg(long)]
         note: Option<String>,
     },
+    /// Set a person's password, by which they sign in to the web app
+    #[command(
+        after_help = "It is asked for twice, or read from standard input with --stdin. Who changes their own shows the present one: on\nstandard input in the line before. It has 15 characters at least; their sessions end.\n\nExamples:\n  enforcer users password ann\n  pass show enforcer/ann | enforcer users password ann --stdin\n  enforcer users password ann --remove"
+    )]
+    Password {
+        /// Their name
+        name: String,
+        /// Read it from standard input, a line
+        #[arg(long)]
+        stdin: bool,
+        /// Take it away: they cannot sign in any more
+        #[arg(long, conflicts_with = "stdin")]
+        remove: bool,
+    },
     /// Strike a person out: they are again what their group says; what they own stays theirs
     Delete {
         /// Their name
@@ -105,6 +121,14 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
                 .await;
             sent.map(drop)
         }
+        Verb::Password {
+            name, remove: true, ..
+        } => password::clear(&name, session).await,
+        Verb::Password {
+            name,
+            stdin,
+            remove: false,
+        } => password::set(&name, stdin, session).await,
         Verb::Delete { name } => session.client.delete(&path(&name)).await,
     }
 }
@@ -121,6 +145,12 @@ fn may(user: &UserDoc) -> String {
     }
 }
 
+/// Whether they can sign in.
+fn signs_in(user: &UserDoc, now: Timestamp) -> String {
+    let set = user.password_set.map(|at| format!("set {}", when(at, now)));
+    dash(set)
+}
+
 fn row(user: &UserDoc, now: Timestamp) -> [String; 4] {
     [
         user.name.clone(),
@@ -134,6 +164,7 @@ fn lines(user: &UserDoc, now: Timestamp) -> Vec<Line> {
     vec![
         ("name", user.name.clone()),
         ("role", may(user)),
+        ("password", signs_in(user, now)),
         ("note", dash(user.note.clone())),
         (
             "made by",

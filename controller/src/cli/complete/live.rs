@@ -47,7 +47,9 @@ pub(super) fn source(path: &[&str], id: &str, typed: &str) -> Option<Source> {
     match (id, noun) {
         ("context", _) | ("name", "contexts") => Some(Source::Contexts),
         ("name", _) if NEW.contains(&verb) => None,
-        ("name", "boot-configs" | "images" | "setups" | "tokens" | "users") => list(noun, "name"),
+        ("name", "boot-configs" | "images" | "sessions" | "setups" | "tokens" | "users") => {
+            list(noun, "name")
+        }
         ("machine" | "machines" | "helper" | "logs", _) | ("mac", "explain") => {
             list("machines", "name")
         }

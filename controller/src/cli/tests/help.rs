@@ -33,6 +33,7 @@ const SHOWN: &[&str] = &[
     "setups set",
     "support-bundle",
     "tokens create",
+    "users password",
     "webhooks create",
 ];
 

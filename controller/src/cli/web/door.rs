@@ -2,7 +2,7 @@
 //! controller's local socket, where this process's user counts; whoever has the token printed here works as that user.
 //!
 //! Other people of this host and pages of other sites reach the port too. The token keeps out the first; against the second
-//! there are no cookies, and a name that leads here without being ours (DNS rebinding) is refused.
+//! no cookie passes, and a name that leads here without being ours (DNS rebinding) is refused.
 
 use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -125,13 +125,22 @@ impl Door {
     async fn pass(&self, request: Request<Incoming>) -> Response<Answer> {
         let (mut parts, body) = request.into_parts();
         // For us alone; and the controller's connection is another one than the browser's.
-        for name in [header::AUTHORIZATION, header::CONNECTION, header::UPGRADE] {
+        for name in [
+            header::AUTHORIZATION,
+            header::CONNECTION,
+            header::COOKIE,
+            header::UPGRADE,
+        ] {
             parts.headers.remove(name);
         }
         let body = body.map_err(io::Error::other).boxed_unsync();
         let request = Request::from_parts(parts, body);
         match self.client.open(Ok(request)).await {
-            Ok(response) => response.map(BodyExt::boxed_unsync),
+            Ok(mut response) => {
+                // Nobody signs in here: who has the token is who started this.
+                response.headers_mut().remove(header::SET_COOKIE);
+                response.map(BodyExt::boxed_unsync)
+            }
             Err(failure) => text(StatusCode::BAD_GATEWAY, &failure.to_string()),
         }
     }
