@@ -51,7 +51,8 @@ export async function open(address: string, init: RequestInit): Promise<Response
   if (response.ok) return response;
   if (response.status === 502 || response.status === 504) throw await gateway(response);
   const problem = await problemIn(response);
-  if (response.status === 401) hooks.unknown(problem);
+  // A password that was wrong says nothing of who we are.
+  if (problem.code === 'unauthenticated') hooks.unknown(problem);
   throw new Refusal(problem);
 }
 

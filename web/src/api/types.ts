@@ -27,7 +27,8 @@ export type Rollout = Schemas['Rollout'];
 export type ApiToken = Schemas['ApiToken'];
 export type Certificate = Schemas['Certificate'];
 export type Role = Schemas['Role'];
-export type Who = Schemas['Who'];
+export type Session = Schemas['Session'];
+export type SignedIn = Schemas['SignedIn'];
 
 /** A disk in a machine's facts (mesh-proto/src/facts.rs). */
 export interface Disk {

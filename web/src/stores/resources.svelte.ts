@@ -1,6 +1,6 @@
 // The other resources, each a list.
 import { all, call } from '../api/client';
-import type { ApiToken, BootConfigSummary, Certificate, Deployment, HeardSite, Image, JoinToken, Member, Peer, Rollout, User, Webhook } from '../api/types';
+import type { ApiToken, BootConfigSummary, Certificate, Deployment, HeardSite, Image, JoinToken, Member, Peer, Rollout, Session, User, Webhook } from '../api/types';
 import { List } from './list.svelte';
 
 type Cursor = string | undefined;
@@ -17,4 +17,5 @@ export const webhooks = new List<Webhook>(() => all((cursor: Cursor) => call('ge
 export const apiTokens = new List<ApiToken>(() => all((cursor: Cursor) => call('get', '/api/v1/tokens', { query: { cursor } })), /^(token|user)\./);
 /** No event tells of them: they change every other month, and are read once a minute. */
 export const certificates = new List<Certificate>(() => all((cursor: Cursor) => call('get', '/api/v1/certificates', { query: { cursor } })), /^$/);
+export const sessions = new List<Session>(() => all((cursor: Cursor) => call('get', '/api/v1/sessions', { query: { cursor } })), /^(session|user)\./);
 export const joinTokens = new List<JoinToken>(() => all((cursor: Cursor) => call('get', '/api/v1/join-tokens', { query: { cursor } })), /^(join-token|key)\./);

@@ -61,7 +61,7 @@ test('no screen has a serious fault for people with other senses, in light, dark
     const door = await site.door();
     await page.goto(door.address);
     await expect(page.getByRole('heading', { name: 'Fleet' })).toBeVisible();
-    const shown = [...SCREENS.map((name) => [name, `#/${name}`]), ['machine', '#/machines/web4'], ['machine-boot', '#/machines/web1?tab=boot'], ['machine-hardware', '#/machines/web4?tab=hardware'], ['tokens', '#/settings?part=api+tokens'], ['certificates', '#/settings?part=certificates']] as const;
+    const shown = [...SCREENS.map((name) => [name, `#/${name}`]), ['machine', '#/machines/web4'], ['machine-boot', '#/machines/web1?tab=boot'], ['machine-hardware', '#/machines/web4?tab=hardware'], ['tokens', '#/settings?part=api+tokens'], ['certificates', '#/settings?part=certificates'], ['sessions', '#/settings?part=sessions']] as const;
     for (const theme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme: theme });
       for (const [name, hash] of shown) {

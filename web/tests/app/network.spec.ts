@@ -1,72 +1,36 @@
 // From elsewhere: the API's own port, which proves itself by the site's CA and knows nobody who shows no token.
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { connect } from 'node:tls';
-import { chromium, type Browser, type Page } from '@playwright/test';
-import { accessible, expect, test, watch } from '../fixture';
+import type { Page } from '@playwright/test';
+import { Afar, signIn } from '../afar';
+import { accessible, expect, test } from '../fixture';
 import { freePort, Site } from '../site';
 
 /** What `npm run build` made: files for any server. */
 const DIST = new URL('../../dist', import.meta.url).pathname;
 const KINDS: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 
+let afar: Afar;
 let site: Site;
-let origin: string;
-/** Trusts the site's CA, as a browser whose owner has imported it. */
-let trusting: Browser;
-let home: string;
+let short: string;
 
 test.beforeAll(async () => {
-  const port = await freePort();
-  origin = `https://localhost:${port}`;
-  site = await new Site(`[api]\nlisten = "127.0.0.1:${port}"\n[http]\nweb = true\n`).start();
-  await token('short', { seconds: 60 });
-  home = mkdtempSync(join(tmpdir(), 'enforcer-home-'));
-  const database = join(home, '.pki/nssdb');
-  mkdirSync(database, { recursive: true });
-  execFileSync('certutil', ['-d', `sql:${database}`, '-N', '--empty-password']);
-  execFileSync('certutil', ['-d', `sql:${database}`, '-A', '-t', 'C,,', '-n', 'enforcer', '-i', site.ca]);
-  const { executablePath, args } = test.info().project.use.launchOptions ?? {};
-  trusting = await chromium.launch({ executablePath, args, env: { ...process.env, HOME: home } });
+  afar = await Afar.open(test.info().project.use.launchOptions);
+  site = afar.site;
+  short = await afar.token('short', { seconds: 60 });
 });
-test.afterAll(async () => {
-  await trusting.close();
-  await site.stop();
-  rmSync(home, { recursive: true, force: true });
-});
+test.afterAll(() => afar.close());
 
-const tokens: Record<string, string> = {};
-/** Makes an API token, as root does on the controller's host. */
-async function token(name: string, more: object): Promise<string> {
-  return (tokens[name] = (await site.api<{ token: string }>('POST', '/tokens', { name, ...more })).token);
-}
-
-/** An empty browser at the door. Whatever calls the API beside its document fails the test. */
-async function atTheDoor(work: (page: Page) => Promise<void>): Promise<void> {
-  const context = await trusting.newContext();
-  const page = await context.newPage();
-  const wrong: string[] = [];
-  watch(page, wrong);
-  await page.goto(origin);
-  await work(page);
-  expect(wrong).toEqual([]);
-  await context.close();
-}
-
-async function signIn(page: Page, shown: string): Promise<void> {
-  await page.getByLabel('Token').fill(shown);
-  await page.getByRole('button', { name: 'Sign in' }).click();
-}
+const atTheDoor = (work: (page: Page) => Promise<void>) => afar.atTheDoor(work);
 
 test('a browser that does not know the CA does not open the page', async ({ page }) => {
-  await expect(page.goto(origin)).rejects.toThrow('ERR_CERT_AUTHORITY_INVALID');
+  await expect(page.goto(afar.origin)).rejects.toThrow('ERR_CERT_AUTHORITY_INVALID');
 });
 
 test('with nothing in the browser a token leads to the fleet, which is live; a wrong one is told what cures it', async () => {
-  const good = await token('ops', { role: 'operator' });
+  const good = await afar.token('ops', { role: 'operator' });
   await atTheDoor(async (page) => {
     await accessible(page);
     await signIn(page, good.replace('enf_', 'enf_0'));
@@ -95,7 +59,7 @@ test('a viewer is refused whatever changes or destroys something, each time with
   await site.api('POST', '/deployments', { machine: 'safe1', image: 'kept' });
   await site.api('POST', '/users', { name: 'ada', role: 'operator' });
   const before = await everything();
-  const look = await token('look', {});
+  const look = await afar.token('look');
   await atTheDoor(async (page) => {
     await signIn(page, look);
     await expect(page.getByText('Viewer: look only')).toBeVisible();
@@ -136,7 +100,7 @@ function everything(): Promise<unknown[]> {
 }
 
 test('a viewer who wants to overwrite a disk is refused too', async () => {
-  const look = await token('look2', {});
+  const look = await afar.token('look2');
   await atTheDoor(async (page) => {
     await signIn(page, look);
     await expect(page.getByText('Viewer: look only')).toBeVisible();
@@ -160,7 +124,7 @@ test('a page that is hosted elsewhere works with the port alone, where the contr
   await new Promise<void>((resolve) => pages.listen(0, '127.0.0.1', resolve));
   const hosted = `http://localhost:${(pages.address() as { port: number }).port}`;
   const bare = await new Site(`[api]\nlisten = "127.0.0.1:${port}"\n[http]\nweb_origins = ["${hosted}"]\n`).start();
-  const context = await trusting.newContext({ ignoreHTTPSErrors: true });
+  const context = await afar.browser.newContext({ ignoreHTTPSErrors: true });
   try {
     const { token: shown } = await bare.api<{ token: string }>('POST', '/tokens', { name: 'far' });
     const page = await context.newPage();
@@ -202,7 +166,7 @@ test('the certificates in the settings are those that the port shows', async ({ 
 /** What TLS itself says: fingerprints of the server's certificate and of who signed it. */
 function shownByPort(): Promise<{ leaf: string; ca: string }> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ port: Number(new URL(origin).port), host: '127.0.0.1', servername: 'localhost', ca: readFileSync(site.ca) }, () => {
+    const socket = connect({ port: Number(new URL(afar.origin).port), host: '127.0.0.1', servername: 'localhost', ca: readFileSync(site.ca) }, () => {
       const { fingerprint256, issuerCertificate } = socket.getPeerCertificate(true);
       socket.end();
       resolve({ leaf: fingerprint256, ca: issuerCertificate.fingerprint256 });
@@ -240,7 +204,7 @@ test('a token that has ended opens nothing, and the page says when it ended', as
   const standing = async () => (await site.api<{ state: string }>('GET', '/tokens/short')).state;
   await expect.poll(standing, { timeout: 75_000 }).toBe('expired');
   await atTheDoor(async (page) => {
-    await signIn(page, tokens.short ?? '');
+    await signIn(page, short);
     await expect(page.getByRole('alert')).toContainText('unauthenticated');
     await expect(page.getByRole('alert')).toContainText(/the token short ended at 20\d\d-.*; make a new one with/);
   });
