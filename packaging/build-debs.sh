@@ -12,6 +12,9 @@ case $arch in amd64 | arm64) ;; *) echo "build-debs: '$arch' is not amd64 or arm
 for program in enforcer enforcer-agent; do
     [ -x "$programs/$program" ] || { echo "build-debs: $programs/$program is missing: build it first" >&2; exit 1; }
 done
+# A program that runs here, of the same version: for packages of another architecture name one.
+runs=${ENFORCER:-$programs/enforcer}
+"$runs" --version >/dev/null || { echo "build-debs: $runs does not run here; name one that does with ENFORCER=" >&2; exit 1; }
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC
@@ -52,6 +55,18 @@ finish() {
     echo "$into/${package}_${version}_$1.deb"
 }
 
+# What the program itself says: its manual, and what shells need to complete its words. The folders are those of Debian's packages
+# of bash-completion, zsh and fish.
+words() {
+    share=$tree/usr/share
+    mkdir -p "$share/bash-completion/completions" "$share/zsh/vendor-completions" "$share/fish/vendor_completions.d"
+    "$runs" man "$share/man/man1"
+    gzip -9n "$share"/man/man1/*.1
+    "$runs" completions bash >"$share/bash-completion/completions/enforcer"
+    "$runs" completions zsh >"$share/zsh/vendor-completions/_enforcer"
+    "$runs" completions fish >"$share/fish/vendor_completions.d/enforcer.fish"
+}
+
 controller() {
     begin enforcer
     put 755 "$programs/enforcer" usr/bin/enforcer
@@ -60,6 +75,7 @@ controller() {
     put 644 packaging/enforcer/tmpfiles.conf usr/lib/tmpfiles.d/enforcer.conf
     put 644 docs/enforcer.toml etc/enforcer/enforcer.toml
     put 644 README.md "$doc/README.md"
+    words
     echo /etc/enforcer/enforcer.toml >"$tree/DEBIAN/conffiles"
     finish "$arch" <<'END'
 Depends: adduser
@@ -99,8 +115,8 @@ License: GPL-3+
  Made by grub-mkimage of modules of Debian's package grub-efi-amd64-bin, whose source is Debian's source package grub2.
  On Debian systems: /usr/share/common-licenses/GPL-3
 END
-    # The program itself makes it, so that both ways give the same file. Of another architecture: name one that runs here.
-    "${ENFORCER:-$programs/enforcer}" firmware fill --state "$work/state" >&2
+    # The program itself makes it, so that both ways give the same file.
+    "$runs" firmware fill --state "$work/state" >&2
     put 644 "$work/state/firmware/localboot.efi" usr/share/enforcer/firmware/localboot.efi
     finish all <<'END'
 Depends: ipxe

@@ -14,7 +14,7 @@ use crate::arguments::Arguments;
 /// Arguments of `enforcer man`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  enforcer man > enforcer.1 && man -l enforcer.1\n  enforcer man ~/.local/share/man/man1 && man enforcer-machines"
+    after_help = "The packages install the pages; this is for other ways of installing.\n\nExamples:\n  enforcer man > enforcer.1 && man -l enforcer.1\n  enforcer man ~/.local/share/man/man1 && man enforcer-machines"
 )]
 pub struct Args {
     /// A folder for all pages, such as /usr/local/share/man/man1; without it the program's own page is printed

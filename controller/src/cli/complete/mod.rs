@@ -38,7 +38,7 @@ impl Shell {
 /// Arguments of `enforcer completions`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Names of machines, boot configs, images and the like are asked\nof the controller while you type, for half a second at most.\n\nExamples:\n  enforcer completions bash > ~/.local/share/bash-completion/completions/enforcer\n  enforcer completions zsh > ~/.zfunc/_enforcer      # ~/.zfunc has to be in fpath\n  enforcer completions fish > ~/.config/fish/completions/enforcer.fish"
+    after_help = "The packages install them; this is for other ways of installing. Names of machines, boot configs, images and the like are asked\nof the controller while you type, for half a second at most.\n\nExamples:\n  enforcer completions bash > ~/.local/share/bash-completion/completions/enforcer\n  enforcer completions zsh > ~/.zfunc/_enforcer      # ~/.zfunc has to be in fpath\n  enforcer completions fish > ~/.config/fish/completions/enforcer.fish"
 )]
 pub struct Completions {
     /// Which shell
