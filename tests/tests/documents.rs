@@ -1,7 +1,7 @@
 //! Every `enforcer …` that a page of the documents names is a command of this program, with these words.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -74,21 +74,21 @@ fn wrong(words: Vec<String>, whole: bool) -> Option<String> {
 }
 
 /// The README, the changelog and every page of the book.
-fn pages() -> Vec<PathBuf> {
+fn pages() -> io::Result<Vec<PathBuf>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut pages = vec![root.join("README.md"), root.join("CHANGELOG.md")];
-    for entry in fs::read_dir(root.join("docs")).unwrap() {
-        pages.push(entry.unwrap().path());
+    for entry in fs::read_dir(root.join("docs"))? {
+        pages.push(entry?.path());
     }
     pages.retain(|page| page.extension().is_some_and(|end| end == "md"));
     pages.sort();
-    pages
+    Ok(pages)
 }
 
 #[test]
 fn every_command_of_the_documents_is_one_of_this_program() {
     let (mut seen, mut refused) = (0, Vec::new());
-    for page in pages() {
+    for page in pages().unwrap() {
         for (line, words, whole) in calls(&fs::read_to_string(&page).unwrap()) {
             seen += 1;
             let why = wrong(words, whole);
