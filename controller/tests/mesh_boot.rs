@@ -11,7 +11,14 @@ mod process;
 mod site;
 
 use agent::Served;
-use enforcer::state::{machine::Standing, ops::ConfirmClock, trust::Digest};
+use enforcer::{
+    mesh::Mesh,
+    state::{
+        machine::Standing,
+        ops::{ConfirmClock, MachineRef},
+        trust::Digest,
+    },
+};
 use ipxe::MacAddr;
 use mesh_net::{EnrolError, EnrolProof};
 use mesh_proto::message::{RefusalCode, Secret, command::Command, enrol::Level, link::ToAgent};
@@ -199,4 +206,35 @@ async fn a_fleet_that_was_off_for_more_than_a_year_comes_back_by_its_old_keys() 
         .count();
     assert_eq!(jumps, 1, "a jump is told once");
     assert!(room.site.store.apply(ConfirmClock).await.unwrap());
+}
+
+/// A script that accepts what it sees is quicker than any person: its word may come before the controller has told the machine
+/// that it has to wait. The controller has one thread here, which does nothing else until the word is written down.
+#[tokio::test]
+async fn a_word_that_comes_the_moment_a_key_waits_is_heard() {
+    let room = room().await;
+    for n in 1..=8 {
+        let mac = MacAddr([0x52, 0x54, 0, 0, 1, n]);
+        let name = format!("web{n}");
+        room.site.register(mac, &name).await;
+        let mut agent = room.agent(mac, "127.0.0.1:0", &format!("S{n}"), "aa");
+        let asking = tokio::spawn(async move { agent.enrol(EnrolProof::None, |_| {}).await });
+        let machine = room.site.view().machine_by_mac(mac).unwrap().id.clone();
+        while room.site.view().pending_of(&machine).next().is_none() {
+            assert!(!asking.is_finished(), "{:?}", asking.await);
+            tokio::task::yield_now().await;
+        }
+        accept_elsewhere(&room.mesh, MachineRef(name));
+        asking.await.unwrap().unwrap();
+    }
+}
+
+/// Accepts a machine on another thread, and holds this one for so long.
+fn accept_elsewhere(mesh: &Mesh, machine: MachineRef) {
+    let other = tokio::runtime::Runtime::new().unwrap();
+    std::thread::scope(|scope| {
+        let accept = || other.block_on(mesh.accept(machine, None, "ann"));
+        scope.spawn(accept).join().unwrap().unwrap().unwrap();
+    });
+    other.shutdown_background();
 }

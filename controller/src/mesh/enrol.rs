@@ -27,9 +27,11 @@ use crate::{
 impl Inner {
     pub(super) async fn enrolled(self: &Arc<Self>, ask: EnrolAsk) -> EnrolAnswer {
         let (spki, from) = (ask.csr.spki.clone(), ask.from);
+        // Before the key is written down: a person's word may come as soon as it is.
+        let stream = Listening::open(self, Digest(ask.csr.spki_sha256), &spki);
         let answer = match self.store.apply(self.request(ask)).await {
             Ok(EnrolOutcome::Granted(grant)) => self.granted(&grant, &spki),
-            Ok(EnrolOutcome::Pending(pending)) => self.wait(&pending, spki),
+            Ok(EnrolOutcome::Pending(pending)) => self.wait(&pending, stream),
             Ok(EnrolOutcome::Refused(refusal)) => EnrolAnswer::Refused(refusal),
             Err(error) => EnrolAnswer::Refused(unavailable(&error)),
         };
@@ -127,12 +129,9 @@ impl Inner {
     }
 
     /// Keeps the stream until a person decides or its agent goes away.
-    fn wait(self: &Arc<Self>, pending: &Pending, spki: Vec<u8>) -> EnrolAnswer {
-        let key = pending.key;
-        let (ticket, told) = lock(&self.waiting).add(key, spki);
+    fn wait(self: &Arc<Self>, pending: &Pending, stream: Listening) -> EnrolAnswer {
         let (tell, decided) = oneshot::channel();
-        let inner = Arc::clone(self);
-        self.work.spawn(inner.hold(key, ticket, told, tell).boxed());
+        self.work.spawn(stream.hold(tell).boxed());
         let view = self.store.view();
         let name = view.machine_name(&pending.machine);
         EnrolAnswer::Pending {
@@ -143,29 +142,53 @@ impl Inner {
             decided,
         }
     }
+}
 
-    async fn hold(
-        self: Arc<Self>,
-        key: Digest,
-        ticket: u64,
-        told: oneshot::Receiver<Word>,
-        mut tell: oneshot::Sender<Word>,
-    ) {
+/// A stream whose key may be decided about; dropped, nobody listens any more.
+struct Listening {
+    inner: Arc<Inner>,
+    key: Digest,
+    ticket: u64,
+    told: oneshot::Receiver<Word>,
+}
+
+impl Listening {
+    fn open(inner: &Arc<Inner>, key: Digest, spki: &[u8]) -> Self {
+        let (ticket, told) = lock(&inner.waiting).add(key, spki.to_vec());
+        let inner = Arc::clone(inner);
+        Self {
+            inner,
+            key,
+            ticket,
+            told,
+        }
+    }
+
+    async fn hold(mut self, mut tell: oneshot::Sender<Word>) {
         tokio::select! {
-            word = told => {
+            word = &mut self.told => {
                 // Without a word a newer stream of the same key took over, or we stop.
                 if let Ok(word) = word {
                     let _gone = tell.send(word);
                 }
             }
-            () = tell.closed() => {
-                if lock(&self.waiting).let_go(&key, ticket)
-                    && let Err(error) = self.store.apply(Withdraw(key)).await
-                {
-                    warn!(%error, "a key that waits no more could not be taken off the list");
-                }
-            }
+            () = tell.closed() => self.withdraw().await,
         }
+    }
+
+    /// The agent went away: its key is taken off the list, unless it waits on a newer stream.
+    async fn withdraw(&self) {
+        if lock(&self.inner.waiting).let_go(&self.key, self.ticket)
+            && let Err(error) = self.inner.store.apply(Withdraw(self.key)).await
+        {
+            warn!(%error, "a key that waits no more could not be taken off the list");
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        lock(&self.inner.waiting).let_go(&self.key, self.ticket);
     }
 }
 
