@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use image::edit::{is_cidata, volume_file};
+use mesh_proto::json;
 use mesh_proto::message::enrol::{JOIN_FILE, Join};
 
 /// Deployments make volumes of some MiB; what is larger is another's.
@@ -16,7 +17,7 @@ const MAX_VOLUME_BYTES: u64 = 32 << 20;
 pub fn join(root: &Path) -> Option<Join> {
     let volumes = devices(root).into_iter();
     let mut files = volumes.filter_map(|device| volume_file(&read(&device)?, JOIN_FILE));
-    files.find_map(|file| serde_json::from_slice(&file).ok())
+    files.find_map(|file| json::from_slice(&file).ok())
 }
 
 /// Partitions called `cidata`, as the kernel knows them: nothing has to be mounted, and no udev has to run. Where a table has

@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use mesh_proto::identity::NodeId;
+use mesh_proto::json;
 use mesh_proto::message::Secret;
 pub use mesh_proto::message::enrol::Join;
 use rustix::fs::{FlockOperation, flock};
@@ -194,7 +195,7 @@ impl KeyStore {
             Err(error) => return Err(file_error(&path)(error)),
         }
         let bytes = fs::read(&path).map_err(file_error(&path))?;
-        let value = serde_json::from_slice(&bytes);
+        let value = json::from_slice(&bytes);
         value
             .map(Some)
             .map_err(|source| KeyStoreError::Damaged { path, source })

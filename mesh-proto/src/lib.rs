@@ -5,6 +5,7 @@ pub mod codec;
 pub mod facts;
 pub mod frame;
 pub mod identity;
+pub mod json;
 pub mod membership;
 pub mod message;
 pub mod pairing;

@@ -16,6 +16,7 @@ use std::{
 use ipxe::{BootPlan, LocalBoot, MacAddr, PxeClient, Surroundings};
 use ipxe_net::BootOffer;
 use mesh_net::LinkIdentity;
+use mesh_proto::json;
 use mesh_proto::message::{
     boot::{Program, StoredFile},
     delegation::{BASE, Delegated, Delegation, Moment, Signed, ledger::Ledger},
@@ -87,7 +88,7 @@ impl Away {
     pub(super) fn open(folder: &Path, own: &LinkIdentity, tick: fn() -> Tick) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let kept = fs::read(folder.join(FILE)).ok();
-        let kept = kept.and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
+        let kept = kept.and_then(|bytes| json::from_slice::<Kept>(&bytes).ok());
         let held = kept.and_then(|kept| {
             let all = read(&kept.signed, own)?;
             Some(Arc::new(Held {
@@ -96,7 +97,7 @@ impl Away {
             }))
         });
         let ledgers = match fs::read(folder.join(LEDGERS)) {
-            Ok(bytes) => serde_json::from_slice(&bytes)?,
+            Ok(bytes) => json::from_slice(&bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error),
         };
@@ -160,7 +161,7 @@ impl Away {
     /// The boot programs there were last.
     pub(super) fn kept_programs(&self) -> Vec<Program> {
         let kept = fs::read(self.folder.join(PROGRAMS)).ok();
-        let kept = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let kept = kept.and_then(|bytes| json::from_slice(&bytes).ok());
         kept.unwrap_or_default()
     }
 

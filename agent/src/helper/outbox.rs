@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use mesh_proto::message::boot::BootAsk;
+use mesh_proto::{json, message::boot::BootAsk};
 
 /// Pieces kept; a room that boots for days without its controller has fewer. What comes then is refused: the machine says
 /// it again.
@@ -66,7 +66,7 @@ impl Outbox {
         loop {
             let number = *numbers(&self.folder).ok()?.first()?;
             let piece = fs::read(self.path(number)).ok();
-            match piece.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            match piece.and_then(|bytes| json::from_slice(&bytes).ok()) {
                 Some(piece) => return Some((number, piece)),
                 None => self.told(number).ok()?,
             }

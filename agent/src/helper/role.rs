@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mesh_proto::message::boot::Duty;
+use mesh_proto::{json, message::boot::Duty};
 use serde::{Deserialize, Serialize};
 
 use super::{away::write, tick::Tick};
@@ -34,7 +34,7 @@ impl Role {
     /// The duty, if it is still good, and for how many seconds more.
     pub(super) fn kept(&self, now: &Tick) -> Option<(Duty, i64)> {
         let bytes = fs::read(&self.0).ok()?;
-        let kept: Kept = serde_json::from_slice(&bytes).ok()?;
+        let kept: Kept = json::from_slice(&bytes).ok()?;
         let by_clock = now.unix_s - kept.heard.unix_s;
         let age = now.since(&kept.heard).held_s.unwrap_or(by_clock);
         let left = LIVES_S - age;

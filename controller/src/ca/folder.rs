@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mesh_proto::identity::NodeId;
+use mesh_proto::{identity::NodeId, json};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ fn load(folder: PathBuf, site: &str) -> Result<Ca, CaError> {
         path: folder.join(name),
     };
     let known: SiteFile =
-        serde_json::from_slice(read(&folder, SITE)?.as_bytes()).map_err(|_| damaged(SITE))?;
+        json::from_slice(read(&folder, SITE)?.as_bytes()).map_err(|_| damaged(SITE))?;
     if known.site != site {
         return Err(CaError::OtherSite {
             path: folder,

@@ -12,6 +12,7 @@ use hyper::{
     http::request::Builder,
 };
 use hyper_util::rt::TokioIo;
+use mesh_proto::json::from_slice;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::{net::UnixStream, time::timeout};
@@ -315,7 +316,7 @@ fn empty() -> Body {
 
 /// The document in `value`. Read as a text, as everything else is: a type's reader is some kilobytes for each kind of input.
 pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Failure> {
-    serde_json::from_slice(value.to_string().as_bytes()).map_err(|e| Failure::Answer(e.to_string()))
+    from_slice(value.to_string().as_bytes()).map_err(|e| Failure::Answer(e.to_string()))
 }
 
 /// A text as one path segment or query value (RFC 3986 §2.1).

@@ -7,6 +7,7 @@ use std::{
 };
 
 use ipxe::{Arch, Firmware};
+use mesh_proto::json;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -117,7 +118,7 @@ impl Manifest {
             Err(source) => return Err(ManifestError::Io { path, source }),
         };
         let manifest: Self =
-            serde_json::from_slice(text.as_bytes()).map_err(|e| ManifestError::Damaged {
+            json::from_slice(text.as_bytes()).map_err(|e| ManifestError::Damaged {
                 path: path.clone(),
                 problem: e.to_string(),
             })?;

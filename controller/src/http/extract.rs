@@ -7,6 +7,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{Uri, request::Parts},
 };
+use mesh_proto::json::from_slice;
 use serde::de::DeserializeOwned;
 
 use super::error::{Code, Problem};
@@ -41,7 +42,7 @@ pub(super) async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<
 
 /// What they say.
 pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|e| {
+    from_slice(bytes).map_err(|e| {
         Problem::new(
             Code::BadRequest,
             format!("the JSON body is wrong: {e}; /api/v1/openapi.json describes it"),

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use mesh_proto::json;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -136,11 +137,10 @@ impl Manifest {
         if let Err(source) = file {
             return Err(ManifestError::Read { path, source });
         }
-        let manifest: Self =
-            serde_json::from_slice(&text).map_err(|source| ManifestError::Parse {
-                path: path.clone(),
-                source,
-            })?;
+        let manifest: Self = json::from_slice(&text).map_err(|source| ManifestError::Parse {
+            path: path.clone(),
+            source,
+        })?;
         if manifest.v != VERSION {
             return Err(ManifestError::Version {
                 path,

@@ -11,6 +11,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use mesh_proto::json;
 use mesh_proto::message::link::{LogChunk, LogLine, MAX_LOG_LINE_BYTES, MAX_LOG_LINES};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -206,9 +207,7 @@ fn read(path: &Path) -> io::Result<Vec<Line>> {
         other => other?,
     };
     let lines = bytes.split(|b| *b == b'\n');
-    Ok(lines
-        .filter_map(|l| serde_json::from_slice(l).ok())
-        .collect())
+    Ok(lines.filter_map(|l| json::from_slice(l).ok()).collect())
 }
 
 fn boots(folder: &Path) -> io::Result<Vec<Boot>> {

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use mesh_proto::json::from_slice;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::RawWrite;
@@ -228,7 +229,7 @@ fn to_json(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
 /// When the value is not what this table holds, or names another key.
 pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, String> {
     fn json<T: DeserializeOwned>(value: &[u8]) -> Result<Arc<T>, serde_json::Error> {
-        serde_json::from_slice(value).map(Arc::new)
+        from_slice(value).map(Arc::new)
     }
     let record = match table {
         Table::Machines => json(value).map(Record::Machine),
@@ -236,7 +237,7 @@ pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, S
         Table::Activations => json(value).map(Record::Activation),
         Table::Leases => json(value).map(Record::Lease),
         Table::Reservations => json(value).map(Record::Reservation),
-        Table::Declined => serde_json::from_slice(value).map(Record::Declined),
+        Table::Declined => from_slice(value).map(Record::Declined),
         Table::Events => json(value).map(Record::Event),
         Table::Keys => json(value).map(Record::EnrolledKey),
         Table::Pending => json(value).map(Record::Pending),
@@ -245,7 +246,7 @@ pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, S
         Table::Members => json(value).map(Record::Member),
         Table::Commands => json(value).map(Record::Command),
         Table::Ring => json(value).map(Record::Ring),
-        Table::Stamp => serde_json::from_slice(value).map(Record::Stamp),
+        Table::Stamp => from_slice(value).map(Record::Stamp),
         Table::Webhooks => json(value).map(Record::Webhook),
         Table::Deliveries => json(value).map(Record::Delivery),
         Table::Power => json(value).map(Record::Power),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::boot::{Program, StoredFile};
 use super::peer::ClosedBy;
 use crate::identity::NodeId;
+use crate::json;
 
 /// What the signature is about, so that no other signed text is taken for a delegation.
 pub const PURPOSE: &str = "enforcer-delegation/1";
@@ -146,7 +147,7 @@ impl Delegation {
     /// # Errors
     /// When it is no delegation, or not for `helper`.
     pub fn read(text: &str, helper: NodeId) -> Result<Self, BadDelegation> {
-        let read: Self = serde_json::from_str(text).map_err(|_| BadDelegation::Malformed)?;
+        let read: Self = json::from_slice(text.as_bytes()).map_err(|_| BadDelegation::Malformed)?;
         if read.purpose != PURPOSE {
             return Err(BadDelegation::Malformed);
         }

@@ -16,6 +16,8 @@ mod secret;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::json;
+
 pub use secret::Secret;
 
 /// The major version this crate speaks.
@@ -60,11 +62,11 @@ fn with_version(mut object: Vec<u8>) -> Vec<u8> {
 /// When the bytes are not one of `T`'s messages in a version we speak.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, MessageError> {
     // The version first: a message of another major may look like anything.
-    let Version { v } = serde_json::from_slice(bytes).map_err(MessageError::Malformed)?;
+    let Version { v } = json::from_slice(bytes).map_err(MessageError::Malformed)?;
     if v != VERSION {
         return Err(MessageError::Version(v));
     }
-    serde_json::from_slice(bytes).map_err(MessageError::Malformed)
+    json::from_slice(bytes).map_err(MessageError::Malformed)
 }
 
 /// A no, with a stable word for programs and a sentence for people.

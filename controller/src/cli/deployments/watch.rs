@@ -7,6 +7,7 @@ use std::{
 };
 
 use http_body_util::BodyExt as _;
+use mesh_proto::json;
 
 use crate::{
     cli::{
@@ -103,7 +104,7 @@ impl Watched {
         if message.event != DEPLOYMENT {
             return Ok(());
         }
-        let job: DeploymentDoc = serde_json::from_slice(message.data.as_bytes())
+        let job: DeploymentDoc = json::from_slice(message.data.as_bytes())
             .map_err(|e| Failure::Answer(e.to_string()))?;
         self.heard += 1;
         let words = words(&job);

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
 use hyper::{Request, StatusCode, header::HeaderValue};
+use mesh_proto::json;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::de::DeserializeOwned;
 
@@ -152,7 +153,7 @@ impl Asker {
         }
         let told = answer.headers().get("X-Consul-Index");
         let index = index.answered(told.and_then(|value| value.to_str().ok()));
-        let read = serde_json::from_slice(answer.body());
+        let read = json::from_slice(answer.body());
         Ok((index, read.map_err(|_| Garbled::NotConsul)?))
     }
 }
