@@ -27,7 +27,7 @@ pub(super) fn all() -> Routes {
 }
 
 fn v1() -> Routes {
-    people(sites(disks(Routes::new())))
+    receivers(people(sites(disks(Routes::new()))))
         .at(Least(Viewer), routes!(meta::openapi))
         .at(Least(Viewer), routes!(machines::list))
         .at(Least(Operator), routes!(machines::register))
@@ -88,6 +88,15 @@ fn v1() -> Routes {
         .at(Least(Viewer), routes!(explain::explain))
         // What anybody sees who opens a connection.
         .at(Least(Viewer), routes!(certificates::list))
+        // Every secret that there is.
+        .at(Least(Admin), routes!(database::copy))
+        // A wrong clock that is confirmed makes certificates that no host takes.
+        .at(Least(Admin), routes!(clock::confirm))
+}
+
+/// Who hears of what happens, and who may do what.
+fn receivers(routes: Routes) -> Routes {
+    routes
         // URLs of receivers often hold a key.
         .at(Least(Operator), routes!(webhooks::list))
         // What happens here leaves the house.
@@ -101,10 +110,6 @@ fn v1() -> Routes {
         .at(Least(Viewer), routes!(users::show))
         .at(Least(Admin), routes!(users::create))
         .at(Least(Admin), routes!(users::update, users::delete))
-        // Every secret that there is.
-        .at(Least(Admin), routes!(database::copy))
-        // A wrong clock that is confirmed makes certificates that no host takes.
-        .at(Least(Admin), routes!(clock::confirm))
 }
 
 /// What programs show in place of people. Who may not look at others' tokens sees their own.

@@ -61,7 +61,8 @@ const TOLD: &[&str] = &[
 #[serde(rename_all = "kebab-case")]
 pub enum Settings {
     /// They can be used.
-    Settings(Vec<Setting>),
+    #[serde(rename = "settings")]
+    Usable(Vec<Setting>),
     /// These have mistakes.
     MistakesAt(Vec<String>),
     /// There are none to read.
@@ -72,7 +73,7 @@ pub enum Settings {
 #[must_use]
 pub fn settings(flags: &Flags, typed: &[String]) -> Settings {
     match config::settings(flags, typed) {
-        Ok(all) => Settings::Settings(all.into_iter().map(told).collect()),
+        Ok(all) => Settings::Usable(all.into_iter().map(told).collect()),
         // What is wrong with a value is said by repeating it.
         Err(ConfigError::Mistakes(mistakes)) => {
             let mut at: Vec<String> = mistakes.into_iter().map(|m| known(m.at)).collect();
