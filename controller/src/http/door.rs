@@ -127,6 +127,9 @@ fn is_own(origin: Option<&str>, headers: &HeaderMap, secure: bool) -> bool {
 mod tests {
     use super::*;
 
+    /// The headers; may something be changed; may somebody sign in.
+    type Row<'a> = (&'a [(&'static str, &'a str)], bool, bool);
+
     fn door(headers: &[(&'static str, &str)], secure: bool) -> Door {
         let headers = headers.iter();
         let headers = headers.map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()));
@@ -140,7 +143,7 @@ mod tests {
     fn only_our_own_pages_change_something_with_a_cookie() {
         const HOST: (&str, &str) = ("host", "boot.lab:4843");
         let own = ("origin", "https://boot.lab:4843");
-        let rows: &[(&[(&'static str, &str)], bool, bool)] = &[
+        let rows: &[Row<'_>] = &[
             (&[HOST, own], true, true),
             (&[HOST, ("origin", "https://BOOT.lab:4843")], true, true),
             (&[HOST, ("origin", "http://boot.lab:4843")], false, false),

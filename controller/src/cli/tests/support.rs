@@ -58,58 +58,20 @@ impl Planted {
             self.c.write("disk", &"d".repeat(1 << 20)),
         );
         for line in [
-            &[
-                "machines",
-                "register",
-                "52:54:00:77:00:01",
-                "--name",
-                "web1",
-            ][..],
-            &[
-                "machines",
-                "set",
-                "web1",
-                "--power",
-                "ipmi://admin@10.0.0.9",
-                "--power-secret-file",
-                &board,
-            ],
-            &["machines", "set", "web1", "--label", &label],
-            &[
-                "boot-configs",
-                "set",
-                "live",
-                "--kernel",
-                &kernel,
-                "--cmdline",
-                &cmdline,
-                "--answer",
-                &answer,
-            ],
-            &["boot-configs", "activate", "live", "web1"],
-            &[
-                "users",
-                "create",
-                "ann",
-                "--role",
-                "viewer",
-                "--note",
-                "planted-note",
-            ],
-            &[
-                "images",
-                "push",
-                &disk,
-                "debian",
-                "--note",
-                "planted-version",
-            ],
-            &["deploy", "web1", "debian", "--user-data", &data],
+            "machines register 52:54:00:77:00:01 --name web1".to_owned(),
+            format!("machines set web1 --power ipmi://admin@10.0.0.9 --power-secret-file {board}"),
+            format!("machines set web1 --label {label}"),
+            format!(
+                "boot-configs set live --kernel {kernel} --cmdline {cmdline} --answer {answer}"
+            ),
+            "boot-configs activate live web1".to_owned(),
+            "users create ann --role viewer --note planted-note".to_owned(),
+            format!("images push {disk} debian --note planted-version"),
+            format!("deploy web1 debian --user-data {data}"),
         ] {
-            self.c
-                .run(line)
-                .await
-                .unwrap_or_else(|e| panic!("{line:?}: {e}"));
+            let words: Vec<&str> = line.split(' ').collect();
+            let told = self.c.run(&words).await;
+            told.unwrap_or_else(|e| panic!("{line}: {e}"));
         }
         let hook = self
             .c

@@ -228,13 +228,16 @@ async fn people_stay_signed_in_when_the_controller_restarts_and_it_keeps_no_secr
     );
 }
 
+/// What a page says, and the code of what it is refused for.
+type Row<'a> = (&'a [(&'static str, &'static str)], Option<&'a str>);
+
 #[tokio::test]
 async fn only_the_controllers_own_pages_use_the_cookie_to_change_something() {
     let site = Site::with(&[("ann", "operator")]).await;
     let mut ann = Browser::at([192, 0, 2, 7]);
     assert_eq!(ann.signs_in(&site, "ann", WORDS).await.0, 201);
     let register = json!({"mac": "52-54-00-77-00-01", "name": "web1"});
-    let rows: &[(&[(&'static str, &'static str)], Option<&str>)] = &[
+    let rows: &[Row<'_>] = &[
         (&[], Some("cross-origin")),
         (&[("origin", "https://evil.lab")], Some("cross-origin")),
         (

@@ -43,7 +43,7 @@ impl Delay {
         }
         let hold = format!("filter-buffer,id=hold,netdev=far,queue=all,interval={us}");
         qemu.args(["-object", &hold]);
-        let log = segment.folder().file(&format!("slow-{name}.log"));
+        let log = segment.folder().file(format!("slow-{name}.log"));
         let mut line = Service::start(&format!("the slow cable of {name}"), qemu, &log)?;
         wait_until("the slow cable's ends", START_LIMIT, || {
             line.ensure_running()?;
