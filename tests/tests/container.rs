@@ -126,6 +126,8 @@ impl Image {
 
     fn container(&self) -> Result<Container<'_>> {
         let name = self.buildah(&["from", "--pull-never", IMAGE])?;
+        // Of two mounts of one place, the image's own volume and ours, either may win in buildah.
+        self.buildah(&["config", "--volume", "/var/lib/enforcer-", &name])?;
         let root = PathBuf::from(self.buildah(&["mount", &name])?);
         let container = Container {
             image: self,
