@@ -174,7 +174,8 @@ impl<'a> Reader<'a> {
 
     /// Starts what goes on until [`Self::leave_follower`].
     fn follow_along(&mut self, command: &str) -> Result<()> {
-        let script = format!("echo $$ >/tmp/follower; exec {command}");
+        // As a terminal starts it: a shell's job in the background, as the tests may be, does not hear Ctrl-C.
+        let script = format!("echo $$ >/tmp/follower; exec env --default-signal=INT {command}");
         let command = self.person(self.debian.command("setpriv"), &script);
         let log = self.space.folder().file("follower.log");
         self.follower = Some(Service::start("follower", command, &log)?);
