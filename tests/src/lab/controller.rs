@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const READY_LIMIT: Duration = Duration::from_secs(20);
 /// Command line calls answer at once; followers are started with [`Controller::cli_command`].
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// A controller lets open transfers end for 8 s after SIGTERM, and its host may be busy with machines.
+const STOP_LIMIT: Duration = Duration::from_secs(12);
 
 /// How the controller shall run.
 #[derive(Debug, Clone)]
@@ -191,7 +193,7 @@ impl Controller {
             return Ok(());
         };
         let status = service
-            .stop()
+            .stop_within(STOP_LIMIT)
             .context("the controller did not end within its grace period after SIGTERM")?;
         ensure!(
             status.success(),

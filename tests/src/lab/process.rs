@@ -188,11 +188,16 @@ impl Service {
 
     /// SIGTERM, and SIGKILL when that does not end it within two seconds. Returns how it ended.
     pub fn stop(&mut self) -> Option<ExitStatus> {
+        self.stop_within(STOP_GRACE)
+    }
+
+    /// The same with another patience.
+    pub fn stop_within(&mut self, grace: Duration) -> Option<ExitStatus> {
         if let Ok(Some(status)) = self.child.try_wait() {
             return Some(status);
         }
         let _ = self.signal(Signal::TERM);
-        let ended = self.wait_end(STOP_GRACE).ok();
+        let ended = self.wait_end(grace).ok();
         self.kill9();
         ended
     }
