@@ -7,6 +7,7 @@ mod aliases;
 mod backup;
 mod bar;
 mod boot_configs;
+mod certificates;
 mod client;
 mod clock;
 mod commands;
@@ -105,6 +106,8 @@ pub enum Command {
     Tokens(Noun<tokens::Verb>),
     /// Who is signed in with a password: list, sign out
     Sessions(Noun<sessions::Verb>),
+    /// By what the controller proves who it is, and until when
+    Certificates(Noun<certificates::Verb>),
     /// Other sites: invite, join, what they may, revoke
     Peers(Noun<peers::Verb>),
     /// Who is told what happens: webhooks and mail
@@ -252,6 +255,7 @@ async fn perform(
         Command::Users(noun) => users::run(noun.verb, &mut session).await,
         Command::Tokens(noun) => tokens::run(noun.verb, &mut session).await,
         Command::Sessions(noun) => sessions::run(noun.verb, &mut session).await,
+        Command::Certificates(noun) => certificates::run(noun.verb, &mut session).await,
         Command::Peers(noun) => peers::run(noun.verb, &mut session).await,
         Command::Webhooks(noun) => webhooks::run(noun.verb, &mut session).await,
         Command::Contexts(noun) => contexts::run(noun.verb, &mut session).await,

@@ -2,6 +2,7 @@
 
 mod book;
 mod boot_configs;
+mod certificates;
 mod events;
 mod explain;
 mod help;

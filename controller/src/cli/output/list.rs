@@ -103,7 +103,8 @@ impl Session<'_> {
         self.rows(&listing.output, &items, &columns)
     }
 
-    pub(super) fn rows<T: DeserializeOwned + 'static, const N: usize>(
+    /// Prints a list that was read: as it is, or as a table.
+    pub(in crate::cli) fn rows<T: DeserializeOwned + 'static, const N: usize>(
         &mut self,
         output: &Output,
         items: &[Value],

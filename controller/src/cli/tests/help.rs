@@ -10,6 +10,7 @@ const SHOWN: &[&str] = &[
     "boot-configs activate",
     "boot-configs set",
     "capture",
+    "certificates list",
     "completions",
     "contexts add",
     "deploy",
