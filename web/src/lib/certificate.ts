@@ -1,5 +1,8 @@
 // How a certificate stands, and its fingerprint as people compare it.
 
+/** What it proves, by its kind. */
+export const PROVES = { 'site-ca': 'The site’s CA', api: 'The API’s port' } as const;
+
 /** So long before its end people should know. */
 const SOON_MS = 30 * 24 * 3600_000;
 

@@ -1,5 +1,7 @@
 // What waits for a person, worst first, each with where to decide it.
-import type { Deployment, Machine } from '../../api/types';
+import type { Certificate, Deployment, Machine } from '../../api/types';
+import { age, PROVES } from '../../lib/certificate';
+import { moment, span } from '../../lib/format';
 import { href } from '../../lib/route';
 import type { Tone } from '../../lib/states';
 import { isNewcomer } from '../../lib/waits';
@@ -16,7 +18,7 @@ export interface Need {
 /** A failed job is news for a day; after that it is history. */
 const FAILED_FOR_MS = 24 * 3600_000;
 
-export function needs(machines: Machine[], deployments: Deployment[], now = Date.now()): Need[] {
+export function needs(machines: Machine[], deployments: Deployment[], certificates: Certificate[], now = Date.now()): Need[] {
   const found: Need[] = [];
   for (const m of machines) {
     const link = href('machines', m.name);
@@ -27,7 +29,7 @@ export function needs(machines: Machine[], deployments: Deployment[], now = Date
     }
   }
   found.push(...failed(deployments, now), ...waiting(deployments));
-  found.push(...strangers(machines, now));
+  found.push(...strangers(machines, now), ...ending(certificates, now));
   const order: Tone[] = ['bad', 'warn', 'busy', 'idle', 'good'];
   return found.sort((a, b) => order.indexOf(a.tone) - order.indexOf(b.tone));
 }
@@ -38,6 +40,20 @@ function strangers(machines: Machine[], now: number): Need[] {
   return asked.map((m) => {
     const stranger: Need = { key: `seen ${m.id}`, tone: 'idle', word: 'seen', who: m.name, why: 'It asked to boot; nobody registered it. Is it yours?', link: href('machines', m.name) };
     return isNewcomer(m) ? { ...stranger, why: 'It was looked at and shows a pairing code. Is it yours?', link: href('pending') } : stranger;
+  });
+}
+
+/** Certificates that are not good, or not for long. */
+function ending(certificates: Certificate[], now: number): Need[] {
+  const stood = certificates.map((one) => ({ one, word: age(one.not_before, one.not_after, one.renews, now) }));
+  return stood.filter(({ word }) => word !== 'good').map(({ one, word }) => {
+    const need = { key: `certificate ${one.sha256}`, word, who: `${PROVES[one.kind]}: certificate`, link: href('settings', null, { part: 'certificates' }) };
+    if (word === 'not yet good') return { ...need, tone: 'bad', why: `It is good from ${moment(one.not_before)} on: is the clock of this computer right, and the controller’s?` };
+    const until = one.not_after ?? one.not_before;
+    const left = Date.parse(until) - now;
+    const when = left > 0 ? `It ends in ${span(left)}, on ${moment(until)}` : `It ended on ${moment(until)}`;
+    const cure = one.renews ? `it was to be renewed by itself on ${moment(one.renews)}; restart the controller, its log says why it was not` : one.next;
+    return { ...need, tone: word === 'ended' ? 'bad' : 'warn', why: `${when}: ${cure}` };
   });
 }
 
