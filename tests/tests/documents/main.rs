@@ -1,5 +1,8 @@
 //! Every `enforcer …` that a page of the documents names is a command of this program, with these words.
 
+mod architecture;
+mod book;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
