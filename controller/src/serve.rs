@@ -303,7 +303,7 @@ fn open_firmware(state: &Path) -> Result<FirmwareSet, StartError> {
     firmware::fill(&folder)?;
     let (set, notices) = FirmwareSet::open(&folder)?;
     for notice in notices {
-        warn!("{notice}");
+        warn!("boot programs: {notice}");
     }
     Ok(set)
 }

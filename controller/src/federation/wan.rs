@@ -244,7 +244,11 @@ impl Inner {
             Presence::Unreachable => format!("{site} is not reached from here"),
             Presence::Down => format!("{site} is down: none of its peers reaches it"),
         };
-        info!(site, presence = presence.word(), "{text}");
+        info!(
+            site,
+            presence = presence.word(),
+            "how another site is reached has changed"
+        );
         let draft = Draft::new("peer.presence", text).field("site", site);
         self.store.note(draft.field("presence", presence.word()));
     }

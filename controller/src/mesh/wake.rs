@@ -38,8 +38,12 @@ impl Mesh {
                 let by = Giver::Controller(by.to_owned());
                 match self.command(MachineRef(id.to_string()), command, by).await {
                     Ok(Ok(_)) => senders.push(name),
-                    Ok(Err(error)) => warn!("{name} cannot help to wake: {error}"),
-                    Err(error) => warn!("{name} cannot help to wake: {error}"),
+                    Ok(Err(error)) => {
+                        warn!(machine = %name, "a machine cannot help to wake another: {error}")
+                    }
+                    Err(error) => {
+                        warn!(machine = %name, "a machine cannot help to wake another: {error}")
+                    }
                 }
             }
         }

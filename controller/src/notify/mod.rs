@@ -182,7 +182,7 @@ impl Attempt {
         };
         self.metrics.count(Counter::Notifications, label);
         info!(webhook = %self.hook.name, id = self.delivery.message_id(), kind = self.delivery.event.draft.kind,
-            "notification {label}: {said}");
+            outcome = label, "a notification: {said}");
         let settle = SettleDelivery {
             id: self.delivery.id,
             event: self.delivery.event.seq,

@@ -44,7 +44,9 @@ pub(super) async fn assets(store: Store, desk: Arc<Desk>, config: Config, stop: 
 fn reload(desk: &Desk, folder: &Path) {
     match FirmwareSet::open(folder) {
         Ok((set, notices)) => {
-            notices.iter().for_each(|notice| warn!("{notice}"));
+            notices
+                .iter()
+                .for_each(|notice| warn!("boot programs: {notice}"));
             desk.set_firmware(set);
             info!("the firmware manifest was read again");
         }
