@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{Config, Flags, default_state},
-    support::{self, Bundle, Part, rows},
+    support::{self, Bundle, Part, journal, rows},
 };
 
 /// Entries of a list that are told: a fleet ten times as large as the largest that was measured.
@@ -30,7 +30,7 @@ const METRICS: usize = 4 << 20;
 /// Arguments of `enforcer support-bundle`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Run it on the controller's host as root, with the settings of `enforcer serve`. When the controller does not answer, the file\ntells what the host and the state folder show. It is a tar archive packed with zstd; about.json in it says what the other files are.\n\nIt holds no secret by the way it is made: what is told is chosen field by field, and what people, machines and other programs wrote\n(labels, notes, reasons, scripts, log lines) is not among it. Names of machines and addresses are. Only lines of a machine that --logs names\nare taken as they are: read them before you send the file.\n\nExamples:\n  sudo enforcer support-bundle\n  sudo enforcer support-bundle --list\n  sudo enforcer support-bundle /tmp/help.tar.zst --logs web1\n  tar --zstd -xOf /tmp/help.tar.zst about.json"
+    after_help = "Run it on the controller's host as root, with the settings of `enforcer serve`. When the controller does not answer, the file\ntells what the host and the state folder show. It is a tar archive packed with zstd; about.json in it says what the other files are.\n\nIt holds no secret by the way it is made: what is told is chosen field by field, and what people, machines and other programs wrote\n(labels, notes, reasons, scripts, log lines) is not among it. Names of machines and addresses are. Only lines of a machine that --logs names\nare taken as they are: read them before you send the file. Of the controller's own log, where systemd runs it, its own sentences, names and\naddresses are there.\n\nExamples:\n  sudo enforcer support-bundle\n  sudo enforcer support-bundle --list\n  sudo enforcer support-bundle /tmp/help.tar.zst --logs web1\n  tar --zstd -xOf /tmp/help.tar.zst about.json"
 )]
 pub struct Args {
     /// Where to; must not be there yet [default: enforcer-support-TIME.tar.zst]
@@ -125,6 +125,14 @@ pub(super) async fn parts(
     bundle.document("host.json", what, &host);
     let what = "the state folder: files and sizes, the layout and rows of the database";
     bundle.document("state.json", what, &state);
+    let log = "controller-log.json";
+    match journal::read().await {
+        Ok(said) => {
+            let what = "the controller's own log where systemd runs it, its own words alone";
+            bundle.rows(log, what, &journal::lines(&said), 0);
+        }
+        Err(why) => bundle.lacks(log, why),
+    }
     for machine in logs {
         said(&mut bundle, machine, session).await;
     }

@@ -3,6 +3,7 @@
 //! thought of stays out. Texts that a person, a machine or another program wrote are never among those fields.
 
 mod host;
+pub mod journal;
 pub mod rows;
 mod settings;
 mod state;
@@ -32,7 +33,7 @@ const LAYOUT: u32 = 1;
 /// The first part: what the others are.
 const ABOUT: &str = "about.json";
 /// What is said of the texts that are left out.
-const NEVER: &str = "Keys, passwords, tokens and their sums, answer files, command lines, scripts, labels, notes, reasons and log lines are never in it; lines of a machine's log only when --logs named the machine.";
+const NEVER: &str = "Keys, passwords, tokens and their sums, answer files, command lines, scripts, labels, notes, reasons and what machines logged are never in it; lines of a machine's log only when --logs named the machine. Of the controller's own log there are its own sentences, names and addresses.";
 
 /// A file of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
