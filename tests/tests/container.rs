@@ -5,14 +5,16 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use enforcer_tests::{
     first_boot, fixture,
     lab::{Service, Space, need, output, peers::ForeignDhcp, story},
 };
 use serde_json::Value;
+use yaml_rust2::{Yaml, YamlLoader};
 
 const IMAGE: &str = "localhost/enforcer:test";
 /// The image's own user, who is nobody on any host.
@@ -31,6 +33,8 @@ const DROPPED: [&str; 10] = [
     "CAP_SYS_CHROOT",
 ];
 const GIVEN: [&str; 2] = ["CAP_NET_BIND_SERVICE", "CAP_NET_RAW"];
+/// A controller lets open transfers end for eight seconds, and closes its database.
+const STOPS: Duration = Duration::from_secs(12);
 /// What an engine mounts, as compose.yaml says.
 const MOUNTS: [(&str, &str); 2] = [("state", "/var/lib/enforcer"), ("socket", "/run/enforcer")];
 
@@ -52,6 +56,73 @@ fn the_image_is_made_from_nothing_runs_without_root_and_boots_a_bios_machine() -
         site.boots_a_bios_machine()?;
         container.is_healthy_while_it_answers(space)
     })
+}
+
+/// What the compose file says of the service: words of the Compose Specification, each of which the test knows.
+const SAID: [&str; 9] = [
+    "image",
+    "network_mode",
+    "cap_drop",
+    "cap_add",
+    "read_only",
+    "tmpfs",
+    "volumes",
+    "restart",
+    "stop_grace_period",
+];
+
+#[test]
+fn the_compose_file_runs_the_image_as_the_container_above_is_run() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = fs::read_to_string(root.join("packaging/container/compose.yaml"))?;
+    let file = YamlLoader::load_from_str(&text)?;
+    let [file] = &file[..] else {
+        bail!("it is not one document");
+    };
+    ensure!(words(file) == ["services", "volumes"], "{file:?}");
+    let service = &file["services"]["enforcer"];
+    ensure!(words(service) == SAID, "{service:?}");
+    let version = env!("CARGO_PKG_VERSION");
+    let image = format!("localhost/enforcer:{version}");
+    ensure!(service["image"].as_str() == Some(&image), "{service:?}");
+    ensure!(
+        service["network_mode"].as_str() == Some("host"),
+        "{service:?}"
+    );
+    ensure!(service["read_only"].as_bool() == Some(true), "{service:?}");
+    ensure!(texts(&service["cap_drop"]) == ["ALL"], "{service:?}");
+    let given = GIVEN.map(|name| name.trim_start_matches("CAP_"));
+    ensure!(texts(&service["cap_add"]) == given, "{service:?}");
+    let [(_, state), (_, socket)] = MOUNTS;
+    let socket = format!("{socket}:uid={USER},gid={USER},mode=0755");
+    ensure!(texts(&service["tmpfs"]).contains(&&*socket), "{service:?}");
+    let [volume] = &texts(&service["volumes"])[..] else {
+        bail!("its state is its only volume: {service:?}");
+    };
+    let (name, place) = volume.split_once(':').context("a volume's place")?;
+    ensure!(
+        place == state && words(&file["volumes"]) == [name],
+        "{file:?}"
+    );
+    let grace = service["stop_grace_period"].as_str();
+    let grace = grace.and_then(|text| text.strip_suffix('s')?.parse().ok());
+    ensure!(grace.map(Duration::from_secs) >= Some(STOPS), "{service:?}");
+    Ok(())
+}
+
+/// The keys of a mapping.
+fn words(yaml: &Yaml) -> Vec<&str> {
+    let keys = yaml.as_hash().into_iter().flat_map(|hash| hash.keys());
+    keys.filter_map(Yaml::as_str).collect()
+}
+
+/// The texts of a list.
+fn texts(yaml: &Yaml) -> Vec<&str> {
+    yaml.as_vec()
+        .into_iter()
+        .flatten()
+        .filter_map(Yaml::as_str)
+        .collect()
 }
 
 /// buildah's store of images and containers in the lab's folder.
