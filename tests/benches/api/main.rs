@@ -136,14 +136,20 @@ fn stream(controller: &Controller) -> Result<BufReader<UnixStream>> {
     Ok(lines)
 }
 
-/// Counts events until all is over and nothing more comes.
+/// What each change is told by; whatever else happens meanwhile is not counted.
+const CHANGED: &str = "\"machine.changed\"";
+
+/// Counts changes until all is over and nothing more comes.
 fn count(lines: &mut impl BufRead, over: &AtomicBool) -> Result<usize> {
     let (mut seen, mut line) = (0, Vec::new());
     loop {
         line.clear();
         match lines.read_until(b'\n', &mut line) {
             Ok(0) => return Ok(seen),
-            Ok(_) => seen += usize::from(line.starts_with(b"event:")),
+            Ok(_) => {
+                let told = line.starts_with(b"data:");
+                seen += usize::from(told && String::from_utf8_lossy(&line).contains(CHANGED));
+            }
             Err(_) if over.load(Ordering::Relaxed) => return Ok(seen),
             Err(_) => {}
         }
