@@ -44,6 +44,9 @@ pub enum Verb {
         /// What they may
         #[arg(long)]
         role: Role,
+        /// Who signs in at the identity provider ([oidc]) by this name first is them
+        #[arg(long)]
+        oidc: bool,
         /// Words about them
         #[arg(long)]
         note: Option<String>,
@@ -53,7 +56,7 @@ pub enum Verb {
         /// Their name
         name: String,
         /// What they may
-        #[arg(long, required_unless_present_any = ["note", "disable", "enable"])]
+        #[arg(long, required_unless_present_any = ["note", "disable", "enable", "oidc", "no_oidc"])]
         role: Option<Role>,
         /// Shut them out: they may nothing, and their tokens neither
         #[arg(long, conflicts_with = "enable")]
@@ -61,6 +64,12 @@ pub enum Verb {
         /// Let them in again
         #[arg(long)]
         enable: bool,
+        /// Who signs in at the identity provider ([oidc]) by this name first is them
+        #[arg(long, conflicts_with = "no_oidc")]
+        oidc: bool,
+        /// Nobody who signs in there is them any more; their sessions end
+        #[arg(long)]
+        no_oidc: bool,
         /// Words about them
         #[arg(long)]
         note: Option<String>,
@@ -97,8 +106,18 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             let user = session.client.get(&path(&name)).await?;
             session.show(&output, user, lines)
         }
-        Verb::Create { name, role, note } => {
-            let body = CreateUserBody { name, role, note };
+        Verb::Create {
+            name,
+            role,
+            oidc,
+            note,
+        } => {
+            let body = CreateUserBody {
+                name,
+                role,
+                oidc,
+                note,
+            };
             let sent = session.client.send(Method::POST, "/users", &body).await;
             sent.map(drop)
         }
@@ -107,12 +126,15 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             role,
             disable,
             enable,
+            oidc,
+            no_oidc,
             note,
         } => {
             let disabled = (disable || enable).then_some(disable);
             let body = UserChange {
                 role,
                 disabled,
+                oidc: (oidc || no_oidc).then_some(oidc),
                 note,
             };
             let sent = session
@@ -165,6 +187,7 @@ fn lines(user: &UserDoc, now: Timestamp) -> Vec<Line> {
         ("name", user.name.clone()),
         ("role", may(user)),
         ("password", signs_in(user, now)),
+        ("oidc", dash(user.oidc.map(|o| o.word().to_owned()))),
         ("note", dash(user.note.clone())),
         (
             "made by",

@@ -80,6 +80,9 @@ pub struct User {
     /// When their password was set; `None`: they have none, and cannot sign in.
     #[serde(default)]
     pub password_set: Option<Timestamp>,
+    /// Whether they sign in at the identity provider (OpenID Connect).
+    #[serde(default)]
+    pub oidc: OidcLink,
     /// Words about them.
     #[serde(default)]
     pub note: Option<String>,
@@ -87,6 +90,29 @@ pub struct User {
     pub by: String,
     /// When.
     pub created: Timestamp,
+}
+
+/// Who somebody is at an identity provider. Names and addresses change there, and are given to others; this is not
+/// (OpenID Connect Core §5.7).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Which provider, as it names itself.
+    pub issuer: String,
+    /// What it calls them (`sub`).
+    pub subject: String,
+}
+
+/// Who signs in as a person at the identity provider.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OidcLink {
+    /// Nobody.
+    #[default]
+    None,
+    /// Whoever signs in there by their name first: an admin said so.
+    Awaited,
+    /// This one.
+    Bound(Identity),
 }
 
 /// Who asks for something.

@@ -18,7 +18,7 @@ use crate::{
         Timestamp,
         ops::{CreateUser, DeleteUser, SetUser, UserError},
         revision::Subject,
-        user::{User, UserName},
+        user::{OidcLink, User, UserName},
     },
 };
 
@@ -34,12 +34,43 @@ pub struct UserDoc {
     pub disabled: bool,
     /// When their password was set; absent: they have none, and cannot sign in.
     pub password_set: Option<Timestamp>,
+    /// Whether they sign in at the identity provider; absent: they do not.
+    pub oidc: Option<OidcStanding>,
     /// Words about them.
     pub note: Option<String>,
     /// Who wrote them down.
     pub by: String,
     /// When.
     pub created: Timestamp,
+}
+
+/// Whether somebody signs in at the identity provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OidcStanding {
+    /// Whoever signs in there by their name first is them.
+    Awaited,
+    /// They did.
+    Bound,
+}
+
+impl OidcStanding {
+    fn of(link: &OidcLink) -> Option<Self> {
+        match link {
+            OidcLink::None => None,
+            OidcLink::Awaited => Some(Self::Awaited),
+            OidcLink::Bound(_) => Some(Self::Bound),
+        }
+    }
+
+    /// The word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Awaited => "awaited",
+            Self::Bound => "bound",
+        }
+    }
 }
 
 impl UserDoc {
@@ -49,6 +80,7 @@ impl UserDoc {
             role: user.role.into(),
             disabled: user.disabled,
             password_set: user.password_set,
+            oidc: OidcStanding::of(&user.oidc),
             note: user.note.clone(),
             by: user.by.clone(),
             created: user.created,
@@ -112,6 +144,9 @@ pub struct CreateUserBody {
     pub name: String,
     /// What they may.
     pub role: Role,
+    /// Who signs in at the identity provider by their name first is them. Their role is then what the provider's claims make it.
+    #[serde(default)]
+    pub oidc: bool,
     /// Words about them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -128,6 +163,7 @@ pub(crate) async fn create(
     let create = CreateUser {
         name: parse(&body.name, "name")?,
         role: body.role.into(),
+        oidc: body.oidc,
         note: body.note,
         by: caller.name,
     };
@@ -145,6 +181,10 @@ pub struct UserChange {
     /// Whether they are shut out: they may nothing, and their tokens neither; their sessions end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
+    /// Whether who signs in at the identity provider by their name first is them; with `false` who was is so no more, and their
+    /// sessions end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oidc: Option<bool>,
     /// Words about them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -165,6 +205,7 @@ pub(crate) async fn update(
         name: name.parse("user")?,
         role: body.role.map(Into::into),
         disabled: body.disabled,
+        oidc: body.oidc,
         note: body.note,
         by: caller.name,
     };

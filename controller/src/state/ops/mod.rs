@@ -13,6 +13,7 @@ mod facts;
 mod given;
 mod helpers;
 mod holds;
+mod identities;
 mod images;
 mod job_ends;
 mod job_reports;
@@ -62,6 +63,7 @@ pub use facts::RecordFacts;
 pub use given::{GrantBoot, TakeEvidence, granted_file, macs_for, offered};
 pub use helpers::{HelperError, SetHelper};
 pub use holds::{Held, HoldError, MAX_HOLD, OnMachine, ReleaseMachine, ReserveMachine, may_use};
+pub use identities::{IdentityError, SignInByOidc};
 pub use images::{
     DeleteImage, DeleteVersion, ImageError, SaveCapture, SaveVersion, SetImage, used_by,
 };
@@ -96,7 +98,7 @@ pub use ring::{DropRetired, RotateRing, UseRing};
 pub use rollouts::{
     CancelRollout, CreateRollout, PauseRollout, ResumeRollout, RolledOut, RolloutError, SetRollout,
 };
-pub use sessions::{EndSession, NoteSessionUse, SessionError, SignIn};
+pub use sessions::{EndSession, NewSession, NoteSessionUse, SessionError, SignIn};
 pub use setups::{DeleteSetup, DeploySetup, OnSetup, SetSetup, SetupError};
 pub use switching::{SwitchOn, SwitchRefused};
 pub use taken::{TakeGrant, Told};

@@ -46,7 +46,37 @@ impl Transition for SignIn {
         if !enabled || !same {
             return (changes, Err(SessionError::Changed));
         }
-        make_room(view, user, now, &mut changes);
+        let browser = NewSession {
+            id: self.id,
+            from: self.from,
+            replaces: self.replaces,
+        };
+        let session = browser.begin(view, user, now, &mut changes);
+        (changes, Ok(session))
+    }
+}
+
+/// The browser that somebody signs in with.
+#[derive(Debug, Clone, Copy)]
+pub struct NewSession {
+    /// What is kept of what it will show; fresh.
+    pub id: Digest,
+    /// From where, over the network.
+    pub from: Option<IpAddr>,
+    /// The session that it had before; it ends.
+    pub replaces: Option<Digest>,
+}
+
+impl NewSession {
+    /// It is somebody's from now on.
+    pub(super) fn begin(
+        self,
+        view: &View,
+        user: &UserName,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) -> Session {
+        make_room(view, user, now, changes);
         if let Some(before) = self.replaces {
             changes.write(Key::Session(before));
         }
@@ -63,7 +93,7 @@ impl Transition for SignIn {
         };
         changes.event(about("session.created", &session, text));
         changes.write(session.clone());
-        (changes, Ok(session))
+        session
     }
 }
 

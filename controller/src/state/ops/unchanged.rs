@@ -107,6 +107,7 @@ mod tests {
         let create = CreateUser {
             name: ann(),
             role: Role::Viewer,
+            oidc: false,
             note: None,
             by: "local:root".to_owned(),
         };
@@ -124,6 +125,7 @@ mod tests {
                 name: ann(),
                 role: Some(Role::Admin),
                 disabled: None,
+                oidc: None,
                 note: None,
                 by: "local:root".to_owned(),
             },

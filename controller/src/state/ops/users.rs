@@ -5,7 +5,7 @@ use crate::state::{
     Changes, Key, Timestamp, Transition, View,
     event::Draft,
     image::ImageName,
-    user::{Asker, MAX_NOTE, MAX_USERS, ROOT, Role, User, UserName},
+    user::{Asker, MAX_NOTE, MAX_USERS, OidcLink, ROOT, Role, User, UserName},
 };
 
 /// Why a person cannot be written down or struck out.
@@ -32,6 +32,8 @@ pub struct CreateUser {
     pub name: UserName,
     /// What they may.
     pub role: Role,
+    /// Who signs in at the identity provider by their name first is them.
+    pub oidc: bool,
     /// Words about them.
     pub note: Option<String>,
     /// Who says so, as the API names them.
@@ -43,7 +45,7 @@ impl Transition for CreateUser {
 
     fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
         let mut changes = Changes::none();
-        if let Err(error) = self.check(view) {
+        if let Err(error) = may_be_made(view, &self.name) {
             return (changes, Err(error));
         }
         let user = User {
@@ -51,6 +53,10 @@ impl Transition for CreateUser {
             role: self.role,
             disabled: false,
             password_set: None,
+            oidc: match self.oidc {
+                true => OidcLink::Awaited,
+                false => OidcLink::None,
+            },
             note: self.note.as_deref().map(bounded),
             by: self.by.clone(),
             created: now,
@@ -62,18 +68,17 @@ impl Transition for CreateUser {
     }
 }
 
-impl CreateUser {
-    fn check(&self, view: &View) -> Result<(), UserError> {
-        if self.name.as_str() == ROOT {
-            return Err(UserError::Root(self.name.clone()));
-        }
-        if view.user(&self.name).is_some() {
-            return Err(UserError::Taken(self.name.clone()));
-        }
-        match view.users().count() < MAX_USERS {
-            true => Ok(()),
-            false => Err(UserError::Full),
-        }
+/// Whether somebody of this name may be written down.
+pub(super) fn may_be_made(view: &View, name: &UserName) -> Result<(), UserError> {
+    if name.as_str() == ROOT {
+        return Err(UserError::Root(name.clone()));
+    }
+    if view.user(name).is_some() {
+        return Err(UserError::Taken(name.clone()));
+    }
+    match view.users().count() < MAX_USERS {
+        true => Ok(()),
+        false => Err(UserError::Full),
     }
 }
 
@@ -86,6 +91,8 @@ pub struct SetUser {
     pub role: Option<Role>,
     /// Whether they are shut out; `None` keeps.
     pub disabled: Option<bool>,
+    /// Whether who signs in at the identity provider by their name first is them, or nobody is any more; `None` keeps.
+    pub oidc: Option<bool>,
     /// Words about them; `None` keeps.
     pub note: Option<String>,
     /// Who says so, as the API names them.
@@ -104,11 +111,17 @@ impl Transition for SetUser {
         user.role = self.role.unwrap_or(user.role);
         user.disabled = self.disabled.unwrap_or(user.disabled);
         user.note = self.note.as_deref().map(bounded).or(user.note);
+        user.oidc = match (self.oidc, user.oidc) {
+            (Some(true), OidcLink::None) => OidcLink::Awaited,
+            (Some(false), _) => OidcLink::None,
+            (Some(true) | None, kept) => kept,
+        };
         if user != **known {
             let text = told(&user);
             changes.event(about("user.changed", &user.name, text));
             changes.write(user.clone());
-            if user.disabled {
+            let let_go = user.oidc != known.oidc && user.oidc == OidcLink::None;
+            if user.disabled || let_go {
                 end_sessions_of(view, &user.name, &mut changes);
             }
         }
@@ -144,7 +157,7 @@ impl Transition for DeleteUser {
     }
 }
 
-fn told(user: &User) -> String {
+pub(super) fn told(user: &User) -> String {
     if user.disabled {
         return format!("{} is disabled: they may nothing from now on", user.name);
     }
@@ -159,7 +172,7 @@ fn told(user: &User) -> String {
     )
 }
 
-fn about(kind: &str, name: &UserName, text: String) -> Draft {
+pub(super) fn about(kind: &str, name: &UserName, text: String) -> Draft {
     Draft::new(kind, text).field("user", name.to_string())
 }
 

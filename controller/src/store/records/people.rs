@@ -8,7 +8,7 @@ use crate::state::{
     password::{Cost, Password},
     session::Session,
     trust::Digest,
-    user::{Role, User},
+    user::{Identity, OidcLink, Role, User},
 };
 
 /// One of each.
@@ -61,6 +61,10 @@ fn user(now: Timestamp) -> User {
         role: Role::Operator,
         disabled: true,
         password_set: Some(now),
+        oidc: OidcLink::Bound(Identity {
+            issuer: "https://sso.example.org".to_owned(),
+            subject: "ann-1".to_owned(),
+        }),
         note: Some("of the web team".to_owned()),
         by: "local:root".to_owned(),
         created: now,

@@ -6,6 +6,7 @@ mod discovered;
 mod enrolment;
 mod helpers;
 mod holds;
+mod identities;
 mod jobs;
 mod lending;
 mod members;

@@ -7,6 +7,7 @@ fn create(name: &str, role: Role) -> CreateUser {
     CreateUser {
         name: name.parse().unwrap(),
         role,
+        oidc: false,
         note: Some("the\nauditor".to_owned()),
         by: "local:root".to_owned(),
     }
@@ -23,6 +24,7 @@ fn a_person_is_written_down_once_and_struck_out() {
         name: ann.name.clone(),
         role: Some(Role::Operator),
         disabled: None,
+        oidc: None,
         note: None,
         by: "local:root".to_owned(),
     };
