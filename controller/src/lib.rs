@@ -22,6 +22,8 @@ pub mod management_os;
 pub mod mesh;
 pub mod metrics;
 pub mod notify;
+pub mod oidc;
+mod percent;
 pub mod power;
 pub mod providers;
 pub mod serve;

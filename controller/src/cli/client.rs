@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::{net::UnixStream, time::timeout};
 
 use super::{contexts::Server, failure::Failure};
+pub(super) use crate::percent::encode;
 use crate::{
     client::Stream,
     http::{api::Page, error::ProblemDoc},
@@ -317,20 +318,6 @@ fn empty() -> Body {
 /// The document in `value`. Read as a text, as everything else is: a type's reader is some kilobytes for each kind of input.
 pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Failure> {
     from_slice(value.to_string().as_bytes()).map_err(|e| Failure::Answer(e.to_string()))
-}
-
-/// A text as one path segment or query value (RFC 3986 §2.1).
-pub(super) fn encode(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 /// A path with a query of what somebody asked for; what nobody did is left out.
