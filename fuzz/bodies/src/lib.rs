@@ -11,6 +11,7 @@ mod dhcp;
 mod http;
 mod images;
 mod link;
+mod oidc;
 mod peer;
 mod seal;
 mod serf;
@@ -25,6 +26,7 @@ pub use dhcp::fuzz_dhcp;
 pub use http::fuzz_http;
 pub use images::fuzz_images;
 pub use link::fuzz_link;
+pub use oidc::fuzz_oidc;
 pub use peer::fuzz_peer;
 pub use seal::fuzz_seal;
 pub use serf::fuzz_serf;
@@ -44,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     ("http", fuzz_http),
     ("images", fuzz_images),
     ("link", fuzz_link),
+    ("oidc", fuzz_oidc),
     ("peer", fuzz_peer),
     ("seal", fuzz_seal),
     ("serf", fuzz_serf),
