@@ -28,7 +28,7 @@ pub enum Counter {
     ApiRequests,
     /// Connections and requests at the API that were refused, by reason.
     ApiRefusals,
-    /// Passwords that were shown, by what became of it.
+    /// Passwords that were shown and people who came back from the identity provider, by what became of it.
     SignIns,
     /// Boot HTTP requests, by what was asked for.
     BootRequests,
@@ -106,7 +106,7 @@ impl Counter {
             Self::SignIns => (
                 "enforcer_sign_ins_total",
                 "result",
-                "Passwords that were shown.",
+                "Tries to sign in, by password and at the identity provider.",
             ),
             Self::BootRequests => (
                 "enforcer_boot_requests_total",

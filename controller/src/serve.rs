@@ -40,6 +40,7 @@ use crate::{
     mesh::MeshStartError,
     metrics::Metrics,
     notify::{Courier, Notifier},
+    oidc::Oidc,
     power::Power,
     providers::Providers,
     state::notify::Retry,
@@ -180,7 +181,8 @@ impl Controller {
             .with_mesh(mesh)
             .with_providers(providers)
             .with_images(images)
-            .with_fetcher(fetcher);
+            .with_fetcher(fetcher)
+            .with_oidc(config.oidc.clone().map(Oidc::new));
         doors.open(api, config, &mut tasks, &stop)?;
         bound.spawn(&mut tasks, &desk, &stop);
         tasks.spawn(

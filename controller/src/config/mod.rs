@@ -6,6 +6,7 @@
 mod api;
 mod flags;
 mod mail;
+mod oidc;
 mod origin;
 mod providers;
 mod read;
@@ -28,6 +29,7 @@ pub use values::local_boot;
 use crate::{
     federation::DEFAULT_BYTES,
     notify::MailSettings,
+    oidc::OidcSettings,
     providers::ProviderSettings,
     state::{
         lease::Subnet,
@@ -114,6 +116,8 @@ pub struct Config {
     pub flavour: String,
     /// `[mail]`: the server that notifications go through. Default none.
     pub mail: Option<MailSettings>,
+    /// `[oidc]`: the identity provider that people sign in at. Default none.
+    pub oidc: Option<OidcSettings>,
     /// `http.web`: serve the web app beside the API. Default false; needs a program built with the feature `web`.
     pub web: bool,
     /// `http.web_origins`: pages of these other origins may call the API. Default none.
@@ -153,6 +157,7 @@ impl Default for Config {
             peers_cache_bytes: Some(DEFAULT_BYTES),
             flavour: "generic".to_owned(),
             mail: None,
+            oidc: None,
             providers: Vec::new(),
         }
     }

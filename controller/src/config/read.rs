@@ -42,6 +42,7 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
     let federation = top.take_table("federation");
     let api = top.take_table("api");
     let http = top.take_table("http");
+    let oidc = top.take_table("oidc");
     let providers: Vec<Table> = top.take("providers").unwrap_or_default();
     top.finish();
     read_discovery(&mut c, discovery, &mut mistakes);
@@ -71,6 +72,7 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
     os.finish();
     c.api = super::api::read(api, &mut mistakes);
     c.mail = super::mail::read(mail, &mut mistakes);
+    c.oidc = super::oidc::read(oidc, c.api.is_some(), &mut mistakes);
     c.providers = super::providers::read(providers, &mut mistakes);
     (c, mistakes)
 }

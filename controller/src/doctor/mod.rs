@@ -4,6 +4,7 @@
 mod clock;
 mod folder;
 mod network;
+mod oidc;
 mod ports;
 mod wire;
 
@@ -72,6 +73,7 @@ pub const CODES: &[&str] = &[
     "interface-down",
     "interface-missing",
     "key-readable",
+    "oidc-away",
     "port-taken",
     "state-missing",
     "state-readable",
@@ -136,6 +138,7 @@ pub fn examine(config: &Config, controller: &Controller, now: Timestamp) -> Find
     clock::look(config, controller, now, &mut found);
     folder::look(config, now, &mut found);
     network::look(config, &mut found);
+    oidc::look(config, &mut found);
     let running = matches!(controller, Controller::Answers(_));
     ports::look(config, running, &mut found);
     wire::look(config, running, &mut found);

@@ -132,6 +132,20 @@ codes! {
     SignInRefused = "sign-in-refused", UNAUTHORIZED, "The name or the password is wrong";
     /// No session of this name, or none at all.
     SessionNotFound = "session-not-found", NOT_FOUND, "No such session";
+    /// There is no identity provider.
+    OidcOff = "oidc-off", CONFLICT, "No identity provider is configured";
+    /// Who comes back from the provider did not go there from here.
+    OidcState = "oidc-state", BAD_REQUEST, "The sign-in was not begun in this browser";
+    /// The identity provider does not answer, or not as it should.
+    OidcAway = "oidc-away", BAD_GATEWAY, "The identity provider does not answer as it should";
+    /// What it says does not hold.
+    OidcUntrue = "oidc-untrue", BAD_GATEWAY, "What the identity provider says does not hold";
+    /// It says no.
+    OidcDenied = "oidc-denied", FORBIDDEN, "The identity provider let nobody in";
+    /// Who signed in there may nothing here.
+    OidcNoAccess = "oidc-no-access", FORBIDDEN, "Who signed in has no access here";
+    /// Who signed in there has no name here, or that of somebody else.
+    OidcName = "oidc-name", CONFLICT, "Who signed in cannot have the name here";
     /// A password may not be set so.
     PasswordRefused = "password-refused", FORBIDDEN, "The password may not be set";
     /// A page of somebody else asks with a cookie.

@@ -18,7 +18,7 @@ use tracing::{debug, info};
 use super::{
     Api,
     auth::{Caller, Role, challenged},
-    cookie,
+    cookie::Cookie,
     door::Door,
     error::{Code, Problem},
     lasting::{Shown, while_good},
@@ -57,7 +57,7 @@ pub(super) async fn known(State(api): State<Api>, mut request: Request, next: Ne
         (Ok(Some(text)), _) => by_token(&api, &text).await.map(Some),
         (Ok(None), Some(seen)) => by_transport(&api, seen).map(Some),
         (Ok(None), None) => {
-            let cookie = cookie::shown(request.headers(), door.secure);
+            let cookie = Cookie::Session.shown(request.headers(), door.secure);
             match by_session(&api, cookie, &door, !request.method().is_safe()).await {
                 Ok(Some((caller, session))) => {
                     let by = Shown::Session(session.id);

@@ -15,6 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+pub(super) use self::peer::is_account;
 pub use self::{
     peer::{GROUP, PeerRule},
     socket::{SocketError, bind, find},

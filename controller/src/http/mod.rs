@@ -51,6 +51,7 @@ use crate::{
     images::Images,
     mesh::{Mesh, Steps},
     metrics::{Counter, Metrics},
+    oidc::Oidc,
     power::Power,
     providers::{ProviderStatus, Providers},
     state::{
@@ -88,6 +89,8 @@ pub struct Api {
     pub stop: CancellationToken,
     /// Downloads of remote files; also guards which files are here.
     pub fetcher: Fetcher,
+    /// Where people sign in beside here.
+    pub(crate) oidc: Option<Oidc>,
     token_rate: TokenRate,
     sign_ins: SignIns,
 }
@@ -115,6 +118,7 @@ impl Api {
             presented: None,
             stop,
             fetcher: Fetcher::default(),
+            oidc: None,
             token_rate: TokenRate::default(),
             sign_ins: SignIns::default(),
         }
@@ -196,6 +200,21 @@ impl Api {
     #[must_use]
     pub fn with_fetcher(self, fetcher: Fetcher) -> Self {
         Self { fetcher, ..self }
+    }
+
+    /// The same, with an identity provider.
+    #[must_use]
+    pub fn with_oidc(self, oidc: Option<Oidc>) -> Self {
+        Self { oidc, ..self }
+    }
+
+    /// The identity provider, or the problem that there is none.
+    pub(crate) fn oidc(&self) -> Result<&Oidc, Problem> {
+        let off =
+            "nobody signs in at an identity provider here; `[oidc]` in the configuration names one";
+        self.oidc
+            .as_ref()
+            .ok_or_else(|| Problem::new(Code::OidcOff, off))
     }
 
     /// The mesh, or the problem that there is none.
@@ -290,10 +309,14 @@ async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next
     let from = network::from(&request);
     let response = next.run(request).await;
     metrics.count(Counter::ApiRequests, response.status().as_str());
-    use Code::{CrossOrigin, Forbidden, SignInRefused, TooManyRequests, Unauthenticated};
+    use Code::{
+        CrossOrigin, Forbidden, OidcAway, OidcDenied, OidcName, OidcNoAccess, OidcState,
+        OidcUntrue, SignInRefused, TooManyRequests, Unauthenticated,
+    };
     let code = response.extensions().get::<Code>().copied();
     if let Some(
-        code @ (CrossOrigin | Forbidden | SignInRefused | TooManyRequests | Unauthenticated),
+        code @ (CrossOrigin | Forbidden | OidcAway | OidcDenied | OidcName | OidcNoAccess
+        | OidcState | OidcUntrue | SignInRefused | TooManyRequests | Unauthenticated),
     ) = code
     {
         let reason = code.text();

@@ -4,7 +4,7 @@ use super::{
     api::{
         activations, boot_configs, certificates, clock, commands, database, deployments, events,
         explain, facts, files, heard_sites, helpers, holds, image_pulls, images, join_tokens,
-        leases, logs, machines, members, meta, passwords, peers, power, providers, reader,
+        leases, logs, machines, members, meta, oidc, passwords, peers, power, providers, reader,
         reservations, rollouts, sessions, setups, tokens, trust, users, webhooks,
     },
     auth::{
@@ -122,6 +122,9 @@ fn people(routes: Routes) -> Routes {
         .at(Least(Operator), routes!(tokens::revoke))
         // Who they are is what this asks for.
         .at(Anyone, routes!(sessions::create))
+        .at(Anyone, routes!(oidc::ways))
+        .at(Anyone, routes!(oidc::login))
+        .at(Anyone, routes!(oidc::callback))
         .at(
             Least(Viewer),
             routes!(sessions::current, sessions::sign_out),

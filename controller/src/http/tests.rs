@@ -6,6 +6,7 @@ mod conditional;
 mod deployments;
 mod filters;
 mod images;
+mod oidc;
 mod once;
 mod people;
 mod power;
@@ -184,8 +185,14 @@ fn anyone_gets_the_health_check_the_reader_and_to_sign_in_and_viewers_look_and_m
         match access {
             Access::Anyone => {
                 let file = path == "/healthz" || api::reader::PATHS.contains(&path);
+                let ways = [
+                    "/api/v1/sign-in",
+                    "/api/v1/oidc/login",
+                    "/api/v1/oidc/callback",
+                ];
                 let sign_in = (method, path) == ("POST", "/api/v1/session");
-                assert!(sign_in || (method == "GET" && file), "{method} {path}");
+                let read = method == "GET" && (file || ways.contains(&path));
+                assert!(sign_in || read, "{method} {path}");
             }
             Access::Least(Role::Viewer) => {
                 let looks = method == "GET" || own.contains(&(method, path));

@@ -23,6 +23,7 @@ pub mod logs;
 pub mod machines;
 pub mod members;
 pub(super) mod meta;
+pub mod oidc;
 mod page;
 pub mod passwords;
 pub mod peers;

@@ -16,7 +16,7 @@ use crate::{
         Api,
         answer::Json,
         auth::Caller,
-        cookie,
+        cookie::Cookie,
         door::Door,
         error::{Code, Problem},
         extract::{JsonBody, Params, Segment},
@@ -113,6 +113,10 @@ pub(crate) async fn create(
     JsonBody(body): JsonBody<SignInBody>,
 ) -> Result<Response, Refused> {
     door.may_sign_in()?;
+    if !passwords_open(&api) {
+        let text = "passwords open no door here: sign in at the identity provider";
+        return Err(Problem::new(Code::SignInRefused, text).into());
+    }
     let password = text(&body.password)?;
     let who = Try {
         user: body.name.parse().ok(),
@@ -133,8 +137,14 @@ pub(crate) async fn create(
     let user = user.map_err(Problem::from)?;
     let caller = Caller::session(user.name.as_str(), user.role);
     let signed_in = Json(SignedInDoc::of(caller, Some(&session)));
-    let cookie = cookie::set(&text, door.secure);
+    let cookie = Cookie::Session.set(&text, door.secure);
     Ok(with_cookie(StatusCode::CREATED, cookie, signed_in))
+}
+
+/// Whether passwords open the door: a person can leave that to the identity provider alone.
+pub(super) fn passwords_open(api: &Api) -> bool {
+    let provider = api.oidc.as_ref();
+    provider.is_none_or(|provider| provider.settings().passwords)
 }
 
 /// A password as it is shown; one that is too long for any fits none.
@@ -184,7 +194,7 @@ pub(crate) async fn sign_out(
         by: caller.name,
     };
     api.store.apply(end).await??;
-    let cookie = cookie::clear(door.secure);
+    let cookie = Cookie::Session.clear(door.secure);
     Ok(with_cookie(StatusCode::NO_CONTENT, cookie, ()))
 }
 

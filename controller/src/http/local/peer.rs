@@ -95,6 +95,11 @@ impl Accounts {
         line.first().map(|&name| name.to_owned())
     }
 
+    fn has(&self, user: &str) -> bool {
+        let mut names = self.passwd.lines().filter_map(|l| l.split(':').next());
+        names.any(|name| name == user)
+    }
+
     fn is_member(&self, user: &str, gid: u32) -> bool {
         let Some((id, members)) = self.group(GROUP) else {
             return false;
@@ -110,6 +115,11 @@ impl Accounts {
         let members = line.get(3).copied().unwrap_or_default();
         Some((id, members.split(',').filter(|m| !m.is_empty()).collect()))
     }
+}
+
+/// Whether an account of this host has this name.
+pub(in crate::http) fn is_account(name: &str) -> bool {
+    Accounts::of_this_host().has(name)
 }
 
 /// The id of a group of this host.
@@ -148,6 +158,7 @@ mod tests {
         assert_eq!(role(1001, 1001), None);
         assert_eq!(role(1002, 1002), None, "a member of a longer-named group");
         assert_eq!(role(4242, 4242), None, "an unknown user");
+        assert!(accounts().has("eve") && !accounts().has("ev") && !accounts().has("1002"));
     }
 
     #[test]

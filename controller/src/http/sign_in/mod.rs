@@ -1,8 +1,10 @@
-//! Passwords that are shown: looked at a few at a time, and less and less often by who is wrong.
+//! Passwords that are shown: looked at a few at a time, and less and less often by who is wrong. And who went to the identity
+//! provider and has not come back yet.
 //!
 //! A guess costs the controller some hundredths of a second and 19 MiB, so that they are worth bounding for its own sake too.
 //! A name that is not known costs as much as one that is, and is answered in the same words.
 
+mod begun;
 mod misses;
 
 use std::{
@@ -18,7 +20,11 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use self::misses::{Misses, Rule};
+pub(crate) use self::begun::{Begun, LASTS};
+use self::{
+    begun::Waiting,
+    misses::{Misses, Rule},
+};
 use super::{
     Api,
     auth::challenged,
@@ -28,7 +34,7 @@ use super::{
 };
 use crate::{
     metrics::Counter,
-    state::{event::Draft, password::Password, user::UserName},
+    state::{event::Draft, password::Password, trust::Digest, user::UserName},
 };
 
 /// Passwords hashed at once: 38 MiB, and half of a Pi's cores.
@@ -82,6 +88,7 @@ struct Counts {
     accounts: Misses<Option<UserName>>,
     addresses: Misses<Whom>,
     told: Quota<()>,
+    begun: Waiting,
 }
 
 impl Default for SignIns {
@@ -90,6 +97,7 @@ impl Default for SignIns {
             accounts: Misses::new(OF_ACCOUNT),
             addresses: Misses::new(OF_ADDRESS),
             told: Quota::per(TOLD_PER_MINUTE, Duration::from_secs(60)),
+            begun: Waiting::default(),
         };
         Self(Arc::new(Inner {
             counts: Mutex::new(counts),
@@ -188,6 +196,48 @@ impl SignIns {
         }
     }
 
+    /// Somebody goes to the identity provider.
+    pub(crate) fn begin_elsewhere(
+        &self,
+        begun: Begun,
+        from: Option<IpAddr>,
+    ) -> Result<(), Refused> {
+        let from = from.map(Whom::from);
+        let kept = self.counts().begun.begin(begun, from, Instant::now());
+        kept.then_some(()).ok_or_else(busy)
+    }
+
+    /// Somebody comes back from there, and shows where they began.
+    pub(crate) fn end_elsewhere(&self, state: &str, browser: Option<Digest>) -> Option<Begun> {
+        self.counts().begun.end(state, browser, Instant::now())
+    }
+
+    /// Counts that somebody who came back is not let in, and writes it down, as often as that is done. What any stranger can
+    /// make happen at will is only counted.
+    pub(crate) fn refused_elsewhere(&self, api: &Api, from: Option<IpAddr>, problem: &Problem) {
+        let why = problem.code.text();
+        api.metrics.count(Counter::SignIns, why);
+        if !matches!(problem.code, Code::OidcState | Code::OidcOff) {
+            let from = place(from);
+            let text = format!(
+                "nobody signed in at the identity provider, from {from}: {}",
+                problem.detail
+            );
+            self.tell(
+                api,
+                Draft::new("session.refused", text)
+                    .field("why", why)
+                    .field("from", from),
+            );
+        }
+    }
+
+    fn tell(&self, api: &Api, event: Draft) {
+        if self.counts().told.admit((), Instant::now()) {
+            api.store.note(event);
+        }
+    }
+
     /// As if somebody had been wrong so often.
     #[cfg(test)]
     pub(crate) fn missed(&self, who: &Try, times: u32) {
@@ -208,20 +258,20 @@ impl SignIns {
 /// Counts a refusal and writes it down, as often as that is done.
 fn told(ins: &SignIns, api: &Api, who: &Try, why: &str, refused: Refused) -> Refused {
     api.metrics.count(Counter::SignIns, why);
-    if !ins.counts().told.admit((), Instant::now()) {
-        return refused;
-    }
     let name = who.user.as_ref().map_or("nobody's name", UserName::as_str);
-    let from = who.from.map_or("this host".to_owned(), |ip| ip.to_string());
+    let from = place(who.from);
     let text = match why {
         "wrong" => format!("a wrong name or password was shown as {name}, from {from}"),
         "waits" => format!("signing in as {name} from {from} has to wait: too many tries failed"),
         _ => format!("signing in as {name} from {from} was refused: too many do at once"),
     };
     let event = Draft::new("session.refused", text).field("why", why);
-    let event = event.field("user", name).field("from", from);
-    api.store.note(event);
+    ins.tell(api, event.field("user", name).field("from", from));
     refused
+}
+
+fn place(from: Option<IpAddr>) -> String {
+    from.map_or("this host".to_owned(), |ip| ip.to_string())
 }
 
 fn refused(problem: Problem, wait: Option<Duration>) -> Refused {

@@ -2,8 +2,9 @@
 
 use crate::{
     http::error::{Code, Problem},
+    oidc::OidcError,
     state::{
-        ops::{ApiTokenError, NotYours, PasswordError, SessionError, UserError},
+        ops::{ApiTokenError, IdentityError, NotYours, PasswordError, SessionError, UserError},
         password::BadPassword,
     },
 };
@@ -65,6 +66,34 @@ impl From<SessionError> for Problem {
         let code = match error {
             SessionError::NotFound(_) => Code::SessionNotFound,
             SessionError::Changed => Code::SignInRefused,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<IdentityError> for Problem {
+    fn from(error: IdentityError) -> Self {
+        let code = match error {
+            IdentityError::NoRole | IdentityError::Disabled(_) | IdentityError::Unknown(_) => {
+                Code::OidcNoAccess
+            }
+            IdentityError::NoName
+            | IdentityError::NotLinked(_)
+            | IdentityError::InUse(..)
+            | IdentityError::Other(_) => Code::OidcName,
+            IdentityError::User(UserError::Full) => Code::UsersFull,
+            IdentityError::User(_) => Code::OidcName,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<OidcError> for Problem {
+    fn from(error: OidcError) -> Self {
+        let code = match &error {
+            OidcError::Busy => Code::TooManyRequests,
+            error if error.is_untrue() => Code::OidcUntrue,
+            _ => Code::OidcAway,
         };
         Self::new(code, error.to_string())
     }
