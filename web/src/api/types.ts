@@ -29,6 +29,7 @@ export type Certificate = Schemas['Certificate'];
 export type Role = Schemas['Role'];
 export type Session = Schemas['Session'];
 export type SignedIn = Schemas['SignedIn'];
+export type SignInWays = Schemas['SignInWays'];
 
 /** A disk in a machine's facts (mesh-proto/src/facts.rs). */
 export interface Disk {

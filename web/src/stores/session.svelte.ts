@@ -2,7 +2,7 @@
 import { call, connection, hooks } from '../api/client';
 import { live } from '../api/live.svelte';
 import { problemOf, type Problem } from '../api/problem';
-import type { SignedIn } from '../api/types';
+import type { SignedIn, SignInWays } from '../api/types';
 
 /** Whether people may sign in with a password here. `enforcer web`, in the clear on this computer, passes no cookie; a controller's port speaks TLS. */
 export const people = location.protocol === 'https:';
@@ -13,6 +13,8 @@ class Session {
   problem: Problem | null = $state.raw(null);
   /** Who the controller says that we are. */
   who: SignedIn | null = $state.raw(null);
+  /** How people sign in here; a server that only hosts this page knows no way of its own. */
+  ways: SignInWays = $state.raw({ password: true });
 
   /** At the page's start: the token of `#token=…`, which then leaves the address; else the session that this browser may have. */
   begin(): void {
@@ -21,12 +23,23 @@ class Session {
     if (given) history.replaceState(null, '', `${location.pathname}${location.search}#/fleet`);
     if (given) void this.enter(decodeURIComponent(given), '');
     else if (people) void this.resume();
+    if (people) void this.learn();
   }
 
   enter(token: string, base: string): Promise<void> {
     connection.token = token.trim();
     connection.base = base.trim().replace(/\/+$/, '');
     return this.begun(() => call('get', '/api/v1/session'));
+  }
+
+  /** Where the identity provider is begun with, to come back to where we are. */
+  get elsewhere(): string | null {
+    const back = location.pathname + location.search + location.hash;
+    return this.ways.oidc ? `${this.ways.oidc.url}?return=${encodeURIComponent(back)}` : null;
+  }
+
+  private async learn(): Promise<void> {
+    await call('get', '/api/v1/sign-in').then((ways) => (this.ways = ways)).catch(() => undefined);
   }
 
   /** The answer sets the cookie. */
