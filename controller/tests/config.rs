@@ -269,3 +269,85 @@ fn a_program_without_the_app_says_so_before_it_starts() {
     let told = load("[http]\nweb = true\n", Flags::default()).unwrap_err();
     assert!(told.contains("http.web: this program was built without the web app"));
 }
+
+const PORT: &str = "[api]\nlisten = \"127.0.0.1:4843\"\ntls = \"off\"\n";
+
+#[test]
+fn an_identity_provider_needs_its_addresses_a_port_and_rules() {
+    let good = r#"
+        [oidc]
+        issuer = "https://sso.example.org/realms/lab"
+        client_id = "enforcer"
+        public_url = "https://boot.example.org:4843"
+        create_users = false
+        [[oidc.roles]]
+        claim = "groups"
+        value = "boot-admins"
+        role = "admin"
+        "#;
+    let config = load(&format!("{PORT}{good}"), Flags::default()).unwrap();
+    let oidc = config.oidc.unwrap();
+    assert_eq!(oidc.scopes, ["openid", "profile", "email"]);
+    assert_eq!(oidc.name_claim, "preferred_username");
+    assert!(oidc.passwords && !oidc.create_users && oidc.email_domains.is_empty());
+    assert_eq!(
+        oidc.redirect_uri(),
+        "https://boot.example.org:4843/api/v1/oidc/callback"
+    );
+    let told = load(good, Flags::default()).unwrap_err();
+    assert!(
+        told.contains("oidc.public_url: people sign in over the network"),
+        "{told}"
+    );
+    for (change, with, told) in [
+        (
+            "https://sso.example.org",
+            "http://sso.example.org",
+            "oidc.issuer: 'http://sso.example.org/realms/lab' is no provider's address",
+        ),
+        (
+            "https://boot.example.org:4843",
+            "http://boot.example.org:4843",
+            "oidc.public_url: 'http://boot.example.org:4843' is not secure",
+        ),
+        (
+            "https://boot.example.org:4843",
+            "https://boot.example.org/",
+            "oidc.public_url: 'https://boot.example.org/' is no origin",
+        ),
+        (
+            "\"admin\"",
+            "\"root\"",
+            "oidc.roles[0].role: 'root' is none of: viewer, operator, admin",
+        ),
+        (
+            "value = ",
+            "valeu = ",
+            "oidc.roles[0].valeu: there is no such setting; did you mean 'value'?",
+        ),
+        (
+            "[[oidc.roles]]",
+            "[oidc.other]",
+            "oidc.roles: write who may what",
+        ),
+        (
+            "create_users",
+            "scopes = [\"email\"]\ncreate_users",
+            "oidc.scopes: `openid` has to be among them",
+        ),
+        (
+            "create_users",
+            "email_domains = [\"@x\"]\ncreate_users",
+            "oidc.email_domains: '@x' is no domain",
+        ),
+        (
+            "client_id",
+            "client",
+            "an identity provider needs `issuer`, `client_id` and `public_url`",
+        ),
+    ] {
+        let bad = good.replacen(change, with, 1);
+        let error = load(&format!("{PORT}{bad}"), Flags::default()).unwrap_err();
+        assert!(error.contains(told), "{with}: {error}");
+    }
+}

@@ -57,6 +57,21 @@ fn has(found: &[String], wanted: &str, part: &str) {
     );
 }
 
+const NOTHING_FITS: &str = r#"
+interfaces = ["v9"]
+listen = "10.9.9.9"
+[api]
+listen = "127.0.0.1:4843"
+[oidc]
+issuer = "http://127.0.0.1:9"
+client_id = "enforcer"
+public_url = "https://boot.lab"
+[[oidc.roles]]
+claim = "groups"
+value = "boot"
+role = "viewer"
+"#;
+
 #[test]
 fn another_dhcp_server_and_who_has_a_port_are_named() {
     let room = Room::with_network();
@@ -97,13 +112,18 @@ fn another_dhcp_server_and_who_has_a_port_are_named() {
     let (found, _) = examined(&room, "interfaces = [\"v0\"]\ntftp = false\n");
     has(&found, "good dhcp:", "10.9.0.2 gives addresses on v0");
     has(&found, "good ports:", "free");
-    let (found, code) = examined(&room, "interfaces = [\"v9\"]\nlisten = \"10.9.9.9\"\n");
+    let (found, code) = examined(&room, NOTHING_FITS);
     has(
         &found,
         "problem interface-missing:",
         "'v9'; with an address are: v0, v1",
     );
     has(&found, "problem address-missing:", "10.9.9.9");
+    has(
+        &found,
+        "problem oidc-away:",
+        "http://127.0.0.1:9: the provider was asked for what it is: 127.0.0.1 cannot be reached",
+    );
     assert_eq!(code, Some(1));
 }
 
