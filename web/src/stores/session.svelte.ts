@@ -34,7 +34,9 @@ class Session {
 
   /** Where the identity provider is begun with, to come back to where we are. */
   get elsewhere(): string | null {
-    const back = location.pathname + location.search + location.hash;
+    const here = location.pathname + location.search + location.hash;
+    // What the controller does not go back to is not worth losing the way for.
+    const back = /^\/[\w/.~?&=%#+:@,!*()-]*$/.test(here) ? here : '/';
     return this.ways.oidc ? `${this.ways.oidc.url}?return=${encodeURIComponent(back)}` : null;
   }
 
