@@ -124,8 +124,10 @@ fn body(page: &mut String, command: &Command, options_head: &str, notes_head: &s
 }
 
 fn head(name: &str, command: &Command) -> String {
+    // What a terminal without Unicode shows for the one letter of ours that has no form there.
+    let fallback = ".fchar \\[u2026] ...";
     format!(
-        ".\\\" Made by `enforcer man`.\n.TH {} 1 \"\" \"enforcer {}\" \"Enforcer\"\n.SH NAME\n{} \\- {}\n",
+        ".\\\" Made by `enforcer man`.\n{fallback}\n.TH {} 1 \"\" \"enforcer {}\" \"Enforcer\"\n.SH NAME\n{} \\- {}\n",
         plain(&name.to_uppercase()),
         env!("CARGO_PKG_VERSION"),
         plain(name),

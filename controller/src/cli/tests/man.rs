@@ -10,8 +10,14 @@ use crate::cli::man::pages;
 
 /// A page as a person sees it; what groff has to complain of is none.
 fn rendered(page: &str) -> String {
+    on("-Tascii", page);
+    on("-Tutf8", page)
+}
+
+/// The same on a kind of terminal.
+fn on(terminal: &str, page: &str) -> String {
     let mut groff = Command::new("groff")
-        .args(["-man", "-k", "-Tutf8", "-ww", "-P-c", "-rLL=200n"])
+        .args(["-man", "-k", terminal, "-ww", "-P-c", "-rLL=200n"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
