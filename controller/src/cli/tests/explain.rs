@@ -2,8 +2,16 @@
 
 use std::{fmt::Write as _, path::Path};
 
+use ipxe::{Firmware, MacAddr};
+
 use super::*;
-use crate::state::View;
+use crate::state::{
+    Record, View, Write,
+    boot::{Suppose, SupposeError},
+    facts::FactsRecord,
+    label::{LabelText, MAX_LABELS},
+    matching::examples,
+};
 
 /// A machine with a config that is armed, and another config.
 async fn furnished() -> Controller {
@@ -114,4 +122,109 @@ async fn what_cannot_come_to_be_is_refused_as_the_command_would_be() {
         let words: Vec<&str> = line.split(' ').collect();
         assert_eq!(refusal(c.run(&words).await), code, "{line}");
     }
+}
+
+/// web1 with one of each: an activation, a deployment, facts, a label.
+async fn laden() -> (View, MacAddr) {
+    let c = furnished().await;
+    let disk = c.write("disk", &"d".repeat(1 << 20));
+    for line in [
+        "machines set web1 --label spare=yes".to_owned(),
+        format!("images push {disk} debian"),
+        "deploy web1 debian".to_owned(),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        c.run(&words)
+            .await
+            .unwrap_or_else(|e| panic!("{line}: {e}"));
+    }
+    let (mut view, mac) = (known(&c), "52:54:00:77:00:01".parse().unwrap());
+    let facts = FactsRecord {
+        machine: view.machine_by_mac(mac).unwrap().id.clone(),
+        facts: examples::facts(1),
+        digest: String::new(),
+        boot_id: String::new(),
+        at: Timestamp::UNIX_EPOCH,
+        history: Vec::new(),
+    };
+    view.absorb(&Write::Put(Record::Facts(facts.into())));
+    (view, mac)
+}
+
+#[tokio::test]
+async fn each_supposition_changes_what_it_names_and_nothing_else() {
+    let (view, mac) = laden().await;
+    let spare: LabelText = "spare".parse().unwrap();
+    let shown = |view: &View| {
+        let machine = view.machine_by_mac(mac).unwrap();
+        let (id, labels) = (&machine.id, &machine.labels);
+        (
+            view.activations_of(id).count(),
+            view.deployments_of(id).count(),
+            view.facts(id).is_some(),
+            labels.contains_key(&spare),
+            machine.firmware == Some(Firmware::Bios),
+        )
+    };
+    let of = |suppose: Suppose| suppose.of(&view, mac, Timestamp::now());
+    let nothing = Suppose::default;
+    assert_eq!(shown(&of(nothing()).unwrap()), (1, 1, true, true, false));
+    let none: [(LabelText, Option<LabelText>); 1] = [(spare.clone(), None)];
+    for (suppose, expected) in [
+        (
+            Suppose {
+                without_activation: true,
+                ..nothing()
+            },
+            (0, 1, true, true, false),
+        ),
+        (
+            Suppose {
+                without_deployment: true,
+                ..nothing()
+            },
+            (1, 0, true, true, false),
+        ),
+        (
+            Suppose {
+                without_facts: true,
+                ..nothing()
+            },
+            (1, 1, false, true, false),
+        ),
+        (
+            Suppose {
+                labels: none.into(),
+                ..nothing()
+            },
+            (1, 1, true, false, false),
+        ),
+        (
+            Suppose {
+                firmware: Some(Firmware::Bios),
+                ..nothing()
+            },
+            (1, 1, true, true, true),
+        ),
+    ] {
+        assert_eq!(
+            shown(&of(suppose.clone()).unwrap()),
+            expected,
+            "{suppose:?}"
+        );
+    }
+    let label = |n: usize| {
+        let text: LabelText = format!("label{n}").parse().unwrap();
+        (text.clone(), Some(text))
+    };
+    // It has one already.
+    let labels = |count| Suppose {
+        labels: (0..count).map(label).collect(),
+        ..nothing()
+    };
+    assert!(of(labels(MAX_LABELS - 1)).is_ok());
+    assert_eq!(
+        of(labels(MAX_LABELS)).err(),
+        Some(SupposeError::TooManyLabels)
+    );
 }
