@@ -36,6 +36,10 @@ fn words_are_offered_where_the_program_takes_them() {
         ("machines list -oj", &[]),
         ("get mach", &["machines"]),
         ("get machines --st", &["--state"]),
+        // It has no list, and behind a word that is none no command is one.
+        ("get doct", &[]),
+        ("nonsense machines sho", &[]),
+        ("machines list -- --st", &[]),
         ("context us", &["use"]),
         ("machines list --state seen --state", &[]),
         ("machines list --label a=b --label", &["--label"]),
@@ -60,6 +64,7 @@ fn names_are_asked_for_where_one_stands() {
     for (line, expected) in [
         ("machines show ", machines),
         ("machines show we", "/machines?limit=1000&q=we name"),
+        ("machines show -- ", machines),
         ("machines reboot web1 -w ", machines),
         ("explain ", machines),
         ("get machines ", machines),

@@ -310,6 +310,51 @@ async fn without_a_controller_the_host_and_the_disk_are_told() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_the_settings_is_said_without_their_words_and_logs_are_named_plainly() {
+    let planted = Planted::new().await;
+    let broken = planted.c.write("broken.toml", "site = \"planted-site!\"\n");
+    let path = planted.c.folder.path().join("broken.tar.zst");
+    let file = path.display().to_string();
+    let line = [
+        "support-bundle",
+        &file,
+        "--config",
+        &broken,
+        "--logs",
+        "../we b1",
+    ];
+    planted.c.run(&line).await.unwrap();
+    let (files, bytes) = unpacked(&path);
+    assert!(!holds(&bytes, PLANTED), "{files:?}");
+    let found = files["doctor.json"].as_array().unwrap();
+    assert!(
+        found.iter().any(|f| f["code"] == "config-invalid"),
+        "{found:?}"
+    );
+    let missing = files["about.json"]["missing"].as_array().unwrap();
+    assert!(
+        missing.iter().any(|m| m["name"] == "log-web1.json"),
+        "{missing:?}"
+    );
+}
+
+#[tokio::test]
+async fn names_are_completed_of_the_controller_that_the_line_names() {
+    let (here, there) = (Controller::start(), Controller::start());
+    let register = ["machines", "register", "52:54:00:77:00:02", "--name", "far"];
+    there.run(&register).await.unwrap();
+    let socket = there.folder.path().join("api.sock");
+    let line = format!("enforcer --api-socket {} machines show ", socket.display());
+    let told = here.run(&["complete", "--line", &line]).await.unwrap();
+    assert_eq!(told, "far\tregistered\n");
+    let told = here
+        .run(&["complete", "--line", "enforcer machines show "])
+        .await
+        .unwrap();
+    assert_eq!(told, "");
+}
+
+#[tokio::test]
 async fn a_list_says_what_would_be_written_and_writes_nothing() {
     let planted = Planted::new().await;
     let line = ["support-bundle", "--list", "--config", &planted.config];
