@@ -2,9 +2,14 @@
 //! they say there, the document, is only made in tests, which hold `docs/openapi.json` to it. The program carries that file:
 //! the code that makes it would be a tenth of the program.
 
+use std::pin::Pin;
+
 use axum::{
     Router,
-    routing::{MethodFilter, MethodRouter},
+    extract::Request,
+    handler::Handler,
+    response::Response,
+    routing::{MethodFilter, on},
 };
 use utoipa::openapi::path::HttpMethod;
 
@@ -13,51 +18,63 @@ use super::{
     auth::{Access, AccessTable},
 };
 
-/// A handler where it is reached.
+/// A handler where it is reached: functions alone, so that a list of endpoints is data.
 pub(super) struct Endpoint {
-    path: String,
-    methods: Vec<HttpMethod>,
-    handler: MethodRouter<Api>,
+    /// The path, from where its list is nested.
+    pub(super) path: fn() -> String,
+    /// One at least: the handler's macro sees to that.
+    pub(super) methods: fn() -> Vec<HttpMethod>,
+    /// The handler.
+    pub(super) call: Call,
+    /// What the document says of it.
     #[cfg(test)]
-    described: utoipa_axum::router::UtoipaMethodRouter<Api>,
+    pub(super) described: fn() -> utoipa_axum::router::UtoipaMethodRouter<Api>,
 }
 
 /// The [`Endpoint`] of each of these handlers.
 macro_rules! routes {
     ($($($part:ident)::+),+ $(,)?) => {
-        vec![$({
-            let methods = utoipa_axum::routes!(@path [methods()] of $($part)::+);
-            $crate::http::endpoints::Endpoint::new(
-                utoipa_axum::routes!(@path [path()] of $($part)::+),
-                axum::routing::on($crate::http::endpoints::filter(&methods), $($part)::+),
-                methods,
+        const {
+            &[$($crate::http::endpoints::Endpoint {
+                path: || utoipa_axum::routes!(@path [path()] of $($part)::+),
+                methods: || utoipa_axum::routes!(@path [methods()] of $($part)::+),
+                call: |request, api| $crate::http::endpoints::answer($($part)::+, request, api),
                 #[cfg(test)]
-                utoipa_axum::routes!($($part)::+),
-            )
-        }),+]
+                described: || utoipa_axum::routes!($($part)::+),
+            }),+]
+        }
     };
 }
 pub(super) use routes;
 
-impl Endpoint {
-    pub(super) fn new(
-        path: String,
-        handler: MethodRouter<Api>,
-        methods: Vec<HttpMethod>,
-        #[cfg(test)] described: utoipa_axum::router::UtoipaMethodRouter<Api>,
-    ) -> Self {
-        Self {
-            path,
-            methods,
-            handler,
-            #[cfg(test)]
-            described,
-        }
+/// What a handler becomes.
+type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// A handler with what it reads from the request.
+type Call = fn(Request, Api) -> Answer;
+
+/// Asks a handler.
+pub(super) fn answer<T, H>(handler: H, request: Request, api: Api) -> Answer
+where
+    H: Handler<T, Api, Future = Answer>,
+{
+    handler.call(request, api)
+}
+
+/// The one type of handler that axum sees: what it makes around each type is a kilobyte of program.
+#[derive(Clone, Copy)]
+struct Called(Call);
+
+impl Handler<(), Api> for Called {
+    type Future = Answer;
+
+    fn call(self, request: Request, api: Api) -> Answer {
+        (self.0)(request, api)
     }
 }
 
-/// What axum calls these methods together. A handler has at least one: its macro sees to that.
-pub(super) fn filter(methods: &[HttpMethod]) -> MethodFilter {
+/// What axum calls these methods together.
+fn filter(methods: &[HttpMethod]) -> MethodFilter {
     let filters = methods.iter().map(|method| parts(method).1);
     filters
         .reduce(MethodFilter::or)
@@ -92,15 +109,17 @@ impl Routes {
     }
 
     /// Adds endpoints that ask for `access`.
-    pub(super) fn at(mut self, access: Access, endpoints: Vec<Endpoint>) -> Self {
+    pub(super) fn at(mut self, access: Access, endpoints: &[Endpoint]) -> Self {
         for endpoint in endpoints {
-            for method in &endpoint.methods {
-                self.table.declare(&endpoint.path, parts(method).0, access);
+            let (path, methods) = ((endpoint.path)(), (endpoint.methods)());
+            for method in &methods {
+                self.table.declare(&path, parts(method).0, access);
             }
-            self.router = self.router.route(&endpoint.path, endpoint.handler);
+            let handler = on(filter(&methods), Called(endpoint.call));
+            self.router = self.router.route(&path, handler);
             #[cfg(test)]
             {
-                self.described = self.described.routes(endpoint.described);
+                self.described = self.described.routes((endpoint.described)());
             }
         }
         self
