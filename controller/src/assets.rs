@@ -11,6 +11,7 @@ use std::{
     str::FromStr,
 };
 
+use crate::ordered::sort_by;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
@@ -189,7 +190,7 @@ impl AssetFolder {
             let size = entry.metadata().map_err(|e| self.io(e))?.len();
             all.push(Stored { sha256, size });
         }
-        all.sort_by(|a, b| a.sha256.cmp(&b.sha256));
+        sort_by(&mut all, |a, b| a.sha256.cmp(&b.sha256));
         Ok(all)
     }
 

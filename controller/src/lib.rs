@@ -23,6 +23,7 @@ pub mod mesh;
 pub mod metrics;
 pub mod notify;
 pub mod oidc;
+mod ordered;
 mod percent;
 pub mod power;
 pub mod providers;

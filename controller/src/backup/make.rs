@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::{ABOUT, About, BackupError, DATABASE, LAYOUT, SUMS, restore, sums};
 use crate::{
     archive::{Writer, sized},
+    ordered::sort_by,
     state::Timestamp,
 };
 
@@ -195,7 +196,7 @@ impl Packer<'_> {
                     .map(|name| (name, kind)),
             );
         }
-        names.sort_by(|a, b| a.0.cmp(&b.0));
+        sort_by(&mut names, |a, b| a.0.cmp(&b.0));
         for (name, kind) in names.into_iter().filter(|(name, _)| !name.starts_with('.')) {
             let below = format!("{below}/{name}");
             if kind.is_dir() {

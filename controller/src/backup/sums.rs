@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fs::File, io, path::Path};
 use sha2::{Digest as _, Sha256};
 
 use super::{ABOUT, About, BackupError, DATABASE, LAYOUT, SUMS};
-use crate::archive::{Entry, Reader};
+use crate::{
+    archive::{Entry, Reader},
+    ordered::sort_by,
+};
 
 /// The list of sums is this long at most, bytes: a million chunks with their names.
 const LONGEST_SUMS: u64 = 256 << 20;
@@ -65,7 +68,7 @@ pub(super) fn read(
 
 fn sorted(lines: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = lines.lines().collect();
-    lines.sort_unstable();
+    sort_by(&mut lines, Ord::cmp);
     lines
 }
 

@@ -11,6 +11,7 @@ use mesh_proto::{
 
 use super::{Desk, Through, lock};
 use crate::{
+    ordered::Gather as _,
     state::{
         machine::MachineId,
         ops::{Delegate, HeardBy, TakeServed},
@@ -79,6 +80,6 @@ impl Desk {
         // The codes of RFC 4578 and its successors are below this.
         let kinds = (0..64).filter_map(Firmware::from_arch_code);
         let program = |f: Firmware| Some((f.describe(), firmware.program(f)?.to_owned()));
-        kinds.filter_map(program).collect()
+        kinds.filter_map(program).gather()
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     disk,
     firmware::{FirmwareSet, LOCALBOOT},
     images::RESERVE_BYTES,
+    ordered::sort_by,
     state::Timestamp,
 };
 
@@ -144,7 +145,7 @@ fn sync_time(state: &Path) -> std::io::Result<Duration> {
     }
     fs::remove_file(&path)?;
     written?;
-    took.sort();
+    sort_by(&mut took, Ord::cmp);
     Ok(took[SYNCS / 2])
 }
 

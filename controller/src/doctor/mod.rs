@@ -10,6 +10,7 @@ mod wire;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ordered::sort_by;
 use crate::{config::Config, state::Timestamp};
 
 /// How bad a finding is.
@@ -109,8 +110,7 @@ impl Findings {
     /// All of them, the worst first.
     #[must_use]
     pub fn sorted(mut self) -> Vec<Finding> {
-        self.0
-            .sort_by_key(|finding| std::cmp::Reverse(finding.grade));
+        sort_by(&mut self.0, |a, b| b.grade.cmp(&a.grade));
         self.0
     }
 }

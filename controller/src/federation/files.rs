@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use super::{Federation, Inner, counts::Rejected, kept::NoRoom, lock};
 use crate::{
     assets::{AssetError, Sha256Hex, Upload},
+    ordered::Gather as _,
     state::{activation::Activation, config::Asset, event::Draft, peer::SiteName},
 };
 
@@ -191,7 +192,7 @@ impl Inner {
         let needed: BTreeSet<Sha256Hex> = taken
             .flat_map(|a| a.config.program.assets())
             .filter_map(|asset| asset.sha256.as_deref()?.parse().ok())
-            .collect();
+            .gather();
         let coming = lock(&self.in_flight.coming)
             .values()
             .map(Arriving::size)

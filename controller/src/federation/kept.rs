@@ -9,7 +9,10 @@ use std::{
 
 use ipxe_net::BootFile;
 
-use crate::assets::{AssetError, AssetFolder, Sha256Hex, Stored};
+use crate::{
+    assets::{AssetError, AssetFolder, Sha256Hex, Stored},
+    ordered::sort_by,
+};
 
 /// Bytes kept unless the configuration says otherwise: the installers of some systems, and not half of a small card.
 pub const DEFAULT_BYTES: u64 = 4 << 30;
@@ -108,7 +111,7 @@ fn to_go<T: Ord>(
         .iter()
         .filter_map(|f| Some((age(&f.sha256)?, f)))
         .collect();
-    may_go.sort_by(|a, b| a.0.cmp(&b.0));
+    sort_by(&mut may_go, |a, b| a.0.cmp(&b.0));
     let mut goes = Vec::new();
     for (_, file) in may_go {
         if used <= most {

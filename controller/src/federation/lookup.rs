@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::state::peer::{PeerAnswer, SiteName};
+use crate::{
+    ordered::sort_by,
+    state::peer::{PeerAnswer, SiteName},
+};
 
 /// How long a machine waits for all peers together: its firmware waits five seconds for a script, and most of that is ours to
 /// spend elsewhere.
@@ -54,7 +57,7 @@ impl Lookup {
     #[must_use]
     pub fn new(now: Instant, within: Duration, sites: impl IntoIterator<Item = SiteName>) -> Self {
         let mut peers: Vec<_> = sites.into_iter().map(|s| (s, Heard::Nothing)).collect();
-        peers.sort_by(|a, b| a.0.cmp(&b.0));
+        sort_by(&mut peers, |a, b| a.0.cmp(&b.0));
         Self {
             peers,
             offers: 0,

@@ -3,7 +3,7 @@
 
 mod book;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use ::image::{ChunkId, Manifest, parcel::MAX_PARCELS};
 use futures_util::FutureExt as _;
@@ -322,8 +322,9 @@ enum Asked {
 
 /// Those that the store lacks, each once.
 async fn missing(incoming: &Incoming, ids: &[ChunkId]) -> Result<Vec<ChunkId>, ImagesError> {
-    let each: BTreeSet<ChunkId> = ids.iter().copied().collect();
-    let each: Vec<ChunkId> = each.into_iter().collect();
+    let mut each = ids.to_vec();
+    each.sort_unstable();
+    each.dedup();
     let places = incoming.missing(each.clone()).await?;
     let at = |place: u32| each.get(usize::try_from(place).ok()?).copied();
     Ok(places.into_iter().filter_map(at).collect())

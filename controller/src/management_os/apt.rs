@@ -10,6 +10,7 @@ use std::process::Command;
 use super::manifest::sha256_of;
 use super::process::{self, ToolError};
 use super::{Arch, sources};
+use crate::ordered::Gather as _;
 
 /// Why packages could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -297,7 +298,7 @@ fn record(stanza: &str) -> Option<Record> {
     let fields: BTreeMap<&str, &str> = stanza
         .lines()
         .filter_map(|line| line.split_once(": "))
-        .collect();
+        .gather();
     let first = |dependency: &str| {
         let name = dependency.split('|').next()?.split_whitespace().next()?;
         Some(name.split(':').next().unwrap_or(name).to_owned())

@@ -11,6 +11,7 @@ use super::install::{self, InstallError};
 use super::manifest::{self, MANIFEST, Manifest, ManifestError};
 use super::process::ToolError;
 use super::{Arch, Flavour, elf, initramfs, tools};
+use crate::ordered::Gather as _;
 
 /// Measured with the generic archive (31 MB) under an emulated CPU, kernel start to `/init`: zstd 4.6 s (6.6 MB), not
 /// compressed 4.7 s, gzip 6.6 s (9.0 MB), xz 12 s (5.9 MB).
@@ -228,7 +229,7 @@ fn versions(packages: &Packages) -> BTreeMap<String, String> {
         .iter()
         .chain([&packages.kernel, &packages.busybox]);
     all.map(|deb| (deb.name.clone(), deb.version.clone()))
-        .collect()
+        .gather()
 }
 
 fn write_manifest(manifest: &Manifest, folder: &Path) -> Result<(), BuildError> {

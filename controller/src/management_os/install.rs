@@ -9,6 +9,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::manifest::Manifest;
 use super::{Arch, Flavour};
+use crate::ordered::sort_by;
 
 /// Folders whose name starts with this are being written.
 const HIDDEN: &str = ".";
@@ -45,7 +46,7 @@ pub fn list(state: &Path) -> Vec<(PathBuf, Manifest)> {
                 .map(|manifest| (entry.path(), manifest))
         })
         .collect();
-    found.sort_by(|a, b| a.0.cmp(&b.0));
+    sort_by(&mut found, |a, b| a.0.cmp(&b.0));
     found
 }
 

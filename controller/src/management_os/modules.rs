@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Flavour;
+use crate::ordered::Gather as _;
 
 /// Both flavours: the virtio devices of virtual machines, packet sockets for the DHCP client, EFI variables and FAT, the TPM;
 /// what kernels are kept on, and who watches their start, for those that start without the firmware.
@@ -54,15 +55,12 @@ impl Dependencies {
                     needs.split_whitespace().map(str::to_owned).collect(),
                 )
             })
-            .collect();
+            .gather();
         let file_of = needs
             .keys()
             .map(|file| (name_of(file), file.clone()))
-            .collect();
-        let before = modules_softdep
-            .lines()
-            .filter_map(soft_dependency)
-            .collect();
+            .gather();
+        let before = modules_softdep.lines().filter_map(soft_dependency).gather();
         Self {
             file_of,
             needs,

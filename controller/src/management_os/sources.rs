@@ -2,6 +2,7 @@
 //! Debian's own archives are taken over; others (Raspberry Pi's, Node's…) do not have what we need for every
 //! architecture.
 
+use crate::ordered::sort_by;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -47,7 +48,7 @@ pub(super) fn of_host(root: &Path) -> Vec<Source> {
         .flatten()
         .map(|entry| entry.path())
         .collect();
-    files.sort();
+    sort_by(&mut files, Ord::cmp);
     for file in files {
         let text = fs::read_to_string(&file).unwrap_or_default();
         match file.extension().and_then(|end| end.to_str()) {

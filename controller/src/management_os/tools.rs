@@ -9,6 +9,7 @@ use super::apt::{AptError, AptRoot};
 use super::build::BuildError;
 use super::cpio::Archive;
 use super::{Arch, elf};
+use crate::ordered::Gather as _;
 
 /// Packages and the programs taken from them; a name that ends in `*` takes all that start so.
 pub(super) const TOOLS: [(&str, &[&str]); 8] = [
@@ -35,7 +36,7 @@ pub(super) fn packages(apt: &AptRoot) -> Result<Vec<String>, AptError> {
     let mut found: BTreeSet<String> = TOOLS
         .iter()
         .map(|(package, _)| (*package).to_owned())
-        .collect();
+        .gather();
     let mut open: Vec<String> = found.iter().cloned().collect();
     for package in &open {
         apt.record(package)?;
@@ -122,7 +123,7 @@ fn programs(root: &Path, pattern: &str) -> BTreeMap<String, PathBuf> {
     let entries = PROGRAM_FOLDERS
         .iter()
         .flat_map(|folder| entries(&root.join(folder)));
-    entries.filter(|(name, _)| wanted(name)).collect()
+    entries.filter(|(name, _)| wanted(name)).gather()
 }
 
 /// Every library file below the architecture's folders, by name; links within the root are followed.

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use super::Inner;
 use crate::{
     client::Client,
+    ordered::Gather as _,
     state::{
         View,
         deployment::{Deployment, Probe, State, Until},
@@ -71,7 +72,7 @@ impl Inner {
             .open_deployments()
             .map(|d| &d.machine)
             .filter(|id| view.member(id).is_some_and(|m| m.is_alive()))
-            .collect();
+            .gather();
         for id in machines {
             self.go_on(id).await;
         }

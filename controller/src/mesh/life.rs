@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::ordered::Gather as _;
 use mesh_proto::identity::NodeId;
 
 /// Silence after which a member is called unreachable: three keep-alives lost (DESIGN §6).
@@ -77,7 +78,7 @@ impl Life {
         };
         Self {
             grace_ends: now + GRACE,
-            members: known.into_iter().map(|(n, g)| (n, member(g))).collect(),
+            members: known.into_iter().map(|(n, g)| (n, member(g))).gather(),
         }
     }
 

@@ -16,7 +16,7 @@ use mesh_proto::message::link::{LogChunk, LogLine, MAX_LOG_LINE_BYTES, MAX_LOG_L
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::state::machine::MachineId;
+use crate::{ordered::sort_by, state::machine::MachineId};
 
 /// A file's size at which it is set aside, bytes; twice this is kept of one boot. A boot that works says some kilobytes.
 const MAX_FILE_BYTES: u64 = 512 << 10;
@@ -239,7 +239,7 @@ fn boots(folder: &Path) -> io::Result<Vec<Boot>> {
             },
         ));
     }
-    found.sort_by_key(|(at, _)| *at);
+    sort_by(&mut found, |a, b| a.0.cmp(&b.0));
     Ok(found.into_iter().map(|(_, boot)| boot).collect())
 }
 

@@ -11,6 +11,7 @@ use mesh_proto::message::command::Command;
 use tracing::warn;
 
 use super::Mesh;
+use crate::ordered::sort_by;
 use crate::state::{
     View,
     machine::{Machine, MachineId, Standing},
@@ -47,7 +48,7 @@ impl Mesh {
                 }
             }
         }
-        senders.sort();
+        sort_by(&mut senders, Ord::cmp);
         senders.dedup();
         senders
     }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{Means, Power};
+use crate::ordered::Gather as _;
 use crate::state::{
     deployment::{
         DeploymentId,
@@ -48,12 +49,12 @@ impl Power {
 
     pub(super) fn due(&self) -> BTreeSet<MachineId> {
         let (view, now) = (self.store.view(), self.store.now());
-        let machines: BTreeSet<_> = view.open_deployments().map(|d| &d.machine).collect();
+        let machines: BTreeSet<_> = view.open_deployments().map(|d| &d.machine).gather();
         let due = |id: &&MachineId| {
             let machine = view.machine(id);
             machine.is_some_and(|machine| to_switch(&view, machine, now).is_some())
         };
-        machines.into_iter().filter(due).cloned().collect()
+        machines.into_iter().filter(due).cloned().gather()
     }
 
     async fn intend(&self, id: MachineId) -> Option<Start> {

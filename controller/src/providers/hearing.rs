@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::{Health, Provider, ProviderError, ProviderSettings, backoff::Backoff, budget::Budget};
 use crate::{
     metrics::{Counter, Metrics},
+    ordered::Gather as _,
     state::{
         machine::MachineId,
         ops::{HearProvider, KeepListed, ProviderBack, ProviderSilent},
@@ -115,7 +116,7 @@ impl Hearing {
     /// These are all members, of which `passed` more were not to be taken.
     pub(crate) async fn all(&mut self, heard: Vec<Heard>, passed: usize) -> Result<(), StoreError> {
         // Who is gone first: they may be in the place of those who came.
-        self.keep_only(heard.iter().map(|h| h.node.clone()).collect())
+        self.keep_only(heard.iter().map(|h| h.node.clone()).gather())
             .await?;
         let count = heard.len();
         let refused = self.some(heard).await?;
@@ -163,7 +164,7 @@ impl Hearing {
         let view = self.store.view();
         let all = view.members_of_provider(&self.provider);
         let listed = all.map(|m| m.node.clone()).filter(|n| !nodes.contains(n));
-        self.keep_only(listed.collect()).await?;
+        self.keep_only(listed.gather()).await?;
         tokio::time::sleep(REST).await;
         Ok(())
     }

@@ -31,6 +31,7 @@ pub use settings::{ProviderAddress, ProviderSettings};
 use self::{consul::Consul, hearing::Hearing, serf::Serf};
 use crate::{
     metrics::{Counter, Metrics},
+    ordered::Gather as _,
     state::{
         answered::RequestKey,
         command::CommandRecord,
@@ -182,7 +183,7 @@ fn provider(settings: &ProviderSettings) -> Arc<dyn Provider> {
 
 /// Forgets providers that are gone; when we stop, waits for the questions that are on their way.
 async fn forget_others(inner: Arc<Inner>, stop: CancellationToken) {
-    let keep = inner.providers.keys().cloned().collect();
+    let keep = inner.providers.keys().cloned().gather();
     if let Err(error) = inner.store.apply(ForgetProviders { keep }).await {
         warn!(%error, "members of providers that are gone could not be forgotten");
     }

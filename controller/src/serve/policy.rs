@@ -6,6 +6,7 @@ use ipxe_net::dhcp::own_addresses;
 use crate::{
     config::Config,
     management_os,
+    ordered::sort_by,
     state::policy::{ManagementOs, MeshPolicy, Policy},
 };
 
@@ -26,7 +27,10 @@ pub(super) fn of(config: &Config, mesh: Option<MeshPolicy>) -> Policy {
             })
         })
         .collect();
-    management.sort_by_key(|os| os.flavour != config.flavour);
+    let other = |flavour: &String| *flavour != config.flavour;
+    sort_by(&mut management, |a, b| {
+        other(&a.flavour).cmp(&other(&b.flavour))
+    });
     Policy {
         discovery: config.discovery,
         discovery_boot: config.discovery_boot.clone(),

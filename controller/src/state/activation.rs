@@ -21,6 +21,7 @@ use super::{
     peer::{Given, Taken},
     template::{Scope, TemplateError},
 };
+use crate::ordered::Gather as _;
 
 /// Boots that fetched a boot file without evidence before a one-shot activation fails: never a boot loop.
 pub const MAX_BOOTS: usize = 3;
@@ -289,7 +290,7 @@ impl Activation {
             .program
             .assets()
             .map(|a| a.name.as_str())
-            .collect();
+            .gather();
         let mut next = self.clone();
         let Some(known) = next.sessions.iter_mut().find(|s| s.id == session) else {
             return Step::Same;
@@ -311,7 +312,7 @@ impl Activation {
             .program
             .assets()
             .map(|a| a.name.clone())
-            .collect();
+            .gather();
         let mut next = self.clone();
         let Some(known) = next.sessions.iter_mut().find(|s| s.id == session) else {
             return Step::Same;

@@ -10,6 +10,7 @@ mod score;
 use ipxe::MacAddr;
 
 use super::{View, machine::MachineId};
+use crate::ordered::sort_by;
 pub use identity::{Identity, Mark};
 pub use score::{Score, same_board, same_hardware};
 
@@ -47,7 +48,10 @@ pub fn find(view: &View, who: &Identity, booted: Option<MacAddr>) -> Match {
             score: score::score(known, who, &common, booted),
         })
         .collect();
-    candidates.sort_by_key(|c| (-c.score.sum, c.machine.clone()));
+    sort_by(&mut candidates, |a, b| {
+        let by_score = b.score.sum.cmp(&a.score.sum);
+        by_score.then_with(|| a.machine.cmp(&b.machine))
+    });
     let enough: Vec<_> = candidates
         .iter()
         .filter(|c| c.score.sum >= ENOUGH)

@@ -21,6 +21,7 @@ use super::{
     machine::Machine,
     trust::{Digest, token::TokenId},
 };
+use crate::ordered::Gather as _;
 
 /// Sites one site may know: each costs a link.
 pub const MAX_PEERS: usize = 64;
@@ -243,8 +244,8 @@ impl NamedMacs {
         if macs.len() > MAX_MACS {
             return None;
         }
-        let macs: Option<_> = macs.iter().map(|m| m.parse().ok()).collect();
-        Some(Self { site, macs: macs? })
+        let macs = macs.iter().map(|m| m.parse::<MacAddr>()).try_gather();
+        macs.ok().map(|macs| Self { site, macs })
     }
 }
 

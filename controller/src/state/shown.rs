@@ -16,6 +16,7 @@ use super::{
     machine::Machine,
     peer::Peer,
 };
+use crate::ordered::sort_by;
 
 /// Kinds of events that cross sites begin so: how boots, deployments and agents go. Keys, tokens, disputes and people's
 /// changes do not cross.
@@ -46,7 +47,7 @@ pub fn rows(
         .map(AsRef::as_ref)
         .filter(|m| behind(m) && peer.may_see(m))
         .collect();
-    seen.sort_by(|a, b| a.name.cmp(&b.name));
+    sort_by(&mut seen, |a, b| a.name.cmp(&b.name));
     let more = seen.len() > limit;
     let rows = seen.into_iter().take(limit);
     (rows.map(|m| row(m, view, now)).collect(), more)

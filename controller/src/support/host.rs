@@ -5,7 +5,7 @@ use std::{fs, net::Ipv4Addr, path::Path};
 use ipxe_net::dhcp::served;
 use serde::Serialize;
 
-use crate::state::Timestamp;
+use crate::{ordered::sort_by, state::Timestamp};
 
 /// Interfaces and routes that are told; a host of containers has hundreds.
 const MOST: usize = 256;
@@ -116,7 +116,7 @@ fn interfaces() -> Vec<Interface> {
     let mut names: Vec<String> = entries
         .filter_map(|e| e.file_name().into_string().ok())
         .collect();
-    names.sort();
+    sort_by(&mut names, Ord::cmp);
     names.truncate(MOST);
     let addressed = served(Some(names.as_slice()));
     let interface = |name: String| {

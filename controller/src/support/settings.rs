@@ -3,7 +3,10 @@
 
 use serde::Serialize;
 
-use crate::config::{self, ConfigError, Flags, Setting};
+use crate::{
+    config::{self, ConfigError, Flags, Setting},
+    ordered::sort_by,
+};
 
 /// What stands for a value that is not told.
 const HIDDEN: &str = "(set; not told)";
@@ -87,7 +90,7 @@ pub fn settings(flags: &Flags, typed: &[String]) -> Settings {
         // What is wrong with a value is said by repeating it.
         Err(ConfigError::Mistakes(mistakes)) => {
             let mut at: Vec<String> = mistakes.into_iter().map(|m| known(m.at)).collect();
-            at.sort();
+            sort_by(&mut at, Ord::cmp);
             Settings::MistakesAt(at)
         }
         Err(ConfigError::Unreadable { .. }) => Settings::Unusable("the file cannot be read"),

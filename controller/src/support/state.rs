@@ -11,6 +11,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
+    ordered::sort_by,
     state::Timestamp,
     store::{Contents, contents},
 };
@@ -82,7 +83,7 @@ pub fn state(folder: &Path, running: bool) -> StateFolder {
     if let Err(error) = told.walk(folder, "", DEPTH, &mut left) {
         told.unreadable = Some(error.kind().to_string());
     }
-    told.files.sort_by(|a, b| a.path.cmp(&b.path));
+    sort_by(&mut told.files, |a, b| a.path.cmp(&b.path));
     let database = folder.join(DATABASE);
     if database.exists() {
         told.database = Some(match running {

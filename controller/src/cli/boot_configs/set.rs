@@ -16,6 +16,7 @@ use crate::{
         boot_configs::{ConfigDoc, FileInput, OsInput, ProgramInput, SetBody},
         words::{Evidence, Level, Os, PresetArch},
     },
+    ordered::Gather as _,
 };
 
 /// What a person reads before the first config.
@@ -179,7 +180,7 @@ fn answers(files: &[NamedFile]) -> Result<BTreeMap<String, String>, Failure> {
     files
         .iter()
         .map(|file| Ok((file.name.clone(), file.read_text()?)))
-        .collect()
+        .try_gather()
 }
 
 async fn program(args: &SetArgs, session: &Session<'_>) -> Result<ProgramInput, Failure> {

@@ -10,6 +10,7 @@ use crate::{
         output::{Output, ago, dash},
     },
     http::api::machines::sites::{SiteAnswerDoc, SiteMachineDoc, SiteMachinesDoc},
+    ordered::sort_by,
     state::Timestamp,
 };
 
@@ -36,7 +37,7 @@ pub(super) async fn list(
         let Some(next) = page.next else { break };
         cursor = format!("&cursor={}", encode(&next));
     }
-    silent.sort_by(|a, b| a.site.cmp(&b.site));
+    sort_by(&mut silent, |a, b| a.site.cmp(&b.site));
     // Each page has asked it again.
     silent.dedup_by(|a, b| a.site == b.site);
     for answer in &silent {

@@ -15,6 +15,7 @@ use crate::{
         error::{Code, Problem},
         extract::{Params, Segment},
     },
+    ordered::sort_by,
     state::View,
 };
 
@@ -54,7 +55,7 @@ fn users(sha256: &str, view: &View) -> Vec<String> {
         })
         .map(|c| c.name.to_string())
         .collect();
-    users.sort();
+    sort_by(&mut users, Ord::cmp);
     users.dedup();
     users
 }

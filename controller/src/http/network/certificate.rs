@@ -27,6 +27,7 @@ use super::shown::{Presented, Shown};
 use crate::{
     ca::{CaError, fresh_serial},
     mesh::Mesh,
+    ordered::Gather as _,
     store::Store,
 };
 
@@ -234,7 +235,7 @@ fn all_names(more: &[String]) -> BTreeSet<String> {
     let host = host
         .map(|name| name.trim().to_owned())
         .filter(|name| is_name(name));
-    let mut names: BTreeSet<String> = loopback.into_iter().chain(own).chain(host).collect();
+    let mut names: BTreeSet<String> = loopback.into_iter().chain(own).chain(host).gather();
     names.extend(more.iter().cloned());
     names
 }

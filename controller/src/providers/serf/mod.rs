@@ -18,7 +18,10 @@ pub use self::{
     session::{Garbled, Request, Session, Told},
 };
 use super::{ACKNOWLEDGED_WITHIN, Provider, ProviderError, hearing::Hearing, read_secret};
-use crate::state::{ops::CommandWord, provider::NodeName};
+use crate::{
+    ordered::Gather as _,
+    state::{ops::CommandWord, provider::NodeName},
+};
 
 /// How long things may take; tests have less patience.
 #[derive(Debug, Clone, Copy)]
@@ -164,7 +167,7 @@ async fn take(told: Told, hearing: &mut Hearing) -> Result<bool, ProviderError> 
             hearing.some(list.heard).await?;
         }
         Told::Reaped(list) => {
-            let nodes: BTreeSet<NodeName> = list.heard.into_iter().map(|h| h.node).collect();
+            let nodes: BTreeSet<NodeName> = list.heard.into_iter().map(|h| h.node).gather();
             hearing.gone(nodes).await?;
         }
         Told::Refused(request, words) => return Err(refused(request, words)),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mesh_proto::facts::{Disk, HardwareFacts};
 
 use super::MAX_CHANGES;
+use crate::ordered::Gather as _;
 
 /// What changed from `old` to `new`: empty when it is nothing a person would call hardware.
 #[must_use]
@@ -77,7 +78,7 @@ fn memory(bytes: u64) -> String {
 
 fn cards(old: &HardwareFacts, new: &HardwareFacts, told: &mut Vec<String>) {
     let macs = |facts: &HardwareFacts| -> BTreeSet<String> {
-        facts.nics.iter().map(|n| n.mac.clone()).collect()
+        facts.nics.iter().map(|n| n.mac.clone()).gather()
     };
     let (was, is) = (macs(old), macs(new));
     told.extend(

@@ -6,7 +6,10 @@ use ipxe::MacAddr;
 use mesh_proto::facts::{HardwareFacts, normalised};
 use serde::{Deserialize, Serialize};
 
-use crate::state::{facts::FactsRecord, machine::Machine};
+use crate::{
+    ordered::Gather as _,
+    state::{facts::FactsRecord, machine::Machine},
+};
 
 /// Texts that vendors leave in the fields that should hold a serial number; lower case.
 const PLACEHOLDERS: [&str; 22] = [
@@ -79,13 +82,13 @@ impl Identity {
         let macs = facts.nics.iter().filter_map(|n| n.identity().parse().ok());
         let fixed = facts.disks.iter().filter(|d| !d.removable);
         Self {
-            macs: macs.filter(|mac: &MacAddr| mac.is_station()).collect(),
+            macs: macs.filter(|mac: &MacAddr| mac.is_station()).gather(),
             uuid: facts.smbios.uuid.as_deref().and_then(uuid),
             serial: facts.smbios.serial.as_deref().and_then(serial),
             board: facts.smbios.board_serial.as_deref().and_then(serial),
             disks: fixed
                 .filter_map(|d| d.serial.as_deref().and_then(serial))
-                .collect(),
+                .gather(),
         }
     }
 
@@ -111,7 +114,7 @@ impl Identity {
         serial_text: Option<&str>,
     ) -> Self {
         Self {
-            macs: macs.into_iter().collect(),
+            macs: macs.into_iter().gather(),
             uuid: uuid_text.and_then(uuid),
             serial: serial_text.and_then(serial),
             ..Self::default()

@@ -11,6 +11,7 @@ use mesh_proto::message::peer::{
     MAX_FILES, MAX_MACS, Outcome,
 };
 
+use crate::ordered::Gather as _;
 use crate::state::{
     Changes, Timestamp, Transition, View,
     activation::{Activation, Kind, Nonce, Stage, Step},
@@ -64,7 +65,7 @@ pub fn macs_for(view: &View, peer: &Peer, now: Timestamp) -> BTreeSet<MacAddr> {
             break;
         }
     }
-    macs.into_iter().take(MAX_MACS).collect()
+    macs.into_iter().take(MAX_MACS).gather()
 }
 
 /// What a peer that asks would be granted now.

@@ -14,6 +14,7 @@ use mesh_proto::message::delegation::{
 };
 
 use super::{Activate, ActivateError, MachineRef, activations::about, boot::record};
+use crate::ordered::sort_by;
 use crate::state::{
     Changes, Timestamp, Transition, View,
     activation::{Activation, Kind, Nonce, Stage, Step},
@@ -234,7 +235,7 @@ impl Delegate {
                 ours.push((rank, machine));
             }
         }
-        ours.sort_by_key(|(_, m)| std::cmp::Reverse(m.last_seen));
+        sort_by(&mut ours, |a, b| b.1.last_seen.cmp(&a.1.last_seen));
         let is_its = |a: &&std::sync::Arc<Activation>| {
             a.is_open() && a.lent.as_ref().is_some_and(|l| l.to == self.helper)
         };

@@ -2,6 +2,7 @@
 //! the transaction that does it, so no crash comes between.
 
 use super::{Created, ForMachine, RolledOut};
+use crate::ordered::sort_by;
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
     activation::Activation,
@@ -77,7 +78,7 @@ pub(super) fn make_room(view: &View, now: Timestamp, changes: &mut Changes) {
         .answers()
         .map(|a| (a.at, a.name, a.counts(now)))
         .collect();
-    kept.sort_unstable_by_key(|(at, name, _)| (*at, *name));
+    sort_by(&mut kept, |a, b| (a.0, a.1).cmp(&(b.0, b.1)));
     let surplus = (kept.len() + 1).saturating_sub(MAX_ANSWERS);
     for (n, (_, name, counts)) in kept.into_iter().enumerate() {
         if n < surplus || !counts {

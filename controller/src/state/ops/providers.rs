@@ -6,6 +6,7 @@ use super::{
     enrol::is_blank,
     machines::{MAX_SEEN, bounded},
 };
+use crate::ordered::Gather as _;
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
     event::Draft,
@@ -166,7 +167,7 @@ fn machine_of(
 fn newcomer(view: &View, heard: &Heard, id: &MachineId, now: Timestamp) -> Option<Machine> {
     let who = heard.tags.identity();
     let owned = |mac: &&MacAddr| view.machine_by_mac(**mac).is_some();
-    let cards: BTreeSet<MacAddr> = who.macs.iter().filter(|m| !owned(m)).copied().collect();
+    let cards: BTreeSet<MacAddr> = who.macs.iter().filter(|m| !owned(m)).copied().gather();
     let says_more = who.macs.is_empty() && (who.uuid.is_some() || who.serial.is_some());
     if view.seen_count() >= MAX_SEEN || (cards.is_empty() && !says_more) {
         return None;

@@ -12,6 +12,7 @@ use super::{
     orders::OrderSpec,
     setups::nth,
 };
+use crate::ordered::sort_by;
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
     activation::Nonce,
@@ -123,7 +124,7 @@ impl CreateRollout {
             |m: &&Arc<Machine>| m.standing != Standing::Seen && self.selector.fits(&m.labels);
         let mut machines: Vec<_> = view.machines().filter(meant).collect();
         // In the order people read them, so that the first ones go first.
-        machines.sort_by(|a, b| a.name.cmp(&b.name));
+        sort_by(&mut machines, |a, b| a.name.cmp(&b.name));
         match machines.len() {
             0 => Err(RolloutError::NoneFits(self.selector.to_string())),
             n if n > MAX_MACHINES => Err(RolloutError::TooManyMachines(n)),

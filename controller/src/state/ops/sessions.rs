@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::ordered::sort_by;
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
     event::Draft,
@@ -100,7 +101,7 @@ impl NewSession {
 /// What is over goes; where there are too many, of the person or in all, those used longest ago give way.
 fn make_room(view: &View, user: &UserName, now: Timestamp, changes: &mut Changes) {
     let (over, mut open): (Vec<_>, Vec<_>) = view.sessions().partition(|s| s.is_over(now));
-    open.sort_by_key(|s| s.used);
+    sort_by(&mut open, |a, b| a.used.cmp(&b.used));
     let theirs = open.iter().filter(|s| s.user == *user);
     let too_many = theirs.clone().count().saturating_sub(MAX_PER_USER - 1);
     let mut gone: Vec<Digest> = theirs.take(too_many).map(|s| s.id).collect();

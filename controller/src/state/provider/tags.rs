@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ipxe::MacAddr;
 use serde::{Deserialize, Serialize};
 
-use crate::state::matching::Identity;
+use crate::{ordered::Gather as _, state::matching::Identity};
 
 /// Tags kept of one member: as many pairs as Consul allows.
 const MAX_TAGS: usize = 64;
@@ -31,7 +31,7 @@ impl Tags {
                 && !name.contains(char::is_control)
                 && !value.contains(char::is_control)
         };
-        Self(pairs.into_iter().filter(fits).take(MAX_TAGS).collect())
+        Self(pairs.into_iter().filter(fits).take(MAX_TAGS).gather())
     }
 
     /// The tags, by name.

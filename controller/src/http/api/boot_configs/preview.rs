@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::{
     boot::script_of,
     http::error::{Code, Problem},
+    ordered::Gather as _,
     state::{
         Timestamp, View,
         activation::{Activation, Kind, Nonce, Stage},
@@ -70,8 +71,8 @@ pub(super) fn preview(
             .answers
             .iter()
             .map(answer)
-            .collect::<Result<_, Problem>>()?,
-        overlays: config.overlays.iter().map(listed).collect(),
+            .try_gather::<_, Problem>()?,
+        overlays: config.overlays.iter().map(listed).gather(),
     })
 }
 

@@ -13,6 +13,7 @@ use crate::{
         error::{Code, Problem},
         extract::parse,
     },
+    ordered::Gather as _,
     state::{
         Timestamp, View,
         boot::{BootRequest, Suppose, SupposeError},
@@ -188,7 +189,7 @@ fn labels(text: Option<&str>) -> Result<BTreeMap<LabelText, Option<LabelText>>, 
     text.into_iter()
         .flat_map(|text| text.split(','))
         .map(|text| each(text.trim()))
-        .collect()
+        .try_gather()
 }
 
 fn cannot(error: SupposeError) -> Problem {

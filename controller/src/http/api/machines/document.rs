@@ -14,6 +14,7 @@ use crate::{
         power::MeansWord,
         words::{Habitat, KeyKind, Kind, Level, LocalBoot, MemberState, Stage, Standing},
     },
+    ordered::Gather as _,
     state::{
         Timestamp, View, boot::first, label::Labels, machine::Machine, member::Member,
         power::means_of_restart, provider::ProviderMember, trust::pending::Pending,
@@ -137,7 +138,7 @@ impl ProviderWord {
             since: member.since,
             why: member.why.clone(),
             address: member.address.map(|a| a.to_string()),
-            tags: tags.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+            tags: tags.map(|(n, v)| (n.to_owned(), v.to_owned())).gather(),
         }
     }
 }
@@ -250,5 +251,5 @@ impl MachineDoc {
 
 fn words(labels: &Labels) -> BTreeMap<String, String> {
     let pairs = labels.iter();
-    pairs.map(|(n, v)| (n.to_string(), v.to_string())).collect()
+    pairs.map(|(n, v)| (n.to_string(), v.to_string())).gather()
 }

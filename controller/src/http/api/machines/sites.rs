@@ -16,6 +16,7 @@ use crate::{
         error::{Code, Problem},
         extract::parse,
     },
+    ordered::sort_by,
     state::{
         Timestamp, View, machine::Machine, ops::PeerError, peer::SiteName,
         shown::heard::SeenMachine,
@@ -120,7 +121,7 @@ pub(super) async fn list(
         shown: Ok(here(&view, part)),
         site,
     }));
-    shown.sort_by(|a, b| a.site.cmp(&b.site));
+    sort_by(&mut shown, |a, b| a.site.cmp(&b.site));
     Ok(merged(&shown, limit))
 }
 
@@ -151,7 +152,7 @@ fn here(view: &View, (after, limit): crate::federation::Part<'_>) -> (Vec<SeenMa
     let behind = |m: &&Machine| after.is_none_or(|a| m.name.as_str() > a);
     let all = view.machines().map(AsRef::as_ref).filter(behind);
     let mut all: Vec<&Machine> = all.collect();
-    all.sort_by(|a, b| a.name.cmp(&b.name));
+    sort_by(&mut all, |a, b| a.name.cmp(&b.name));
     let more = all.len() > limit;
     let shown = all.into_iter().take(limit);
     (shown.map(|m| SeenMachine::of(m, view)).collect(), more)

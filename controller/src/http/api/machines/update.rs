@@ -16,6 +16,7 @@ use crate::{
         error::Problem,
         extract::{JsonBody, Segment, parse},
     },
+    ordered::Gather as _,
     state::{
         label::LabelText,
         ops::{MachineRef, NewOwner, UpdateMachine},
@@ -82,5 +83,5 @@ fn labels(
         let value = value.as_ref().map(|v| parse(v, "labels")).transpose()?;
         Ok((parse(name, "labels")?, value))
     };
-    wanted.iter().map(one).collect()
+    wanted.iter().map(one).try_gather()
 }

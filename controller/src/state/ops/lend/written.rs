@@ -9,6 +9,7 @@ use mesh_proto::message::{
     peer::ClosedBy,
 };
 
+use crate::ordered::Gather as _;
 use crate::state::{
     Timestamp, View, Write,
     activation::{Activation, Kind, MAX_BOOTS, MAX_SCRIPTS},
@@ -171,8 +172,8 @@ fn texts(view: &View, due: &Activation, machine: &Machine) -> Option<BTreeMap<St
         nonce: &due.nonce,
     };
     let filled = due.config.answers.iter().map(|(name, template)| {
-        let text = due.fill(template, &scope).ok()?;
-        Some((name.to_string(), text))
+        let text = due.fill(template, &scope).map_err(drop)?;
+        Ok((name.to_string(), text))
     });
-    filled.collect()
+    filled.try_gather::<_, ()>().ok()
 }
