@@ -18,6 +18,7 @@ use crate::{
         error::{Code, Problem},
         extract::{Params, Segment},
     },
+    ordered::Gather as _,
     state::{Timestamp, View, machine::MachineId, member::Member, provider::ProviderMember},
 };
 
@@ -108,7 +109,7 @@ impl MemberDoc {
             source: member.source(),
             machine: machine.map(|m| m.id.to_string()),
             node: Some(member.node.to_string()),
-            tags: tags.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+            tags: tags.map(|(n, v)| (n.to_owned(), v.to_owned())).gather(),
             state: member.state.into(),
             since: member.since,
             why: member.why.clone(),
@@ -151,6 +152,7 @@ pub(crate) struct ListQuery {
 }
 
 /// One of either kind.
+#[derive(Clone, Copy)]
 enum One<'v> {
     Ours(&'v Member),
     Theirs(&'v ProviderMember),

@@ -8,6 +8,7 @@ use crate::http::{
     answer::Json,
     error::{Code, Problem},
 };
+use crate::ordered::sort_by;
 
 /// The largest page, entries; also the default: a room of machines in one answer.
 pub const MAX_PAGE: usize = 1000;
@@ -40,31 +41,19 @@ pub(crate) struct PageQuery {
 
 impl PageQuery {
     /// The entries behind the cursor, in the order of their keys: what is deleted meanwhile moves nothing.
-    pub(super) fn cut<I, T: Serialize>(
+    pub(super) fn cut<I: Clone, T: Serialize>(
         &self,
         all: impl IntoIterator<Item = I>,
         key: impl Fn(&I) -> String,
         show: impl Fn(I) -> T,
     ) -> Result<Json<Page<T>>, Problem> {
+        let mut entries: Vec<I> = all.into_iter().collect();
         if let Some(words) = Words::parse(self.q.as_deref())? {
-            let all = all.into_iter().map(|i| (key(&i), show(i)));
-            return self.found(all.filter(|(_, shown)| words.stand_in_shown(shown)));
+            entries.retain(|entry| words.stand_in_shown(&show(entry.clone())));
         }
-        let mut entries: Vec<Option<I>> = all.into_iter().map(Some).collect();
-        let keys = entries.iter().flatten().map(&key).collect();
-        let (places, next) = self.places(keys)?;
-        let taken = places.into_iter().filter_map(|place| entries[place].take());
+        let (places, next) = self.places(entries.iter().map(key).collect())?;
+        let taken = places.into_iter().map(|place| entries[place].clone());
         let items = taken.map(show).collect();
-        Ok(Json(Page { items, next }))
-    }
-
-    /// The same of entries that are written already.
-    fn found<T>(&self, all: impl Iterator<Item = (String, T)>) -> Result<Json<Page<T>>, Problem> {
-        let (keys, shown): (_, Vec<T>) = all.unzip();
-        let mut shown: Vec<Option<T>> = shown.into_iter().map(Some).collect();
-        let (places, next) = self.places(keys)?;
-        let items = places.into_iter().filter_map(|place| shown[place].take());
-        let items = items.collect();
         Ok(Json(Page { items, next }))
     }
 
@@ -73,7 +62,7 @@ impl PageQuery {
     fn places(&self, keys: Vec<String>) -> Result<(Vec<usize>, Option<String>), Problem> {
         let limit = page_limit(self.limit)?;
         let mut keyed: Vec<(String, usize)> = keys.into_iter().zip(0..).collect();
-        keyed.sort();
+        sort_by(&mut keyed, Ord::cmp);
         let cursor = self.cursor.as_deref();
         let start = cursor.map_or(0, |c| keyed.partition_point(|(k, _)| k.as_str() <= c));
         let more = keyed.len() > start.saturating_add(limit);
