@@ -25,27 +25,39 @@ pub(super) type Made = Box<dyn Any + Send>;
 /// Where the asker waits. What comes is the outcome of the transition it asked for.
 pub(super) type Reply = oneshot::Sender<Result<Made, StoreError>>;
 
+/// A transition with its type erased: what is compiled for each of them is this call.
+trait Erased: Send {
+    fn make(&self, view: &View, now: Timestamp) -> (Changes, Made);
+}
+
+impl<T: Transition> Erased for T {
+    fn make(&self, view: &View, now: Timestamp) -> (Changes, Made) {
+        let (changes, outcome) = self.run(view, now);
+        (changes, Box::new(outcome))
+    }
+}
+
 /// A transition somebody waits for.
-pub(super) struct Asked<T> {
-    transition: T,
+pub(super) struct Asked {
+    transition: Box<dyn Erased>,
     outcome: Result<Made, StoreError>,
     reply: Reply,
 }
 
-impl<T: Transition> Asked<T> {
-    pub(super) fn new(transition: T, reply: Reply) -> Self {
+impl Asked {
+    pub(super) fn new(transition: impl Transition, reply: Reply) -> Self {
         Self {
-            transition,
+            transition: Box::new(transition),
             outcome: Err(StoreError::Closed),
             reply,
         }
     }
 }
 
-impl<T: Transition> Job for Asked<T> {
+impl Job for Asked {
     fn run(&mut self, view: &View, now: Timestamp) -> Changes {
-        let (changes, outcome) = guarded(&self.transition, view, now);
-        self.outcome = outcome.map(|made| Box::new(made) as Made);
+        let (changes, outcome) = guarded(&*self.transition, view, now);
+        self.outcome = outcome;
         changes
     }
 
@@ -56,11 +68,17 @@ impl<T: Transition> Job for Asked<T> {
 }
 
 /// A transition nobody waits for.
-pub(super) struct Noted<T>(pub(super) T);
+pub(super) struct Noted(Box<dyn Erased>);
 
-impl<T: Transition<Outcome = ()>> Job for Noted<T> {
+impl Noted {
+    pub(super) fn new(transition: impl Transition<Outcome = ()>) -> Self {
+        Self(Box::new(transition))
+    }
+}
+
+impl Job for Noted {
     fn run(&mut self, view: &View, now: Timestamp) -> Changes {
-        guarded(&self.0, view, now).0
+        guarded(&*self.0, view, now).0
     }
 
     fn settle(self: Box<Self>, _kept: Result<(), StoreError>) {}
@@ -68,13 +86,13 @@ impl<T: Transition<Outcome = ()>> Job for Noted<T> {
 
 /// A transition that panics must cost its asker an answer, not everybody the store. The view is immutable, so nothing
 /// half-done stays behind.
-fn guarded<T: Transition>(
-    transition: &T,
+fn guarded(
+    transition: &dyn Erased,
     view: &View,
     now: Timestamp,
-) -> (Changes, Result<T::Outcome, StoreError>) {
-    match catch_unwind(AssertUnwindSafe(|| transition.run(view, now))) {
-        Ok((changes, outcome)) => (changes, Ok(outcome)),
+) -> (Changes, Result<Made, StoreError>) {
+    match catch_unwind(AssertUnwindSafe(|| transition.make(view, now))) {
+        Ok((changes, made)) => (changes, Ok(made)),
         Err(_) => (Changes::none(), Err(StoreError::Panicked)),
     }
 }

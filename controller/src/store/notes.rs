@@ -89,7 +89,10 @@ impl Notes {
             state.dropped += 1;
             return;
         }
-        state.batch.changes.insert(name, Box::new(Noted(change)));
+        state
+            .batch
+            .changes
+            .insert(name, Box::new(Noted::new(change)));
         self.filled.notify_one();
     }
 
