@@ -239,7 +239,8 @@ fn boots(folder: &Path) -> io::Result<Vec<Boot>> {
             },
         ));
     }
-    sort_by(&mut found, |a, b| a.0.cmp(&b.0));
+    // The clock of a disk ticks every few milliseconds.
+    sort_by(&mut found, |a, b| (a.0, &a.1.id).cmp(&(b.0, &b.1.id)));
     Ok(found.into_iter().map(|(_, boot)| boot).collect())
 }
 
