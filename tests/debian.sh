@@ -3,8 +3,9 @@
 # What it takes packages from is what this host uses: the same mirror, the same proxy.
 set -eu
 cd "$(dirname "$0")"
-# What our packages depend on and recommend, so that they install without an archive; sudo and curl are what the documents type.
-with=systemd-sysv,dbus,sudo,adduser,ca-certificates,curl,ipxe,kmod,xz-utils
+# What our packages depend on and recommend, so that they install without an archive; sudo and curl are what the documents type;
+# manual and completion are what the packages bring along for.
+with=systemd-sysv,dbus,sudo,adduser,ca-certificates,curl,ipxe,kmod,xz-utils,man-db,bash-completion
 recipe=$(echo "1 $with" | cksum | cut -d ' ' -f 1)
 base=.cache/debian-$recipe
 mkdir -p .cache

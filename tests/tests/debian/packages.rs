@@ -1,16 +1,29 @@
 //! The packages on a fresh Debian: they install, start hardened, come again after a crash, take over older state, and go.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use enforcer_tests::{
     fixture,
-    lab::{Debian, story, wait_until},
+    lab::{Debian, Space, output, story, wait_until},
 };
 use serde_json::Value;
 
 /// What `systemd-analyze security` may find at most, in tenths.
 const EXPOSURE: u32 = 20;
+/// As bash does it when somebody presses the tabulator: finds the completion of a command that it does not know yet, and asks it.
+const COMPLETED: &str = r#"bash -c '
+. /usr/share/bash-completion/bash_completion
+_completion_loader enforcer || test $? = 124
+complete -p enforcer | grep -q _enforcer
+compopt() { :; }
+for line in "enforcer mach" "enforcer machines show we"; do
+    COMP_LINE=$line COMP_POINT=${#line}
+    read -ra COMP_WORDS <<<"$line"
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    _enforcer enforcer "" ""
+    printf "%s\n" "${COMPREPLY[@]}"
+done'"#;
 /// A restart waits two seconds by its unit; a busy host is slow.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -30,9 +43,11 @@ fn the_packages_install_start_hardened_survive_a_crash_take_over_older_state_and
         })?;
         let host = Host { debian };
         host.installs_and_starts()?;
+        host.explains_itself()?;
         host.is_hardened("enforcer")?;
         host.is_hardened("enforcer-agent")?;
         host.comes_back_after_a_crash()?;
+        host.tells_its_log_to_who_helps(space)?;
         host.runs_the_agent()?;
         for store in older_stores()? {
             host.takes_over(&store)
@@ -100,6 +115,20 @@ impl Host {
             .map(drop)
     }
 
+    /// Its manual opens, and bash completes words and the controller's names, by what the package has put where they look.
+    fn explains_itself(&self) -> Result<()> {
+        for (page, expected) in [
+            ("enforcer", "ENFORCER(1)"),
+            ("enforcer-machines", "register"),
+        ] {
+            let shown = self.sh(&format!("man {page}"))?;
+            ensure!(shown.contains(expected), "man {page}: {shown}");
+        }
+        let offered = self.sh(COMPLETED)?;
+        ensure!(offered == "machines\nweb1\n", "{offered}");
+        Ok(())
+    }
+
     /// The controller says that it is well, to a group's member over its socket.
     fn answers(&self) -> Result<()> {
         let ask = "curl -s --unix-socket /run/enforcer/api.sock http://localhost/healthz || true";
@@ -138,6 +167,24 @@ impl Host {
         })?;
         self.answers()?;
         self.sh("enforcer machines show web1").map(drop)
+    }
+
+    /// A support bundle has the start of the program and its end by SIGKILL, by its own journal.
+    fn tells_its_log_to_who_helps(&self, space: &Space) -> Result<()> {
+        self.sh("enforcer support-bundle /root/help.tar.zst")?;
+        let mut tar = Command::new("tar");
+        tar.args(["--zstd", "-xOf"]);
+        tar.arg(self.debian.file("/root/help.tar.zst"));
+        tar.arg("controller-log.json")
+            .current_dir(space.folder().path());
+        let log: Value = serde_json::from_str(&output(tar)?)?;
+        let rows = log["rows"].as_array().context("rows")?;
+        let ready = |row: &Value| row["part"] == "enforcer::serve" && row["text"] == "ready";
+        let killed = |row: &Value| row["by"] == "systemd" && row["words"]["exit"] == "killed";
+        let start = rows.iter().position(ready).context("no start")?;
+        ensure!(rows[start..].iter().any(killed), "no end: {log:#}");
+        ensure!(rows.iter().filter(|row| ready(row)).count() == 2, "{log:#}");
+        Ok(())
     }
 
     /// The agent's unit joins this very host, as a system that was installed by hand does.
@@ -190,7 +237,10 @@ impl Host {
         let running = self.sh("systemctl is-active enforcer enforcer-agent || true")?;
         ensure!(!running.lines().any(|one| one == "active"), "{running}");
         self.sh(&format!("dpkg --purge {all}"))?;
-        let left = self.sh("find /etc /usr /var -xdev -name '*enforcer*'")?;
+        // Pages that somebody has read are kept by man-db, in its own cache.
+        let left = self.sh(
+            "find /etc /usr /var -xdev -path /var/cache/man -prune -o -name '*enforcer*' -print",
+        )?;
         ensure!(left.is_empty(), "left: {left}");
         Ok(())
     }
