@@ -114,7 +114,7 @@ mod tests {
 
     use super::*;
 
-    fn claims(said: Value) -> Claims {
+    fn claims(said: &Value) -> Claims {
         let mut said = said.as_object().unwrap().clone();
         said.entry("sub").or_insert(json!("ann-1"));
         Claims::of(said).unwrap()
@@ -165,16 +165,18 @@ mod tests {
             ),
             (json!({"email": "ann@example.org"}), None),
         ] {
-            assert_eq!(claims(said.clone()).role(&rules), role, "{said}");
+            assert_eq!(claims(&said).role(&rules), role, "{said}");
         }
-        assert_eq!(claims(json!({"groups": "boot-admins"})).role(&[]), None);
+        assert_eq!(claims(&json!({"groups": "boot-admins"})).role(&[]), None);
     }
 
     #[test]
     fn a_name_has_to_be_one_and_an_address_of_a_domain() {
-        let name = |said| claims(said).name("preferred_username");
+        let name = |said: &Value| claims(said).name("preferred_username");
         assert_eq!(
-            name(json!({"preferred_username": "ann"})).unwrap().as_str(),
+            name(&json!({"preferred_username": "ann"}))
+                .unwrap()
+                .as_str(),
             "ann"
         );
         for bad in [
@@ -182,7 +184,7 @@ mod tests {
             json!({"preferred_username": "Ann Other"}),
             json!({"preferred_username": ["ann"]}),
         ] {
-            assert!(name(bad.clone()).is_none(), "{bad}");
+            assert!(name(&bad).is_none(), "{bad}");
         }
         let domains = ["example.org".to_owned()];
         for (email, verified, let_in) in [
@@ -194,7 +196,7 @@ mod tests {
             ("ann@sub.example.org", json!(true), false),
             ("example.org", json!(true), false),
         ] {
-            let said = claims(json!({"email": email, "email_verified": verified}));
+            let said = claims(&json!({"email": email, "email_verified": verified}));
             assert_eq!(said.is_of(&domains), let_in, "{email} {verified}");
             assert!(said.is_of(&[]));
         }
@@ -202,9 +204,10 @@ mod tests {
 
     #[test]
     fn what_is_said_elsewhere_adds_and_changes_nothing() {
-        let token = claims(json!({"groups": ["a"], "email": "typed@example.org"}));
-        let more =
-            claims(json!({"groups": ["b"], "name": "Ann", "email": "x@y", "email_verified": true}));
+        let token = claims(&json!({"groups": ["a"], "email": "typed@example.org"}));
+        let more = claims(
+            &json!({"groups": ["b"], "name": "Ann", "email": "x@y", "email_verified": true}),
+        );
         let both = token.clone().with(more).unwrap();
         assert_eq!(both.role(&[rule("groups", "b", Role::Admin)]), None);
         assert_eq!(
@@ -215,6 +218,6 @@ mod tests {
             !both.is_of(&["example.org".to_owned()]),
             "the mark was of another address"
         );
-        assert_eq!(token.with(claims(json!({"sub": "bob-1"}))), None);
+        assert_eq!(token.with(claims(&json!({"sub": "bob-1"}))), None);
     }
 }

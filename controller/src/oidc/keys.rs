@@ -191,7 +191,7 @@ mod tests {
         assert!(!key.signed(message.as_bytes(), &changed));
     }
 
-    fn p256(more: Value) -> Value {
+    fn p256(more: &Value) -> Value {
         let zeros = URL_SAFE_NO_PAD.encode([7; 32]);
         let mut key = json!({"kty": "EC", "crv": "P-256", "x": zeros, "y": zeros});
         for (name, value) in more.as_object().unwrap() {
@@ -204,12 +204,12 @@ mod tests {
     fn keys_for_something_else_are_left_out() {
         let long = URL_SAFE_NO_PAD.encode([1; MAX_NUMBER + 1]);
         for key in [
-            p256(json!({"use": "enc"})),
-            p256(json!({"alg": "ES384"})),
-            p256(json!({"crv": "P-384"})),
-            p256(json!({"x": "AAAA"})),
-            p256(json!({"y": "!"})),
-            p256(json!({"kty": "oct", "k": "c2VjcmV0"})),
+            p256(&json!({"use": "enc"})),
+            p256(&json!({"alg": "ES384"})),
+            p256(&json!({"crv": "P-384"})),
+            p256(&json!({"x": "AAAA"})),
+            p256(&json!({"y": "!"})),
+            p256(&json!({"kty": "oct", "k": "c2VjcmV0"})),
             json!({"kty": "RSA", "n": long, "e": "AQAB"}),
             json!({"kty": "RSA", "n": "AAAA", "e": "AQAB"}),
             json!({"kty": "RSA", "e": "AQAB"}),
@@ -218,7 +218,7 @@ mod tests {
             let set = json!({"keys": [key]}).to_string();
             assert_eq!(Keys::parse(set.as_bytes()), Err(NoKeys), "{set}");
         }
-        let many = json!({"keys": vec![p256(json!({"use": "sig", "alg": "ES256"})); 1000]});
+        let many = json!({"keys": vec![p256(&json!({"use": "sig", "alg": "ES256"})); 1000]});
         assert_eq!(
             Keys::parse(many.to_string().as_bytes()).unwrap().0.len(),
             MAX_KEYS
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_token_without_a_name_of_a_key_means_the_only_one() {
-        let named = |id: &str| p256(json!({"kid": id}));
+        let named = |id: &str| p256(&json!({"kid": id}));
         let read = |keys: &[Value]| {
             let set = json!({ "keys": keys }).to_string();
             Keys::parse(set.as_bytes()).unwrap()

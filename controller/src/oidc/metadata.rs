@@ -139,7 +139,7 @@ mod tests {
         })
     }
 
-    fn read(change: Value) -> Result<Metadata, MetadataError> {
+    fn read(change: &Value) -> Result<Metadata, MetadataError> {
         let mut said = said();
         for (key, value) in change.as_object().unwrap() {
             said[key] = value.clone();
@@ -149,13 +149,13 @@ mod tests {
 
     #[test]
     fn a_usual_provider_can_be_used() {
-        let known = read(json!({})).unwrap();
+        let known = read(&json!({})).unwrap();
         assert_eq!(known.token, "https://sso.example.org/token");
         assert!(!known.secret_in_body && !known.names_itself);
         let in_body = json!({"token_endpoint_auth_methods_supported": ["client_secret_post"]});
-        assert!(read(in_body).unwrap().secret_in_body);
+        assert!(read(&in_body).unwrap().secret_in_body);
         let names = json!({"authorization_response_iss_parameter_supported": true});
-        assert!(read(names).unwrap().names_itself);
+        assert!(read(&names).unwrap().names_itself);
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
                 "RS256 or ES256",
             ),
         ] {
-            let error = read(change.clone()).unwrap_err().to_string();
+            let error = read(&change).unwrap_err().to_string();
             assert!(error.contains(told), "{change}: {error}");
         }
         for garbled in ["", "[]", "{", "null"] {

@@ -32,7 +32,7 @@ async fn somebody_signs_in_and_gets_what_a_password_gives() {
         "{:?}",
         ann.cookies
     );
-    place.gives(&place.signer.token(&place.claims(&sent, json!({}))));
+    place.gives(&place.signer.token(&place.claims(&sent, &json!({}))));
     let (status, page) = ann
         .comes_back(&place, &sent, "&code=c1&session_state=x")
         .await;
@@ -57,7 +57,7 @@ async fn somebody_signs_in_and_gets_what_a_password_gives() {
     assert!(!asked.body.contains("secret"), "{}", asked.body);
     // Another day, with another role: the same person.
     let admin = json!({"groups": ["boot", "boot-admins"], "preferred_username": "ann.other"});
-    assert_eq!(place.signs_in(&mut ann, admin).await.0, 200);
+    assert_eq!(place.signs_in(&mut ann, &admin).await.0, 200);
     let who = ann.who(&place).await;
     assert_eq!(
         (&who["user"], &who["role"]),
@@ -72,7 +72,7 @@ async fn whoever_did_not_begin_here_does_not_end_here() {
     let (mut ann, mut eve) = (Visitor::new(), Visitor::new());
     // Eve signs in with her account and has Ann follow the last step: Ann would work as Eve.
     let eves = eve.goes(&place, "").await;
-    place.gives(&place.signer.token(&place.claims(&eves, json!({}))));
+    place.gives(&place.signer.token(&place.claims(&eves, &json!({}))));
     let refused = ann.comes_back(&place, &eves, "&code=c1").await;
     assert!(
         refused.0 == 400 && refused.1.contains("oidc-state"),
@@ -86,7 +86,7 @@ async fn whoever_did_not_begin_here_does_not_end_here() {
     let mut again = Visitor::new();
     let sent = again.goes(&place, "").await;
     let copied = again.clone();
-    place.gives(&place.signer.token(&place.claims(&sent, json!({}))));
+    place.gives(&place.signer.token(&place.claims(&sent, &json!({}))));
     assert_eq!(again.comes_back(&place, &sent, "&code=c1").await.0, 200);
     let mut replayed = copied;
     assert_eq!(replayed.comes_back(&place, &sent, "&code=c1").await.0, 400);
@@ -162,7 +162,7 @@ async fn whom_the_configuration_gives_nothing_is_told_so() {
             "account of the controller",
         ),
     ] {
-        let (was, page) = place.signs_in(&mut ann, more.clone()).await;
+        let (was, page) = place.signs_in(&mut ann, &more).await;
         assert_eq!(was, status, "{more}: {page}");
         assert!(page.contains(told), "{more}: {page}");
         assert!(ann.cookies.is_empty());
@@ -170,7 +170,7 @@ async fn whom_the_configuration_gives_nothing_is_told_so() {
     assert_eq!(place.counted("oidc-no-access"), 3);
     assert_eq!(place.counted("oidc-name"), 2);
     assert_eq!(
-        place.signs_in(&mut ann, mail("ann@example.org")).await.0,
+        place.signs_in(&mut ann, &mail("ann@example.org")).await.0,
         200
     );
 }

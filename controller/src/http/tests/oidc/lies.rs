@@ -23,7 +23,7 @@ async fn a_provider_that_lies_signs_nobody_in() {
         (json!({"sub": ""}), "sub"),
     ] {
         let mut ann = Visitor::new();
-        let (status, page) = place.signs_in(&mut ann, more.clone()).await;
+        let (status, page) = place.signs_in(&mut ann, &more).await;
         assert_eq!(status, 502, "{more}: {page}");
         assert!(
             page.contains("oidc-untrue") && page.contains(told),
@@ -33,12 +33,12 @@ async fn a_provider_that_lies_signs_nobody_in() {
     }
     let mut ann = Visitor::new();
     let sent = ann.goes(&place, "").await;
-    let claims = place.claims(&sent, json!({}));
+    let claims = place.claims(&sent, &json!({}));
     place.gives(&stranger.token(&claims));
     let (status, page) = ann.comes_back(&place, &sent, "&code=c1").await;
     assert!(status == 502 && page.contains("signature"), "{page}");
     let sent = ann.goes(&place, "").await;
-    let claims = place.claims(&sent, json!({}));
+    let claims = place.claims(&sent, &json!({}));
     place.gives(&place.signer.with_header(&json!({"alg": "none"}), &claims));
     let (status, page) = ann.comes_back(&place, &sent, "&code=c1").await;
     assert!(status == 502 && page.contains("&#39;none&#39;"), "{page}");
@@ -62,14 +62,14 @@ async fn a_new_key_is_asked_for_and_an_invented_one_not_for_ever() {
     let second = Signer::new("second");
     let sent = ann.goes(&place, "").await;
     place.provider.shows(&[&place.signer, &second]);
-    place.gives(&second.token(&place.claims(&sent, json!({}))));
+    place.gives(&second.token(&place.claims(&sent, &json!({}))));
     let (status, page) = ann.comes_back(&place, &sent, "&code=c1").await;
     assert_eq!(status, 200, "{page}");
     assert_eq!(place.provider.asked("/keys").len(), 2);
     let invented = Signer::new("invented");
     for _ in 0..10 {
         let sent = ann.goes(&place, "").await;
-        place.gives(&invented.token(&place.claims(&sent, json!({}))));
+        place.gives(&invented.token(&place.claims(&sent, &json!({}))));
         let (status, page) = ann.comes_back(&place, &sent, "&code=c1").await;
         assert!(status == 502 && page.contains("does not show"), "{page}");
     }
@@ -221,7 +221,7 @@ async fn what_the_token_does_not_say_is_asked_for_about_the_same_person() {
     place.provider.says("/me", me);
     // A claim that is there and says nothing is said.
     let bare_token = |sent: &Sent| {
-        let mut claims = place.claims(sent, bare.clone());
+        let mut claims = place.claims(sent, &bare);
         let fields = claims.as_object_mut().unwrap();
         fields.retain(|_, value| !value.is_null());
         place.signer.token(&claims)
@@ -247,7 +247,7 @@ async fn what_the_token_does_not_say_is_asked_for_about_the_same_person() {
 async fn a_secret_that_cannot_be_read_is_told_to_who_can_cure_it() {
     let place = Place::with(|s| s.client_secret_file = Some("/nowhere/secret".into())).await;
     let mut ann = Visitor::new();
-    let (status, page) = place.signs_in(&mut ann, json!({})).await;
+    let (status, page) = place.signs_in(&mut ann, &json!({})).await;
     assert_eq!(status, 502, "{page}");
     assert!(page.contains("oidc.client_secret_file"), "{page}");
     assert!(place.provider.asked("/token").is_empty());

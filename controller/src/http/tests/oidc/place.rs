@@ -92,7 +92,7 @@ impl Place {
     }
 
     /// What the provider says of somebody who was sent so.
-    pub(super) fn claims(&self, sent: &Sent, more: Value) -> Value {
+    pub(super) fn claims(&self, sent: &Sent, more: &Value) -> Value {
         let now = self.site.api.store.now().as_second();
         let mut claims = json!({"iss": self.provider.issuer(), "aud": "enforcer", "sub": "s1", "exp": now + 300, "iat": now,
             "nonce": sent.query["nonce"], "preferred_username": "ann", "groups": ["boot"]});
@@ -109,7 +109,7 @@ impl Place {
     }
 
     /// The whole way, with what the provider says of them.
-    pub(super) async fn signs_in(&self, visitor: &mut Visitor, more: Value) -> (u16, String) {
+    pub(super) async fn signs_in(&self, visitor: &mut Visitor, more: &Value) -> (u16, String) {
         let sent = visitor.goes(self, "").await;
         self.gives(&self.signer.token(&self.claims(&sent, more)));
         visitor.comes_back(self, &sent, "&code=c1").await
