@@ -3,6 +3,7 @@
 mod archive;
 pub mod arguments;
 pub mod assets;
+pub mod audit;
 pub mod backup;
 pub mod boot;
 pub mod ca;

@@ -32,6 +32,8 @@ pub enum Counter {
     SignIns,
     /// Boot HTTP requests, by what was asked for.
     BootRequests,
+    /// What machines were told to boot, by plan.
+    BootAnswers,
     /// DHCP boot offers, by what was offered.
     BootOffers,
     /// DHCP lease questions, by answer.
@@ -44,6 +46,8 @@ pub enum Counter {
     Commands,
     /// Attempts to notify somebody, by outcome.
     Notifications,
+    /// Lines of the audit that were mirrored, or not, by where and how.
+    AuditMirror,
     /// What went wrong with providers (Serf, Consul), by kind.
     ProviderFaults,
     /// About other sites.
@@ -67,19 +71,21 @@ pub enum PeerCounter {
 
 impl Counter {
     /// Every counter, in the order of `/metrics`.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Dropped,
         Self::TftpTransfers,
         Self::ApiRequests,
         Self::ApiRefusals,
         Self::SignIns,
         Self::BootRequests,
+        Self::BootAnswers,
         Self::BootOffers,
         Self::LeaseAnswers,
         Self::Enrolments,
         Self::MeshRefusals,
         Self::Commands,
         Self::Notifications,
+        Self::AuditMirror,
         Self::ProviderFaults,
         Self::Peer(PeerCounter::Asked),
         Self::Peer(PeerCounter::Answered),
@@ -113,6 +119,11 @@ impl Counter {
                 "kind",
                 "Boot HTTP requests.",
             ),
+            Self::BootAnswers => (
+                "enforcer_boot_answers_total",
+                "plan",
+                "What machines were told to boot.",
+            ),
             Self::BootOffers => (
                 "enforcer_boot_offers_total",
                 "offer",
@@ -142,6 +153,11 @@ impl Counter {
                 "enforcer_notifications_total",
                 "outcome",
                 "Attempts to send a webhook or a mail.",
+            ),
+            Self::AuditMirror => (
+                "enforcer_audit_mirror_total",
+                "result",
+                "Lines of the audit that were copied to its file and to the journal, and tries that failed.",
             ),
             Self::ProviderFaults => (
                 "enforcer_provider_faults_total",

@@ -29,6 +29,7 @@ use tracing::{info, warn};
 use self::{doors::Doors, threads::Threads};
 use crate::{
     assets::{AssetError, AssetFolder},
+    audit,
     boot::Desk,
     ca::{Ca, CaError},
     config::{Config, DhcpRole},
@@ -172,6 +173,7 @@ impl Controller {
             desk.federate(mesh.federation().clone());
         }
         tasks.spawn(notifier(config, &store, &metrics).run(stop.clone()).boxed());
+        audit::start(&config.audit, &store, &metrics, &mut tasks, &stop);
         tasks.spawn(images.clone().keep_clean(stop.clone()).boxed());
         let fetcher = downloads(&store, &assets, &mut tasks, &stop);
         let power = Power::new(store.clone(), mesh.clone());

@@ -142,11 +142,26 @@ impl Desk {
             },
         };
         let helper = through.map(|(helper, _)| helper);
-        self.timeline.told(ask.mac, &decision, &session, helper);
+        self.told(ask.mac, &decision, &session, Some(ask.from.ip()), helper);
         if self.is_without_secret(&decision) {
             self.timeline.without_secret(ask.mac, ask.from.ip());
         }
         script_of(&decision, &self.store.view(), ask.mac, &base)
+    }
+
+    /// Writes down what a machine is told, and counts it: the same answer again within seconds is only counted.
+    pub(super) fn told(
+        &self,
+        mac: MacAddr,
+        decision: &Decision,
+        session: &str,
+        from: Option<IpAddr>,
+        helper: Option<&Through>,
+    ) {
+        self.metrics
+            .count(Counter::BootAnswers, decision.plan.kind());
+        let from = from.map(|ip| ip.to_canonical());
+        self.timeline.told(mac, decision, session, from, helper);
     }
 
     /// What happened on a socket, ours or a helper's.

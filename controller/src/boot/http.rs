@@ -71,15 +71,16 @@ impl HttpAuthority for Desk {
         if self.is_guarded(&decision) {
             return None;
         }
-        let answer = match decision.plan {
+        let answer = match &decision.plan {
             BootPlan::Config(ConfigBoot::Kernel(kernel)) | BootPlan::Management(kernel) => {
-                pixiecore_kernel(&kernel, &base)
+                pixiecore_kernel(kernel, &base)
             }
             BootPlan::Config(ConfigBoot::Script(script)) => {
                 json!({ "ipxe-script": format!("#!ipxe\n{script}") })
             }
             BootPlan::LocalDisk(_) | BootPlan::AskPeers | BootPlan::Silent => return None,
         };
+        self.told(mac, &decision, "", None, None);
         Some(answer.to_string())
     }
 

@@ -11,7 +11,7 @@ use ipxe_net::BootOffer;
 
 use super::{Through, lock};
 use crate::{
-    state::{Timestamp, boot::Decision, event::Draft},
+    state::{Timestamp, audit, boot::Decision, event::Draft},
     store::Store,
 };
 
@@ -77,6 +77,7 @@ impl Timeline {
         mac: MacAddr,
         decision: &Decision,
         session: &str,
+        from: Option<IpAddr>,
         helper: Option<&Through>,
     ) {
         let reason = decision
@@ -91,10 +92,14 @@ impl Timeline {
             BootPlan::AskPeers | BootPlan::Silent => "its own disk, as it is not ours",
         };
         let by = by(helper);
-        let draft = Draft::new("boot.told", format!("told to boot {what}{by}: {reason}"));
-        let draft = draft
-            .field("plan", decision.plan.kind())
-            .field("session", session);
+        let draft = Draft::new(audit::TOLD, format!("told to boot {what}{by}: {reason}"));
+        let mut draft = draft.field("plan", decision.plan.kind());
+        if !session.is_empty() {
+            draft = draft.field("session", session);
+        }
+        if let Some(from) = from {
+            draft = draft.field("from", from.to_string());
+        }
         self.tell(mac, through(draft, helper));
     }
 

@@ -4,6 +4,7 @@
 
 mod activations;
 mod aliases;
+mod audit;
 mod backup;
 mod bar;
 mod boot_configs;
@@ -94,6 +95,8 @@ pub enum Command {
     Explain(explain::Args),
     /// What happened; `-f` follows it live
     Events(events::Args),
+    /// Who did what, from where, and what machines were told to boot
+    Audit(Noun<audit::Verb>),
     /// Uploaded kernels, initrds and other files
     Files(Noun<files::Verb>),
     /// Addresses fixed for machines (DHCP server mode)
@@ -249,6 +252,7 @@ async fn perform(
         Command::Setups(noun) => setups::run(noun.verb, &mut session).await,
         Command::Explain(args) => explain::run(args, &mut session).await,
         Command::Events(args) => events::run(args, &mut session).await,
+        Command::Audit(noun) => audit::run(noun.verb, &mut session).await,
         Command::Files(noun) => files::run(noun.verb, &mut session).await,
         Command::Reservations(noun) => reservations::run(noun.verb, &mut session).await,
         Command::Leases(noun) => leases::run(noun.verb, &mut session).await,

@@ -4,6 +4,7 @@
 //! mistakes are reported at once.
 
 mod api;
+mod audit;
 mod flags;
 mod mail;
 mod oidc;
@@ -20,6 +21,7 @@ use std::{
 };
 
 pub use api::{ApiPort, ApiTls};
+pub use audit::AuditSettings;
 pub use flags::Flags;
 use ipxe::LocalBoot;
 pub use origin::{Setting, settings};
@@ -122,6 +124,8 @@ pub struct Config {
     pub web: bool,
     /// `http.web_origins`: pages of these other origins may call the API. Default none.
     pub web_origins: Vec<String>,
+    /// `[audit]`: how much the audit keeps, and where it is copied to.
+    pub audit: AuditSettings,
     /// `[[providers]]`: other people's agents (Serf, Consul) whose members become machines. Default none.
     pub providers: Vec<ProviderSettings>,
 }
@@ -158,6 +162,7 @@ impl Default for Config {
             flavour: "generic".to_owned(),
             mail: None,
             oidc: None,
+            audit: AuditSettings::default(),
             providers: Vec::new(),
         }
     }

@@ -41,6 +41,7 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
     );
     let federation = top.take_table("federation");
     let api = top.take_table("api");
+    let audit = top.take_table("audit");
     let http = top.take_table("http");
     let oidc = top.take_table("oidc");
     let providers: Vec<Table> = top.take("providers").unwrap_or_default();
@@ -70,6 +71,7 @@ pub(super) fn config(table: Table) -> (Config, Vec<Mistake>) {
     set(&mut c.idle_wait_s, os.take_text("idle_wait", values::wait));
     set(&mut c.flavour, os.take("flavour"));
     os.finish();
+    c.audit = super::audit::read(audit, &mut mistakes);
     c.api = super::api::read(api, &mut mistakes);
     c.mail = super::mail::read(mail, &mut mistakes);
     c.oidc = super::oidc::read(oidc, c.api.is_some(), &mut mistakes);

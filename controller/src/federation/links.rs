@@ -19,10 +19,11 @@ use super::{Federation, counts::Rejected, lock, question::plain};
 use crate::{
     metrics::{Counter, PeerCounter},
     state::{
-        event::Draft,
+        event::{Draft, Origin},
         ops::{Told, macs_for},
         peer::{Outgoing, Peer, SiteName},
     },
+    store::Behalf,
 };
 
 /// How often it is looked whether links are missing, and whether peers have to be told something.
@@ -319,7 +320,16 @@ async fn after(moment: Instant, link: &PeerLink) -> Result<PeerIncoming, mesh_ne
 /// One question, read and answered.
 async fn question((federation, site, link): (Federation, SiteName, PeerLink), ask: PeerIncoming) {
     match ask.read().await {
-        Ok((ask, to)) => federation.answer(&site, &link, ask, to).await,
+        Ok((ask, to)) => {
+            let behalf = Behalf::new(Origin {
+                by: Some(format!("peer:{site}")),
+                from: Some(link.remote().ip().to_string()),
+                ..Origin::default()
+            });
+            behalf
+                .during(federation.answer(&site, &link, ask, to))
+                .await;
+        }
         Err(error) => {
             federation
                 .0

@@ -294,6 +294,10 @@ impl Problem {
     }
 }
 
+/// The detail of the problem that an answer is.
+#[derive(Debug, Clone)]
+pub(super) struct Why(pub(super) String);
+
 /// A stranger's text, cut for a sentence.
 pub(crate) fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(80).collect()
@@ -305,8 +309,9 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&self.doc()).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.code.status();
-        // Who counts refusals reads it from there.
+        // Who counts refusals, and who writes them down, reads it from there.
         response.extensions_mut().insert(self.code);
+        response.extensions_mut().insert(Why(self.detail));
         response.headers_mut().insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),

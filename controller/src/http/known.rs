@@ -16,7 +16,7 @@ use ipxe_net::Quota;
 use tracing::{debug, info};
 
 use super::{
-    Api,
+    Api, audited,
     auth::{Caller, Role, challenged},
     cookie::Cookie,
     door::Door,
@@ -70,6 +70,11 @@ pub(super) async fn known(State(api): State<Api>, mut request: Request, next: Ne
         }
         (Err(problem), _) => Err(problem),
     };
+    if let Err(problem) = &settled
+        && problem.code != Code::TooManyRequests
+    {
+        audited::refused(&api, &request, problem);
+    }
     match settled {
         Ok(Some((caller, by))) => {
             request.extensions_mut().insert(caller);

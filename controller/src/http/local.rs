@@ -20,7 +20,7 @@ pub use self::{
     peer::{GROUP, PeerRule},
     socket::{SocketError, bind, find},
 };
-use super::{connection::speak, error::Problem};
+use super::{audited::LocalUser, auth::Caller, connection::speak, error::Problem};
 
 /// Connections at once: each person's or program's is one or two; more is a leak or an attack by a local user.
 const MAX_CONNECTIONS: usize = 256;
@@ -84,8 +84,9 @@ async fn accept(
 async fn connection(stream: UnixStream, router: Router, rule: &PeerRule, stop: CancellationToken) {
     let mut seen = Extensions::new();
     let router = match peer(&stream, rule) {
-        Ok(caller) => {
+        Ok((caller, user)) => {
             seen.insert(caller);
+            seen.insert(user);
             router
         }
         Err(problem) => Router::new().fallback(move || async move { problem }),
@@ -93,14 +94,15 @@ async fn connection(stream: UnixStream, router: Router, rule: &PeerRule, stop: C
     speak(Box::new(stream), router, seen, stop).await;
 }
 
-fn peer(stream: &UnixStream, rule: &PeerRule) -> Result<super::auth::Caller, Problem> {
+fn peer(stream: &UnixStream, rule: &PeerRule) -> Result<(Caller, LocalUser), Problem> {
     let peer = stream.peer_cred().map_err(|e| {
         Problem::new(
             super::error::Code::Unauthenticated,
             format!("the kernel does not say who you are: {e}"),
         )
     })?;
-    rule.caller(peer.uid(), peer.gid())
+    let caller = rule.caller(peer.uid(), peer.gid())?;
+    Ok((caller, LocalUser(peer.uid())))
 }
 
 /// Binds the socket at `path` and says where, for a start's log.

@@ -4,6 +4,7 @@
 
 mod answer;
 pub mod api;
+mod audited;
 pub mod auth;
 pub(crate) mod conditional;
 mod connection;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use self::{
+    audited::Refusals,
     auth::{AccessTable, guard},
     error::{Code, Problem},
     known::{TokenRate, known},
@@ -92,6 +94,7 @@ pub struct Api {
     /// Where people sign in beside here.
     pub(crate) oidc: Option<Oidc>,
     token_rate: TokenRate,
+    refusals: Refusals,
     sign_ins: SignIns,
 }
 
@@ -120,6 +123,7 @@ impl Api {
             fetcher: Fetcher::default(),
             oidc: None,
             token_rate: TokenRate::default(),
+            refusals: Refusals::default(),
             sign_ins: SignIns::default(),
         }
     }
@@ -275,6 +279,7 @@ fn guarded(router: Router<Api>, table: AccessTable, api: Api) -> Router {
     router
         .layer(from_fn(conditional::not_modified))
         .layer(from_fn_with_state(Arc::new(table), guard))
+        .layer(from_fn_with_state(api.clone(), audited::audited))
         .layer(from_fn_with_state(api.clone(), known))
         .layer(DefaultBodyLimit::max(extract::MAX_JSON_BYTES))
         .fallback(not_found)

@@ -2,10 +2,7 @@
 
 use super::{
     api::{
-        activations, boot_configs, certificates, clock, commands, database, deployments, events,
-        explain, facts, files, heard_sites, helpers, holds, image_pulls, images, join_tokens,
-        leases, logs, machines, members, meta, oidc, passwords, peers, power, providers, reader,
-        reservations, rollouts, sessions, setups, tokens, trust, users, webhooks,
+        activations, audit, boot_configs, certificates, clock, commands, database, deployments, events, explain, facts, files, heard_sites, helpers, holds, image_pulls, images, join_tokens, leases, logs, machines, members, meta, oidc, passwords, peers, power, providers, reader, reservations, rollouts, sessions, setups, tokens, trust, users, webhooks,
     },
     auth::{
         Access::{Anyone, Least},
@@ -110,6 +107,8 @@ fn receivers(routes: Routes) -> Routes {
         .at(Least(Viewer), routes!(users::show))
         .at(Least(Admin), routes!(users::create))
         .at(Least(Admin), routes!(users::update, users::delete))
+        // Who did what is not everybody's.
+        .at(Least(Admin), routes!(audit::list))
 }
 
 /// What programs show in place of people. Who may not look at others' tokens sees their own.

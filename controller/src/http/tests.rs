@@ -1,5 +1,6 @@
 //! Claims about the API as a whole: who may do what, and what the document says.
 
+mod audit;
 mod browsers;
 mod certificates;
 mod conditional;

@@ -42,5 +42,6 @@ pub(super) fn of(config: &Config, mesh: Option<MeshPolicy>) -> Policy {
         local_boot: config.local_boot,
         subnets: config.subnets.clone(),
         own_addresses: own_addresses(),
+        audit: config.audit.retention,
     }
 }

@@ -29,6 +29,8 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
         );
+        // Whoever moves the audit's file away says so by it: that must end nobody.
+        let _heard = signal(SignalKind::hangup())?;
         let manager = ServiceManager::of_this_process()?;
         let controller = Controller::start(&config)?;
         tell(manager.as_ref(), ServiceManager::ready);

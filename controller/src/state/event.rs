@@ -34,6 +34,8 @@ struct Row {
     text: String,
     #[serde(default)]
     fields: BTreeMap<String, String>,
+    #[serde(default)]
+    origin: Option<Box<Origin>>,
 }
 
 impl From<Row> for Event {
@@ -47,6 +49,7 @@ impl From<Row> for Event {
                 mac: row.mac,
                 text: row.text,
                 fields: row.fields,
+                origin: row.origin,
             },
         }
     }
@@ -68,6 +71,29 @@ pub struct Draft {
     /// Values for programs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, String>,
+    /// Who asked for what made it happen, where somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
+}
+
+/// Who asked for something, from where, and what for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Origin {
+    /// As the API names callers: `local:ann`, `token/ci:ann`; `peer:lab` is another site. `None`: nobody that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// An address, or `uid 1000` at the local socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The request's own id: all that one request did has the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// The operation: `POST /api/v1/machines/{machine}/accept`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// What it was asked of: the path as it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
 }
 
 impl Draft {
@@ -80,7 +106,13 @@ impl Draft {
             mac: None,
             text: text.into(),
             fields: BTreeMap::new(),
+            origin: None,
         }
+    }
+
+    /// Asked for by them, unless it is known that somebody else did.
+    pub fn asked_by(&mut self, origin: &Origin) {
+        self.origin.get_or_insert_with(|| Box::new(origin.clone()));
     }
 
     /// About this machine.

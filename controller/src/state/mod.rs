@@ -6,6 +6,7 @@
 pub mod activation;
 pub mod answered;
 pub mod api_token;
+pub mod audit;
 pub mod boot;
 pub mod command;
 pub mod config;

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipxe::{Arch, LocalBoot};
 use serde::{Deserialize, Serialize};
 
-use super::{lease::Subnet, name::ConfigName, trust::Digest};
+use super::{audit::Retention, lease::Subnet, name::ConfigName, trust::Digest};
 
 /// Which machines boot the management OS without being told to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -78,4 +78,6 @@ pub struct Policy {
     pub subnets: Vec<Subnet>,
     /// Addresses of the server's own interfaces: never lent.
     pub own_addresses: Vec<Ipv4Addr>,
+    /// How much the audit keeps.
+    pub audit: Retention,
 }

@@ -3,7 +3,7 @@
 //! A backend knows tables, keys and bytes, nothing of machines or leases. redb is one; a cluster store can be another.
 //! The conformance suite (`conformance.rs`) holds each to the same promises.
 
-use std::{fmt, io};
+use std::{collections::BTreeMap, fmt, io, ops::ControlFlow};
 
 use super::Table;
 
@@ -29,9 +29,28 @@ pub type Visitor<'a> = dyn FnMut(Table, &[u8], &[u8]) -> Result<(), BackendError
 /// The rows of one moment: shows each of them once, on any thread, while commits go on.
 pub type Snapshot = Box<dyn FnOnce(&mut Visitor<'_>) -> Result<(), BackendError> + Send>;
 
+/// Rows of a table between two keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// The table.
+    pub table: Table,
+    /// The first key.
+    pub from: Vec<u8>,
+    /// Behind the last key.
+    pub to: Vec<u8>,
+    /// From the last to the first.
+    pub backwards: bool,
+}
+
+/// Told the rows of a [`Span`] until it has enough.
+pub type RowVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// Looks at spans of the rows of one moment, on any thread, while commits go on.
+pub type Scan = Box<dyn Fn(&Span, &mut RowVisitor<'_>) -> Result<(), BackendError> + Send>;
+
 /// Keeps rows. Owned by the writer thread, so calls may block.
 pub trait Backend: Send + 'static {
-    /// Shows every row that is kept, each table in key order.
+    /// Shows every row of the tables that are in the view, each table in key order.
     ///
     /// # Errors
     /// When rows cannot be read, or the visitor refuses one.
@@ -44,7 +63,8 @@ pub trait Backend: Send + 'static {
     /// `Conflict`: somebody else wrote first; load and decide again. Others: nothing can be promised now.
     fn commit(&mut self, writes: &[RawWrite]) -> Result<(), BackendError>;
 
-    /// The rows as they are now. In memory, unless a backend can read an old state while it writes a new one.
+    /// Every row as it is now. In memory, unless a backend can read an old state while it writes a new one; then only those
+    /// of the tables that are in the view.
     ///
     /// # Errors
     /// When rows cannot be read.
@@ -57,6 +77,29 @@ pub trait Backend: Send + 'static {
         Ok(Box::new(move |visit| {
             let mut rows = rows.iter();
             rows.try_for_each(|(table, key, value)| visit(*table, key, value))
+        }))
+    }
+
+    /// The rows as they are now, to look at some of them. In memory, as [`Backend::snapshot`].
+    ///
+    /// # Errors
+    /// When rows cannot be read.
+    fn scan(&mut self) -> Result<Scan, BackendError> {
+        let mut rows = BTreeMap::new();
+        self.snapshot()?(&mut |table, key, value| {
+            rows.insert((table, key.to_vec()), value.to_vec());
+            Ok(())
+        })?;
+        Ok(Box::new(move |span, visit| {
+            let of = |key: &[u8]| (span.table, key.to_vec());
+            let mut found: Vec<_> = rows.range(of(&span.from)..of(&span.to)).collect();
+            if span.backwards {
+                found.reverse();
+            }
+            let _all_or_enough = found
+                .into_iter()
+                .try_for_each(|((_, key), value)| visit(key, value));
+            Ok(())
         }))
     }
 }

@@ -236,7 +236,7 @@ async fn each_of_the_newer_records_is_kept_and_deleted<P: Place>() {
     let keys: Vec<Write> = all.iter().map(|r| r.key().into()).collect();
     assert_eq!(
         keys.len(),
-        Table::ALL.len() - 7,
+        Table::ALL.len() - 8,
         "one of each table of mesh, notifications and jobs"
     );
     let put = all.into_iter().map(Write::Put).collect();

@@ -58,6 +58,9 @@ async fn serve(mut writer: Writer, mut inbox: mpsc::Receiver<Message>, options: 
             Some(Control::Snapshot(reply)) => {
                 let _ = reply.send(writer.snapshot());
             }
+            Some(Control::Audit(reply)) => {
+                let _ = reply.send(writer.audit());
+            }
             Some(Control::Close(done)) => {
                 drop(writer);
                 let _ = done.send(());

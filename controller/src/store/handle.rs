@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Backend, BackendError, Clock, Snapshot, drive,
+    Audit, Backend, BackendError, Behalf, Clock, Snapshot, drive,
     job::{Asked, Job, Made},
     notes::{Notes, Subject},
     writer::{Control, Message, Writer},
@@ -181,7 +181,11 @@ impl Store {
 
     /// Records an event without waiting for its commit, which comes within a second; a crash may lose it, and so does
     /// a full buffer, which is counted.
-    pub fn note(&self, draft: Draft) {
+    pub fn note(&self, mut draft: Draft) {
+        if let Some(behalf) = Behalf::of_this_task() {
+            draft.asked_by(behalf.origin());
+            behalf.note();
+        }
         self.shared.notes.event(self.now(), draft);
     }
 
@@ -214,6 +218,16 @@ impl Store {
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let (reply, answer) = oneshot::channel();
         let asked = Message::Control(Control::Snapshot(reply));
+        self.ask(asked, answer).await?
+    }
+
+    /// The audit as it is now, with all that was noted so far.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the store is closed.
+    pub async fn audit(&self) -> Result<Audit, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let asked = Message::Control(Control::Audit(reply));
         self.ask(asked, answer).await?
     }
 

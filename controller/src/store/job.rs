@@ -3,11 +3,12 @@
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
 
 use tokio::sync::oneshot;
 
-use super::StoreError;
+use super::{Behalf, StoreError};
 use crate::state::{Changes, Timestamp, Transition, View};
 
 /// What the writer queues.
@@ -42,6 +43,9 @@ pub(super) struct Asked {
     transition: Box<dyn Erased>,
     outcome: Result<Made, StoreError>,
     reply: Reply,
+    /// Who asked for it, and whether the last run changes something.
+    behalf: Option<Arc<Behalf>>,
+    changes: bool,
 }
 
 impl Asked {
@@ -50,18 +54,30 @@ impl Asked {
             transition: Box::new(transition),
             outcome: Err(StoreError::Closed),
             reply,
+            behalf: Behalf::of_this_task(),
+            changes: false,
         }
     }
 }
 
 impl Job for Asked {
     fn run(&mut self, view: &View, now: Timestamp) -> Changes {
-        let (changes, outcome) = guarded(&*self.transition, view, now);
+        let (mut changes, outcome) = guarded(&*self.transition, view, now);
         self.outcome = outcome;
+        if let Some(behalf) = &self.behalf {
+            behalf.sign(&mut changes);
+            self.changes = !changes.is_empty();
+        }
         changes
     }
 
     fn settle(self: Box<Self>, kept: Result<(), StoreError>) {
+        if self.changes
+            && kept.is_ok()
+            && let Some(behalf) = &self.behalf
+        {
+            behalf.note();
+        }
         // An asker that stopped waiting (a closed connection) is no reason to undo the change.
         let _ = self.reply.send(kept.and(self.outcome));
     }

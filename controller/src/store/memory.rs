@@ -8,7 +8,10 @@ use std::{
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{Backend, BackendError, RawWrite, Table, backend::Visitor};
+use super::{
+    Backend, BackendError, RawWrite, Table,
+    backend::{Snapshot, Visitor},
+};
 
 type Rows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
@@ -45,7 +48,20 @@ impl Backend for Memory {
     fn load(&mut self, visit: &mut Visitor<'_>) -> Result<(), BackendError> {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         rows.iter()
+            .filter(|((table, _), _)| table.is_in_view())
             .try_for_each(|((table, key), value)| visit(*table, key, value))
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot, BackendError> {
+        let rows = self
+            .rows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        Ok(Box::new(move |visit| {
+            rows.iter()
+                .try_for_each(|((table, key), value)| visit(*table, key, value))
+        }))
     }
 
     fn commit(&mut self, writes: &[RawWrite]) -> Result<(), BackendError> {

@@ -4,7 +4,9 @@
 //! view and only then answers. What a crash may cost (events of the boot sockets, "last seen") goes through
 //! [`Store::note`] and [`Store::note_change`] and rides along with the next commit, at the latest a second later.
 
+mod audit;
 pub mod backend;
+mod behalf;
 mod clock;
 #[cfg(test)]
 mod conformance;
@@ -27,7 +29,9 @@ mod tables;
 mod tests;
 mod writer;
 
+pub use audit::{Audit, AuditPage};
 pub use backend::{Backend, BackendError, RawWrite, SCHEMA, Snapshot};
+pub use behalf::Behalf;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use handle::{Options, Stats, Store, StoreError};
 pub use notes::Subject;

@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, TryLockError},
     io,
+    ops::ControlFlow,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -22,7 +23,7 @@ use serde::Serialize;
 
 use super::{
     Backend, BackendError, RawWrite, Table,
-    backend::{SCHEMA, Snapshot, Visitor},
+    backend::{RowVisitor, SCHEMA, Scan, Snapshot, Span, Visitor},
 };
 
 /// redb's page cache. Everything that is read is in the view; only the pages that a commit touches profit.
@@ -176,6 +177,7 @@ impl Backend for Redb {
         show(
             &reading.map_err(|e| Fault::from(e).told(&self.place))?,
             &self.place,
+            Table::is_in_view,
             visit,
         )
     }
@@ -186,7 +188,19 @@ impl Backend for Redb {
         let database = self.database.as_ref().ok_or(BackendError::Conflict)?;
         let (reading, place) = (database.begin_read(), self.place.clone());
         let reading = reading.map_err(|e| Fault::from(e).told(&place))?;
-        Ok(Box::new(move |visit| show(&reading, &place, visit)))
+        Ok(Box::new(move |visit| {
+            show(&reading, &place, |_| true, visit)
+        }))
+    }
+
+    /// As [`Backend::snapshot`].
+    fn scan(&mut self) -> Result<Scan, BackendError> {
+        let database = self.database.as_ref().ok_or(BackendError::Conflict)?;
+        let (reading, place) = (database.begin_read(), self.place.clone());
+        let reading = reading.map_err(|e| Fault::from(e).told(&place))?;
+        Ok(Box::new(move |span: &Span, visit: &mut RowVisitor<'_>| {
+            look(&reading, span, visit).map_err(|fault| fault.told(&place))
+        }))
     }
 
     fn commit(&mut self, writes: &[RawWrite]) -> Result<(), BackendError> {
@@ -201,14 +215,36 @@ impl Backend for Redb {
     }
 }
 
-/// Shows every row of a transaction.
+/// Shows some rows of a transaction.
+fn look(reading: &ReadTransaction, span: &Span, visit: &mut RowVisitor<'_>) -> Result<(), Fault> {
+    let rows = match reading.open_table(definition(span.table)) {
+        Ok(rows) => rows,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut rows = rows.range(span.from.as_slice()..span.to.as_slice())?;
+    let mut next = || match span.backwards {
+        true => rows.next_back(),
+        false => rows.next(),
+    };
+    while let Some(row) = next() {
+        let (key, value) = row?;
+        if visit(key.value(), value.value()) == ControlFlow::Break(()) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Shows every row of a transaction, of these tables.
 fn show(
     reading: &ReadTransaction,
     place: &str,
+    wanted: fn(Table) -> bool,
     visit: &mut Visitor<'_>,
 ) -> Result<(), BackendError> {
     let told = |fault: Fault| fault.told(place);
-    for table in Table::ALL {
+    for table in Table::ALL.into_iter().filter(|table| wanted(*table)) {
         let rows = match reading.open_table(definition(table)) {
             Ok(rows) => rows,
             Err(TableError::TableDoesNotExist(_)) => continue,

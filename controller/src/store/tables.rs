@@ -48,11 +48,12 @@ pub enum Table {
     NamedMacs,
     Outgoing,
     Answers,
+    Audit,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Machines,
         Self::Configs,
         Self::Activations,
@@ -85,6 +86,7 @@ impl Table {
         Self::NamedMacs,
         Self::Outgoing,
         Self::Answers,
+        Self::Audit,
     ];
 
     /// Its name in the database.
@@ -123,7 +125,14 @@ impl Table {
             Self::NamedMacs => "named-macs",
             Self::Outgoing => "outgoing",
             Self::Answers => "answers",
+            Self::Audit => "audit",
         }
+    }
+
+    /// Whether its rows are in the view. The audit's are read when somebody asks.
+    #[must_use]
+    pub fn is_in_view(self) -> bool {
+        self != Self::Audit
     }
 }
 
@@ -264,6 +273,7 @@ pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, S
         Table::NamedMacs => json(value).map(Record::NamedMacs),
         Table::Outgoing => json(value).map(Record::Outgoing),
         Table::Answers => json(value).map(Record::Answered),
+        Table::Audit => return Err("the audit holds no records".to_owned()),
     }
     .map_err(|e| format!("a row of table {}: {e}", table.name()))?;
     if place_of(&record.key()) == (table, key.to_vec()) {

@@ -1,5 +1,6 @@
 //! How the store behaves when things go wrong around it, and what notes promise.
 
+mod audit;
 mod files;
 
 use std::{io, path::Path, time::Duration};

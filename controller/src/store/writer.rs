@@ -8,10 +8,11 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
-    Backend, BackendError, Clock, RawWrite, Snapshot, StoreError,
+    Audit, Backend, BackendError, Clock, RawWrite, Snapshot, StoreError,
+    audit::{Ledger, Sheet},
     handle::{Counts, Shared},
     job::Job,
     load::load,
@@ -45,6 +46,8 @@ pub(super) enum Control {
     Flush(oneshot::Sender<()>),
     /// Commit the notes, then give the rows of this moment.
     Snapshot(oneshot::Sender<Result<Snapshot, StoreError>>),
+    /// Commit the notes, then give the audit of this moment.
+    Audit(oneshot::Sender<Result<Audit, StoreError>>),
     /// Commit the notes because they are old enough.
     FlushDue,
     /// Commit the notes and let the backend go, then tell.
@@ -59,6 +62,8 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     /// What is durable and published.
     view: View,
+    /// The same of the audit.
+    ledger: Ledger,
     /// Whether the last commit failed; to tell the log once, not once a second.
     failing: bool,
 }
@@ -67,6 +72,7 @@ pub(super) struct Writer {
 struct Plan {
     view: View,
     rows: BTreeMap<Key, Option<Record>>,
+    sheet: Sheet,
 }
 
 impl Writer {
@@ -77,6 +83,7 @@ impl Writer {
         clock: Box<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let view = load(&mut *backend, Arc::new(policy))?;
+        let ledger = Ledger::load(&mut *backend)?;
         let shared = Arc::new(Shared {
             view: ArcSwap::from_pointee(view.clone()),
             clock,
@@ -88,6 +95,7 @@ impl Writer {
             backend,
             shared,
             view,
+            ledger,
             failing: false,
         })
     }
@@ -130,6 +138,11 @@ impl Writer {
         Ok(self.backend.snapshot()?)
     }
 
+    /// The audit as it is now.
+    pub(super) fn audit(&mut self) -> Result<Audit, StoreError> {
+        Ok(Audit::new(self.backend.scan()?))
+    }
+
     /// Publishes other rules.
     pub(super) fn set_policy(&mut self, policy: Policy) {
         self.view.policy = Arc::new(policy);
@@ -146,9 +159,10 @@ impl Writer {
             if plan.rows.is_empty() {
                 return Ok(false);
             }
-            match self.backend.commit(&raw(&plan.rows)?) {
+            match self.backend.commit(&plan.raw()?) {
                 Ok(()) => {
                     self.view = plan.view;
+                    self.keep_account(&plan.sheet);
                     self.shared.counts.commits.fetch_add(1, Ordering::Relaxed);
                     self.publish();
                     return Ok(true);
@@ -156,6 +170,7 @@ impl Writer {
                 Err(BackendError::Conflict) => {
                     self.shared.counts.conflicts.fetch_add(1, Ordering::Relaxed);
                     self.view = load(&mut *self.backend, self.view.policy.clone())?;
+                    self.ledger = Ledger::load(&mut *self.backend)?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -168,6 +183,7 @@ impl Writer {
         let mut plan = Plan {
             view: self.view.clone(),
             rows: BTreeMap::new(),
+            sheet: self.ledger.sheet(),
         };
         for (at, draft) in &noted.drafts {
             plan.record(draft.clone(), *at);
@@ -177,7 +193,21 @@ impl Writer {
             plan.take(changes, now);
         }
         plan.retain();
+        if !plan.rows.is_empty() {
+            self.ledger.close(&mut plan.sheet);
+        }
         plan
+    }
+
+    /// The audit's bounds are looked after; what cannot be looked at now is looked at after the next commit.
+    fn keep_account(&mut self, sheet: &Sheet) {
+        let (retention, now) = (self.view.policy.audit, self.shared.clock.now());
+        let looked = self
+            .ledger
+            .written(sheet, &mut *self.backend, retention, now);
+        if let Err(error) = looked {
+            warn!(%error, "the audit's oldest lines cannot be read");
+        }
     }
 
     fn publish(&self) {
@@ -219,6 +249,7 @@ impl Plan {
     fn record(&mut self, draft: Draft, at: Timestamp) {
         let seq = self.view.next_event();
         let event = Event { seq, at, draft };
+        self.sheet.write(&event);
         self.write(Write::Put(Record::Event(Arc::new(event))));
     }
 
@@ -228,6 +259,17 @@ impl Plan {
             Write::Put(record) => self.rows.insert(record.key(), Some(record)),
             Write::Delete(key) => self.rows.insert(key, None),
         };
+    }
+
+    /// The rows of the transaction.
+    fn raw(&self) -> Result<Vec<RawWrite>, BackendError> {
+        let rows = self.rows.iter();
+        let mut rows = rows
+            .map(|(key, record)| tables::encode(key, record.as_ref()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| BackendError::corrupt("a new row", e))?;
+        rows.extend_from_slice(self.sheet.rows());
+        Ok(rows)
     }
 
     /// Deletes the oldest events when there are too many.
@@ -247,11 +289,4 @@ impl Plan {
             self.write(Write::Delete(Key::Event(seq)));
         }
     }
-}
-
-fn raw(rows: &BTreeMap<Key, Option<Record>>) -> Result<Vec<RawWrite>, BackendError> {
-    rows.iter()
-        .map(|(key, record)| tables::encode(key, record.as_ref()))
-        .collect::<Result<_, _>>()
-        .map_err(|e| BackendError::corrupt("a new row", e))
 }

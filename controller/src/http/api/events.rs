@@ -70,14 +70,14 @@ impl EventDoc {
 
 /// Whose events to show; without a machine everybody's.
 #[derive(Debug, Clone, Default)]
-struct Filter {
+pub(super) struct Filter {
     about: Option<(Option<MachineId>, Vec<MacAddr>)>,
     words: Option<Words>,
 }
 
 impl Filter {
     /// Events of the machine that `text` names; an unknown MAC is fine, it may show up yet.
-    fn parse(text: Option<&str>, view: &View) -> Result<Self, Problem> {
+    pub(super) fn parse(text: Option<&str>, view: &View) -> Result<Self, Problem> {
         let Some(text) = text else {
             return Ok(Self::default());
         };
@@ -95,7 +95,7 @@ impl Filter {
         })
     }
 
-    fn admits(&self, event: &Event) -> bool {
+    pub(super) fn admits(&self, event: &Event) -> bool {
         let draft = &event.draft;
         if let Some(words) = &self.words {
             let fields = draft.fields.values().map(String::as_str);

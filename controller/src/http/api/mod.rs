@@ -2,6 +2,7 @@
 //! handlers, which parse, ask the store and answer.
 
 pub mod activations;
+pub mod audit;
 pub mod boot_configs;
 pub mod certificates;
 pub mod clock;

@@ -339,3 +339,45 @@ async fn live_events_end_with_what_was_shown_for_them() {
         all.expect("it ends").unwrap();
     }
 }
+
+#[tokio::test]
+async fn the_audit_names_who_signed_in_and_has_no_cookie_and_no_password() {
+    let site = Site::with(&[("ann", "operator")]).await;
+    let mut ann = Browser::at([192, 0, 2, 7]);
+    assert_eq!(ann.signs_in(&site, "ann", OTHER_WORDS).await.0, 401);
+    assert_eq!(ann.signs_in(&site, "ann", WORDS).await.0, 201);
+    let register = json!({"mac": "52-54-00-77-00-01", "name": "web1"});
+    let registered = ann.asks(&site, "POST /machines", register).await;
+    assert_eq!(registered.status(), 200);
+    assert_eq!(ann.status(&site, "GET /audit").await, 403, "an operator");
+    let foreign = ann.saying(&[("origin", "https://evil.lab")]);
+    assert_eq!(foreign.status(&site, "DELETE /machines/web1").await, 403);
+    let change = json!({"password": OTHER_WORDS, "present": WORDS});
+    let changed = ann.asks(&site, "PUT /users/ann/password", change).await;
+    assert_eq!(changed.status(), 200);
+    let (_, all) = site.told(ROOT, "GET /audit", Value::Null).await;
+    let lines = all["items"].as_array().unwrap();
+    let by_her = lines.iter().filter(|line| line["from"] == "192.0.2.7");
+    let told: Vec<_> = by_her
+        .map(|line| (line["what"].as_str().unwrap(), line["by"].as_str()))
+        .collect();
+    let her = Some("session:ann");
+    assert_eq!(
+        told,
+        [
+            ("session.refused", None),
+            ("session.created", her),
+            ("machine.registered", her),
+            ("api.refused", her),
+            // Her cookie came with it; that it was she is not known.
+            ("api.refused", None),
+            ("user.password-set", her),
+        ]
+    );
+    let cookie = ann.cookie.unwrap();
+    let secret = cookie.split_once('=').unwrap().1;
+    let all = all.to_string();
+    for word in [secret, WORDS, OTHER_WORDS] {
+        assert!(!all.contains(word), "{all}");
+    }
+}

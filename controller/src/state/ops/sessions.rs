@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::ordered::sort_by;
 use crate::state::{
     Changes, Key, Timestamp, Transition, View,
+    audit::SIGNED_IN,
     event::Draft,
     password::Password,
     session::{MAX_PER_USER, MAX_SESSIONS, Session, SessionName},
@@ -92,7 +93,7 @@ impl NewSession {
             Some(from) => format!("{user} signed in from {from}"),
             None => format!("{user} signed in on this host"),
         };
-        changes.event(about("session.created", &session, text));
+        changes.event(about(SIGNED_IN, &session, text));
         changes.write(session.clone());
         session
     }
