@@ -2,7 +2,7 @@
 
 use super::{
     api::{
-        activations, audit, boot_configs, certificates, clock, commands, database, deployments, events, explain, facts, files, heard_sites, helpers, holds, image_pulls, images, join_tokens, leases, logs, machines, members, meta, oidc, passwords, peers, power, providers, reader, reservations, rollouts, sessions, setups, tokens, trust, users, webhooks,
+        activations, audit, boot_configs, certificates, clock, commands, database, deployments, events, explain, facts, files, heard_sites, helpers, holds, http_sd, image_pulls, images, join_tokens, leases, logs, machines, members, meta, oidc, passwords, peers, power, providers, reader, reservations, rollouts, sessions, setups, tokens, trust, users, webhooks,
     },
     auth::{
         Access::{Anyone, Least},
@@ -52,6 +52,7 @@ fn v1() -> Routes {
         .at(Least(Viewer), routes!(commands::show))
         .at(Least(Viewer), routes!(members::list))
         .at(Least(Viewer), routes!(members::show))
+        .at(Least(Viewer), routes!(http_sd::http_sd))
         .at(Least(Viewer), routes!(join_tokens::list))
         .at(Least(Viewer), routes!(join_tokens::show))
         // Who has a token can make a machine ours.

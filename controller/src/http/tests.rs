@@ -7,6 +7,7 @@ mod conditional;
 mod deployments;
 mod filters;
 mod images;
+mod observed;
 mod oidc;
 mod once;
 mod people;

@@ -22,7 +22,7 @@ mod notes;
 #[cfg(test)]
 mod power_cuts;
 #[cfg(test)]
-mod records;
+pub(crate) mod records;
 mod redb;
 mod tables;
 #[cfg(test)]

@@ -174,7 +174,7 @@ fn answered(now: Timestamp) -> Answered {
 }
 
 /// One of each, about this machine.
-pub(super) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
+pub(crate) fn all(machine: &MachineId, now: Timestamp) -> Vec<Record> {
     let mut all = mesh(machine, now);
     all.extend([
         Record::Image(image(now).into()),

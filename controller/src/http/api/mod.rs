@@ -16,6 +16,7 @@ pub mod files;
 pub mod heard_sites;
 pub mod helpers;
 pub mod holds;
+pub mod http_sd;
 pub mod image_pulls;
 pub mod images;
 pub mod join_tokens;
