@@ -15,6 +15,15 @@ use crate::{
     metrics::{self, family},
 };
 
+/// The families that only exist while the mesh runs.
+const LINKS: &str = "enforcer_links";
+const GOSSIP: &str = "enforcer_gossip_datagrams_total";
+const PEER_LINKS: &str = "enforcer_peer_links";
+const PEERS: &str = "enforcer_peers";
+/// All of them.
+#[cfg(test)]
+pub(in crate::http) const MESH_FAMILIES: [&str; 4] = [LINKS, GOSSIP, PEER_LINKS, PEERS];
+
 /// Says that the controller is up.
 #[utoipa::path(get, path = "/healthz", tag = "meta", operation_id = "healthz",
     responses((status = 200, body = String, content_type = "text/plain")))]
@@ -38,25 +47,11 @@ async fn mesh(text: &mut String, api: &Api) {
         return;
     };
     let links = [("agent", mesh.links() as u64)];
-    family(
-        text,
-        "enforcer_links",
-        "gauge",
-        "Links that stand.",
-        "role",
-        links,
-    );
+    family(text, LINKS, "gauge", "Links that stand.", "role", links);
     sites(text, api, mesh);
     let counts = mesh.gossip_counts().await;
     let help = "Gossip datagrams, by what became of them.";
-    family(
-        text,
-        "enforcer_gossip_datagrams_total",
-        "counter",
-        help,
-        "fate",
-        counts,
-    );
+    family(text, GOSSIP, "counter", help, "fate", counts);
 }
 
 /// Other sites.
@@ -65,13 +60,13 @@ fn sites(text: &mut String, api: &Api, mesh: &Mesh) {
     let standing = federation.standing();
     let links = standing.iter().map(|(site, n)| (site.as_str(), *n));
     let help = "Links with other sites that stand.";
-    family(text, "enforcer_peer_links", "gauge", help, "site", links);
+    family(text, PEER_LINKS, "gauge", help, "site", links);
     let joined = view.peers().filter(|p| p.is_joined());
     let seen = joined.filter_map(|p| federation.seen(&p.site));
     let mut counts = BTreeMap::<&str, u64>::new();
     seen.for_each(|seen| *counts.entry(seen.presence.word()).or_default() += 1);
     let help = "Joined sites, by whether they are there.";
-    family(text, "enforcer_peers", "gauge", help, "presence", counts);
+    family(text, PEERS, "gauge", help, "presence", counts);
 }
 
 /// The description of this API (OpenAPI 3.1).

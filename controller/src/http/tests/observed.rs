@@ -1,11 +1,16 @@
-//! Claims about what is seen from outside: targets.
+//! Claims about what is seen from outside: targets, names that dashboards can count on, few series.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::body::Body;
+use http_body_util::BodyExt as _;
 use ipxe::MacAddr;
 use serde_json::Value;
 
 use super::Site;
 use crate::{
-    http::auth::Role,
+    http::{api::meta::MESH_FAMILIES, auth::Role},
+    metrics::{Counter, MAX_LABELS},
     state::{
         Changes, Timestamp, Transition, View, Write,
         machine::{Machine, MachineId, Standing},
@@ -52,7 +57,120 @@ async fn populated() -> Site {
         assert!(status.is_success(), "{path}: {told}");
     }
     site.api.store.apply(Populate).await.unwrap();
+    for counter in Counter::ALL {
+        site.api.metrics.count(counter, "word");
+    }
     site
+}
+
+/// The samples: name, labels.
+async fn samples(site: &Site) -> Vec<(String, BTreeMap<String, String>)> {
+    let response = site
+        .ask(Some(Role::Viewer), "GET", "/metrics", Body::empty())
+        .await;
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let sample = |line: &str| {
+        let (name, rest) = line.split_once('{').unwrap();
+        let labels = rest.split_once('}').unwrap().0.split("\",").map(|pair| {
+            let (name, value) = pair.split_once("=\"").unwrap();
+            (name.to_owned(), value.trim_end_matches('"').to_owned())
+        });
+        (name.to_owned(), labels.collect())
+    };
+    text.lines()
+        .filter(|l| !l.starts_with('#'))
+        .map(sample)
+        .collect()
+}
+
+/// The names of our metrics in an expression.
+fn names(expression: &str) -> Vec<&str> {
+    let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words.filter(|word| word.starts_with("enforcer_")).collect()
+}
+
+/// Every value of `key` anywhere in a document.
+fn values<'a>(document: &'a Value, key: &str, found: &mut Vec<&'a str>) {
+    match document {
+        Value::Object(fields) => {
+            found.extend(fields.get(key).and_then(Value::as_str));
+            fields.values().for_each(|value| values(value, key, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| values(item, key, found)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn the_dashboard_asks_for_metrics_and_labels_that_there_are() {
+    let site = populated().await;
+    let samples = samples(&site).await;
+    let mut known: BTreeSet<&str> = samples.iter().map(|(name, _)| name.as_str()).collect();
+    known.extend(MESH_FAMILIES);
+    let dashboard: Value = serde_json::from_str(include_str!(
+        "../../../../docs/examples/grafana-dashboard.json"
+    ))
+    .unwrap();
+    let mut expressions = Vec::new();
+    values(&dashboard, "expr", &mut expressions);
+    assert!(expressions.len() >= 10, "{expressions:?}");
+    for expression in expressions {
+        let names = names(expression);
+        assert!(!names.is_empty(), "{expression}");
+        for name in names {
+            assert!(known.contains(name), "/metrics has no {name}: {expression}");
+        }
+        // `sum by (x)` and `{x="…"}` name labels of the metric.
+        let by = expression
+            .split_once("by (")
+            .map(|(_, rest)| rest.split_once(')').unwrap().0);
+        let within = expression
+            .split_once('{')
+            .map(|(_, rest)| rest.split_once('=').unwrap().0);
+        for label in by
+            .into_iter()
+            .chain(within)
+            .map(|l| l.trim_end_matches(['!', '~']))
+        {
+            let of = |(name, labels): &&(String, BTreeMap<_, _>)| {
+                expression.contains(name.as_str()) && labels.contains_key(label)
+            };
+            let in_mesh = MESH_FAMILIES.iter().any(|name| expression.contains(name));
+            // Prometheus adds it.
+            let added = label == "job";
+            assert!(
+                added || in_mesh || samples.iter().any(|s| of(&s)),
+                "{label}: {expression}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_series_is_about_one_machine() {
+    let site = populated().await;
+    let samples = samples(&site).await;
+    let mut series = BTreeMap::<&str, usize>::new();
+    for (name, labels) in &samples {
+        *series.entry(name).or_default() += 1;
+        assert_eq!(labels.len(), 1, "{name}: one word says what is counted");
+        for (label, value) in labels {
+            let is_address = value.parse::<std::net::IpAddr>().is_ok();
+            let is_mac = value.parse::<MacAddr>().is_ok();
+            let is_long = value.len() > 40 || value.matches('-').count() > 3;
+            assert!(
+                !is_address && !is_mac && !is_long,
+                "{name}: {label}={value}"
+            );
+        }
+    }
+    assert!(series.len() >= 20, "{series:?}");
+    let machines = samples
+        .iter()
+        .filter(|(name, _)| name == "enforcer_machines");
+    assert!(machines.count() <= 3, "by standing, not by machine");
+    assert!(series.values().all(|n| *n <= MAX_LABELS), "{series:?}");
 }
 
 #[tokio::test]
