@@ -10,6 +10,7 @@ use super::{
     client::{filtered, read},
     failure::Failure,
     output::{Output, clean, dash, table},
+    timeline,
 };
 use crate::http::api::{
     explain::{ExplainDoc, FirmwareWord, Processor},
@@ -86,7 +87,18 @@ pub(super) async fn run(args: Args, session: &mut Session<'_>) -> Result<(), Fai
     if session.printed(&args.output, &value)? {
         return Ok(());
     }
-    session.text(&words(&read(&value)?))
+    let answer: ExplainDoc = read(&value)?;
+    let mut text = words(&answer);
+    // What is supposed is about no boot that was.
+    if let Some(machine) = answer
+        .machine
+        .as_ref()
+        .filter(|_| answer.supposed.is_empty())
+        && let Some(slower) = timeline::slower(machine, session).await?
+    {
+        let _ = writeln!(text, "{slower}; see: enforcer machines timeline {machine}");
+    }
+    session.text(&text)
 }
 
 fn words(answer: &ExplainDoc) -> String {

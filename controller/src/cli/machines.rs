@@ -18,7 +18,7 @@ use super::{
     output::{Columns, Listing, Output},
     power,
     span::{Span, parse_span},
-    trust,
+    timeline, trust,
 };
 use crate::http::api::{
     commands::Doing,
@@ -177,6 +177,8 @@ pub enum Verb {
         #[command(flatten)]
         output: Output,
     },
+    /// Show the steps of a machine's last boots, and what was slower than usual
+    Timeline(timeline::Args),
     /// Show what a machine said while it ran; `-f` follows it
     Logs(logs::Args),
     /// Forget a machine and its activations; if it asks again, it is seen anew
@@ -241,6 +243,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             history,
             output,
         } => facts::run(&machine, history, &output, session).await,
+        Verb::Timeline(args) => timeline::run(args, session).await,
         Verb::Logs(args) => logs::run(args, session).await,
         Verb::Delete { machine, consent } => forget(&machine, &consent, session).await,
     }

@@ -45,6 +45,7 @@ mod setups;
 mod span;
 mod sse;
 mod support;
+mod timeline;
 mod tokens;
 mod trust;
 mod upload;

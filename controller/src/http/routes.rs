@@ -2,7 +2,7 @@
 
 use super::{
     api::{
-        activations, audit, boot_configs, certificates, clock, commands, database, deployments, events, explain, facts, files, heard_sites, helpers, holds, http_sd, image_pulls, images, join_tokens, leases, logs, machines, members, meta, oidc, passwords, peers, power, providers, reader, reservations, rollouts, sessions, setups, tokens, trust, users, webhooks,
+        activations, audit, boot_configs, boots, certificates, clock, commands, database, deployments, events, explain, facts, files, heard_sites, helpers, holds, http_sd, image_pulls, images, join_tokens, leases, logs, machines, members, meta, oidc, passwords, peers, power, providers, reader, reservations, rollouts, sessions, setups, tokens, trust, users, webhooks,
     },
     auth::{
         Access::{Anyone, Least},
@@ -44,6 +44,7 @@ fn v1() -> Routes {
         .at(Least(Operator), routes!(trust::resolve))
         .at(Least(Operator), routes!(trust::revoke))
         .at(Least(Viewer), routes!(facts::show))
+        .at(Least(Viewer), routes!(boots::list))
         .at(Least(Viewer), routes!(logs::list))
         .at(Least(Viewer), routes!(logs::stream))
         .at(Least(Operator), routes!(commands::issue))

@@ -8,6 +8,7 @@ pub mod answered;
 pub mod api_token;
 pub mod audit;
 pub mod boot;
+pub mod boots;
 pub mod command;
 pub mod config;
 pub mod deployment;

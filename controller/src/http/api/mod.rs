@@ -4,6 +4,7 @@
 pub mod activations;
 pub mod audit;
 pub mod boot_configs;
+pub mod boots;
 pub mod certificates;
 pub mod clock;
 pub mod commands;

@@ -1,4 +1,4 @@
-//! Claims about what is seen from outside: targets, names that dashboards can count on, few series.
+//! Claims about what is seen from outside: targets, names that dashboards can count on, few series; boots beside each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +13,7 @@ use crate::{
     metrics::{Counter, MAX_LABELS},
     state::{
         Changes, Timestamp, Transition, View, Write,
+        event::Draft,
         machine::{Machine, MachineId, Standing},
     },
     store::records,
@@ -214,4 +215,56 @@ async fn members_are_targets_with_what_is_known_of_their_machines() {
     assert_eq!(count("?label=rack-no%3Dr7").await, groups.len());
     assert_eq!(count("?label=rack-no%3Dr8").await, 0);
     assert_eq!(ask("?port=0").await.0, 422);
+}
+
+/// So many boots of the one machine.
+struct Boots(usize);
+
+impl Transition for Boots {
+    type Outcome = ();
+
+    fn run(&self, view: &View, _now: Timestamp) -> (Changes, ()) {
+        let mut changes = Changes::none();
+        let machine = view.machines().next().unwrap();
+        let kinds = [
+            "boot.firmware-offered",
+            "boot.script-offered",
+            "boot.told",
+            "member.joined",
+        ];
+        for boot in 0..self.0 {
+            for (step, kind) in kinds.iter().enumerate() {
+                let text = format!("{boot} {step}");
+                changes.event(
+                    Draft::new(kind, text)
+                        .machine(&machine.id)
+                        .field("plan", "management-os"),
+                );
+            }
+        }
+        (changes, ())
+    }
+}
+
+#[tokio::test]
+async fn boots_are_listed_newest_first_with_their_steps() {
+    let site = Site::new();
+    let body = serde_json::json!({"mac": "52-54-00-77-00-01", "name": "web1"});
+    assert_eq!(site.json("POST", "/api/v1/machines", body).await.0, 200);
+    site.api.store.apply(Boots(3)).await.unwrap();
+    let ask = async |query: &str| {
+        let path = format!("/api/v1/machines/web1/boots{query}");
+        site.json("GET", &path, Value::Null).await
+    };
+    let (status, all) = ask("").await;
+    assert_eq!(status, 200, "{all}");
+    let boots = all["items"].as_array().unwrap();
+    assert_eq!(boots.len(), 3);
+    let first = |boot: &Value| boot["steps"][0]["text"].clone();
+    assert_eq!([first(&boots[0]), first(&boots[2])], ["2 0", "0 0"]);
+    assert_eq!(boots[0]["steps"].as_array().unwrap().len(), 4);
+    assert_eq!(boots[0]["compared"]["boots"], 2);
+    assert!(boots[1]["compared"].is_null(), "one before it is no habit");
+    let newest = ask("?limit=1").await.1;
+    assert_eq!(newest["items"], serde_json::json!([boots[0]]));
 }
