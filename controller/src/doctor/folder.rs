@@ -198,7 +198,7 @@ fn authority(config: &Config, now: Timestamp, found: &mut Findings) {
 }
 
 /// When a certificate ends, Unix seconds.
-fn expires(pem: &[u8]) -> Option<i64> {
+pub(super) fn expires(pem: &[u8]) -> Option<i64> {
     let (_, pem) = parse_x509_pem(pem).ok()?;
     let (_, certificate) = parse_x509_certificate(&pem.contents).ok()?;
     Some(certificate.validity().not_after.timestamp())

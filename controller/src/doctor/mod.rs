@@ -1,6 +1,7 @@
 //! What is wrong with this host, before and while a controller runs on it: each finding has a code that never changes, a sentence
 //! and a cure. Nothing is changed but a file that is written and removed to see how quick the disk is.
 
+mod api;
 mod clock;
 mod folder;
 mod network;
@@ -56,6 +57,9 @@ pub struct Finding {
 /// The codes of findings that are not good. What is good has the name of what was looked at.
 pub const CODES: &[&str] = &[
     "address-missing",
+    "api-certificate",
+    "api-certificate-ends",
+    "api-plain",
     "ca-damaged",
     "ca-expires",
     "ca-other-site",
@@ -141,6 +145,7 @@ pub fn examine(config: &Config, controller: &Controller, now: Timestamp) -> Find
     oidc::look(config, &mut found);
     let running = matches!(controller, Controller::Answers(_));
     ports::look(config, running, &mut found);
+    api::look(config, now, &mut found);
     wire::look(config, running, &mut found);
     found
 }

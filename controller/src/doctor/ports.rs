@@ -1,6 +1,9 @@
 //! The ports that the controller needs: who has them, as `/proc` shows it. Nothing is opened.
 
-use std::{fs, net::Ipv4Addr};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use super::{Findings, Grade};
 use crate::config::{Config, DhcpRole};
@@ -70,7 +73,15 @@ fn needs(config: &Config) -> Vec<Need> {
             listen,
         })
     };
+    // A socket on an IPv6 address counts as one on every address: better one warning too many.
+    let api = config.api.as_ref().map(|port| port.listen);
+    let api_ip = api.and_then(|at| match at.ip() {
+        IpAddr::V4(ip) if !ip.is_unspecified() => Some(ip),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    });
+    let api_port = api.map_or(0, |at| at.port());
     [
+        need(api_port != 0, "the API", false, api_port, api_ip),
         need(config.dhcp == DhcpRole::Server, "DHCP", true, 67, None),
         need(config.dhcp != DhcpRole::Off, "PXE", true, 4011, None),
         need(config.tftp, "TFTP", true, 69, listen),
