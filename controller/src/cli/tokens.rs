@@ -23,7 +23,7 @@ use crate::{
 pub enum Verb {
     /// Make a token for a program; it is shown once
     #[command(
-        after_help = "Whoever has the token is whose it is, with the token's role: hand it over as you would a password.\nIt may never more than whose it is, and nothing any more once they are disabled.\n\nExamples:\n  enforcer tokens create ci --role operator\n  enforcer tokens create grafana --user ann --expires 365d\n  enforcer tokens create ci -o json | jq -r .token"
+        after_help = "Whoever has the token is whose it is, with the token's role: hand it over as you would a password.\nIt may never more than whose it is, and nothing any more once they are disabled.\n\nExamples:\n  enforcer tokens create ci --role operator\n  enforcer tokens create grafana --user ann --expires 365d\n  enforcer tokens create web-ci --role operator --label pool=web\n  enforcer tokens create ci -o json | jq -r .token"
     )]
     Create {
         /// What to call it
@@ -34,6 +34,9 @@ pub enum Verb {
         /// Whose it is to be; yours when absent. Only admins make tokens for others
         #[arg(long)]
         user: Option<String>,
+        /// Only machines whose labels fit are within its reach: pool=web, rack!=r1, !spare; repeat it for more
+        #[arg(long = "label", value_name = "SELECTOR")]
+        labels: Vec<String>,
         /// How long it is good: `1h`, `30d`, `366d` at most
         #[arg(long, value_parser = parse_span, default_value = "30d")]
         expires: Span,
@@ -63,6 +66,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
             name,
             role,
             user,
+            labels,
             expires,
             output,
         } => {
@@ -70,6 +74,7 @@ pub(super) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Fai
                 name,
                 role: Some(role),
                 user,
+                labels: (!labels.is_empty()).then(|| labels.join(",")),
                 seconds: Some(expires.seconds()),
             };
             create(&body, &output, session).await
@@ -137,6 +142,10 @@ fn lines(token: &TokenDoc, now: Timestamp) -> Vec<Line> {
         ("state", token.state.word().to_owned()),
         ("role", token.role.word().to_owned()),
         ("user", token.user.clone()),
+        (
+            "machines",
+            token.labels.clone().unwrap_or_else(|| "all".to_owned()),
+        ),
         ("made by", token.by.clone()),
         ("made", when(token.created, now)),
         ("ends", when(token.expires, now)),

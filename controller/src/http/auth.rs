@@ -11,12 +11,18 @@ use axum::{
 };
 use tracing::info;
 
+pub use super::scope::Reach;
 use super::{
     error::{Code, Problem},
+    lasting::{Shown, while_good},
     network,
+    scope::within,
 };
 pub use crate::state::user::Role;
-use crate::state::user::{self, Asker, UserName};
+use crate::{
+    state::user::{self, Asker, UserName},
+    store::Store,
+};
 
 /// How the names of callers begin that showed a token.
 const TOKEN: &str = "token/";
@@ -110,17 +116,36 @@ impl Access {
     }
 }
 
-/// Which endpoint asks for what: path template → method → access.
+/// What is declared of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Declared {
+    access: Access,
+    reach: Reach,
+}
+
+/// Which endpoint asks for what, and how it keeps to the machines its caller reaches: path template → method.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AccessTable(BTreeMap<String, BTreeMap<String, Access>>);
+pub struct AccessTable(BTreeMap<String, BTreeMap<String, Declared>>);
 
 impl AccessTable {
-    /// Declares an endpoint.
+    /// Declares an endpoint that is about the whole site.
+    #[cfg(test)]
     pub(crate) fn declare(&mut self, path: &str, method: &str, access: Access) {
+        self.declare_within(path, method, access, Reach::Site);
+    }
+
+    /// Declares an endpoint.
+    pub(crate) fn declare_within(
+        &mut self,
+        path: &str,
+        method: &str,
+        access: Access,
+        reach: Reach,
+    ) {
         self.0
             .entry(path.to_owned())
             .or_default()
-            .insert(method.to_ascii_uppercase(), access);
+            .insert(method.to_ascii_uppercase(), Declared { access, reach });
     }
 
     /// Declares every endpoint of `other` under `prefix`.
@@ -133,7 +158,21 @@ impl AccessTable {
     /// What an endpoint asks for, if it is declared.
     #[must_use]
     pub fn access(&self, path: &str, method: &str) -> Option<Access> {
-        self.0.get(path)?.get(method).copied()
+        Some(self.0.get(path)?.get(method)?.access)
+    }
+
+    /// How an endpoint keeps to the machines that its caller reaches; what anyone may has nothing to keep from them.
+    #[must_use]
+    pub(crate) fn reach(&self, path: &str, method: &str) -> Reach {
+        let declared = self.0.get(path).and_then(|methods| methods.get(method));
+        match declared {
+            Some(Declared {
+                access: Access::Anyone,
+                ..
+            }) => Reach::Caller,
+            Some(declared) => declared.reach,
+            None => Reach::Site,
+        }
     }
 
     /// Every (path, method, access).
@@ -141,19 +180,13 @@ impl AccessTable {
         self.0.iter().flat_map(|(path, methods)| {
             methods
                 .iter()
-                .map(|(method, access)| (path.as_str(), method.as_str(), *access))
+                .map(|(method, declared)| (path.as_str(), method.as_str(), declared.access))
         })
     }
 
     /// Whether `caller` may use `method` of `path`.
     fn check(&self, path: &str, method: &Method, caller: Option<&Caller>) -> Result<(), Problem> {
-        // axum answers HEAD by the GET handler.
-        let method = if *method == Method::HEAD {
-            &Method::GET
-        } else {
-            method
-        };
-        let Some(access) = self.access(path, method.as_str()) else {
+        let Some(access) = self.access(path, answering(method)) else {
             return Err(method_not_allowed(&self.methods(path)));
         };
         if access.admits(caller.map(|c| c.role)) {
@@ -172,6 +205,14 @@ impl AccessTable {
             .map(|(m, _)| m.as_str())
             .collect::<Vec<_>>()
             .join(", ")
+    }
+}
+
+/// The method whose handler answers: axum answers HEAD by that of GET.
+fn answering(method: &Method) -> &str {
+    match *method == Method::HEAD {
+        true => Method::GET.as_str(),
+        false => method.as_str(),
     }
 }
 
@@ -199,9 +240,10 @@ fn method_not_allowed(methods: &str) -> Problem {
     )
 }
 
-/// The guard around every route: lets a request through only when the table declares its endpoint and its caller fits.
+/// The guard around every route: lets a request through only when the table declares its endpoint, its caller fits, and they reach
+/// what it is about.
 pub(crate) async fn guard(
-    State(table): State<Arc<AccessTable>>,
+    State((table, store)): State<(Arc<AccessTable>, Store)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -214,9 +256,19 @@ pub(crate) async fn guard(
     if let Err(problem) = table.check(path.as_str(), &method, caller.as_ref()) {
         return refuse(problem, &table.methods(path.as_str()));
     }
+    let reach = table.reach(path.as_str(), answering(&method));
+    let (mut parts, body) = request.into_parts();
+    let within = match within(&mut parts, reach, &store.view()).await {
+        Ok(within) => within,
+        Err(problem) => return problem.into_response(),
+    };
+    let request = Request::from_parts(parts, body);
     let uri = request.uri().path().to_owned();
     let from = network::from(&request);
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    if let Some((machine, scope)) = within {
+        response = while_good(&store, Shown::Within(machine, scope), response);
+    }
     if !method.is_safe() {
         let caller = caller.map_or_else(String::new, |c| c.name);
         info!(%caller, %method, path = %uri, status = response.status().as_u16(), from, "API change");

@@ -15,7 +15,7 @@ use super::{
         events::ResetDoc,
         explain::{FirmwareWord, Processor},
     },
-    auth::{Access, AccessTable},
+    auth::{Access, AccessTable, Reach},
     conditional::{IF_MATCH, header_parameter},
     error::ProblemDoc,
 };
@@ -41,7 +41,11 @@ pub(super) fn complete(handlers: OpenApi, table: &AccessTable) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         tag(item);
         for (method, operation) in operations(item) {
-            finish(operation, table.access(path, method));
+            finish(
+                operation,
+                table.access(path, method),
+                table.reach(path, method),
+            );
         }
     }
     document
@@ -91,9 +95,16 @@ fn etag() -> Header {
 
 /// Says which role an operation asks for, what its answers mean (OpenAPI 3.1 demands a description), and that it may
 /// answer with a problem.
-fn finish(operation: &mut Operation, access: Option<Access>) {
+fn finish(operation: &mut Operation, access: Option<Access>, reach: Reach) {
+    let labelled = match reach {
+        Reach::Site => "",
+        Reach::Caller => " Also with a token for machines with some labels.",
+        Reach::Machine | Reach::Handler => {
+            " Also with a token for machines with some labels: of those."
+        }
+    };
     let role = match access {
-        Some(Access::Least(role)) => format!("Needs the role {}.", role.name()),
+        Some(Access::Least(role)) => format!("Needs the role {}.{labelled}", role.name()),
         Some(Access::Anyone) => "For anyone.".to_owned(),
         None => return,
     };

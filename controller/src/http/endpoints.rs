@@ -15,7 +15,7 @@ use utoipa::openapi::path::HttpMethod;
 
 use super::{
     Api,
-    auth::{Access, AccessTable},
+    auth::{Access, AccessTable, Reach},
 };
 
 /// A handler where it is reached: functions alone, so that a list of endpoints is data.
@@ -108,12 +108,18 @@ impl Routes {
         Self::default()
     }
 
-    /// Adds endpoints that ask for `access`.
-    pub(super) fn at(mut self, access: Access, endpoints: &[Endpoint]) -> Self {
+    /// Adds endpoints that ask for `access` and are about the whole site.
+    pub(super) fn at(self, access: Access, endpoints: &[Endpoint]) -> Self {
+        self.within(Reach::Site, access, endpoints)
+    }
+
+    /// Adds endpoints that ask for `access` and keep in this way to the machines that their caller reaches.
+    pub(super) fn within(mut self, reach: Reach, access: Access, endpoints: &[Endpoint]) -> Self {
         for endpoint in endpoints {
             let (path, methods) = ((endpoint.path)(), (endpoint.methods)());
             for method in &methods {
-                self.table.declare(&path, parts(method).0, access);
+                let method = parts(method).0;
+                self.table.declare_within(&path, method, access, reach);
             }
             let handler = on(filter(&methods), Called(endpoint.call));
             self.router = self.router.route(&path, handler);

@@ -22,6 +22,7 @@ use super::{
     door::Door,
     error::{Code, Problem},
     lasting::{Shown, while_good},
+    scope::Scope,
 };
 use crate::state::{
     api_token::{ApiToken, ApiTokenText, TokenPrefix, TokenStanding},
@@ -53,16 +54,17 @@ impl TokenRate {
 pub(super) async fn known(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let seen = request.extensions().get::<Caller>().cloned();
     let door = Door::of(request.extensions(), request.headers());
+    let all = Scope::default();
     let settled = match (shown(request.headers()), seen) {
         (Ok(Some(text)), _) => by_token(&api, &text).await.map(Some),
-        (Ok(None), Some(seen)) => by_transport(&api, seen).map(Some),
+        (Ok(None), Some(seen)) => by_transport(&api, seen).map(|(c, by)| Some((c, by, all))),
         (Ok(None), None) => {
             let cookie = Cookie::Session.shown(request.headers(), door.secure);
             match by_session(&api, cookie, &door, !request.method().is_safe()).await {
                 Ok(Some((caller, session))) => {
                     let by = Shown::Session(session.id);
                     request.extensions_mut().insert(SignedIn(session));
-                    Ok(Some((caller, by)))
+                    Ok(Some((caller, by, all)))
                 }
                 Ok(None) => Ok(None),
                 Err(problem) => Err(problem),
@@ -76,8 +78,9 @@ pub(super) async fn known(State(api): State<Api>, mut request: Request, next: Ne
         audited::refused(&api, &request, problem);
     }
     match settled {
-        Ok(Some((caller, by))) => {
+        Ok(Some((caller, by, scope))) => {
             request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(scope);
             while_good(&api.store, by, next.run(request).await)
         }
         Ok(None) => next.run(request).await,
@@ -141,7 +144,7 @@ fn shown(headers: &HeaderMap) -> Result<Option<ApiTokenText>, Problem> {
 }
 
 /// Who shows a token: it as long as it is good, with what it may now.
-async fn by_token(api: &Api, text: &ApiTokenText) -> Result<(Caller, Shown), Problem> {
+async fn by_token(api: &Api, text: &ApiTokenText) -> Result<(Caller, Shown, Scope), Problem> {
     let (view, now) = (api.store.view(), api.store.now());
     let known = view.api_token(text.prefix);
     let token = known
@@ -163,7 +166,8 @@ async fn by_token(api: &Api, text: &ApiTokenText) -> Result<(Caller, Shown), Pro
         debug!(%error, token = %token.name, "that a token is used could not be noted");
     }
     let caller = Caller::token(token.name.as_str(), token.account(), token.role(&view));
-    Ok((caller, Shown::Token(token.prefix)))
+    let scope = Scope::of(token.labels.as_ref());
+    Ok((caller, Shown::Token(token.prefix), scope))
 }
 
 /// Why a token is not good any more: told only to who knows its secret.

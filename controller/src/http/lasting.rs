@@ -9,8 +9,11 @@ use axum::{
 };
 use futures_util::StreamExt as _;
 
+use super::scope::Scope;
 use crate::{
-    state::{Timestamp, View, api_token::TokenPrefix, trust::Digest, user::UserName},
+    state::{
+        Timestamp, View, api_token::TokenPrefix, machine::MachineId, trust::Digest, user::UserName,
+    },
     store::Store,
 };
 
@@ -26,6 +29,8 @@ pub(super) enum Shown {
     Session(Digest),
     /// The transport's word, which somebody may have struck out.
     Account(UserName),
+    /// Labels of a machine that is within reach by them.
+    Within(MachineId, Scope),
     /// A word that nobody can take back.
     Host,
 }
@@ -39,6 +44,7 @@ impl Shown {
                 .is_some_and(|token| token.standing(view, now) == Good),
             Self::Session(id) => view.session(id).is_some_and(|s| s.stands(view, now)),
             Self::Account(name) => view.user(name).is_none_or(|user| !user.disabled),
+            Self::Within(machine, scope) => scope.reaches(Some(machine), view),
             Self::Host => true,
         }
     }

@@ -22,6 +22,7 @@ pub mod local;
 pub mod network;
 pub(crate) mod once;
 mod routes;
+pub(crate) mod scope;
 pub(crate) mod sign_in;
 
 use std::sync::Arc;
@@ -278,7 +279,10 @@ async fn app_or_not_found(request: Request) -> Response {
 fn guarded(router: Router<Api>, table: AccessTable, api: Api) -> Router {
     router
         .layer(from_fn(conditional::not_modified))
-        .layer(from_fn_with_state(Arc::new(table), guard))
+        .layer(from_fn_with_state(
+            (Arc::new(table), api.store.clone()),
+            guard,
+        ))
         .layer(from_fn_with_state(api.clone(), audited::audited))
         .layer(from_fn_with_state(api.clone(), known))
         .layer(DefaultBodyLimit::max(extract::MAX_JSON_BYTES))

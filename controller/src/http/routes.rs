@@ -1,4 +1,5 @@
-//! Which endpoints there are and which role each asks for. A handler gets in only together with its role.
+//! Which endpoints there are and which role each asks for. A handler gets in only together with its role. `within` also says how it
+//! keeps to the machines that its caller reaches; what is put `at` a role alone refuses who does not reach the whole site.
 
 use super::{
     api::{
@@ -6,6 +7,7 @@ use super::{
     },
     auth::{
         Access::{Anyone, Least},
+        Reach::{self, Handler},
         Role::{Admin, Operator, Viewer},
     },
     endpoints::{Routes, routes},
@@ -24,36 +26,8 @@ pub(super) fn all() -> Routes {
 }
 
 fn v1() -> Routes {
-    receivers(people(sites(disks(Routes::new()))))
-        .at(Least(Viewer), routes!(meta::openapi))
-        .at(Least(Viewer), routes!(machines::list))
-        .at(Least(Operator), routes!(machines::register))
-        .at(Least(Viewer), routes!(machines::show))
-        .at(
-            Least(Operator),
-            routes!(machines::update::update, machines::delete),
-        )
-        .at(Least(Operator), routes!(machines::inspect))
-        .at(Least(Operator), routes!(helpers::set))
-        .at(Least(Operator), routes!(holds::reserve))
-        .at(Least(Operator), routes!(holds::release))
-        .at(Least(Operator), routes!(power::set))
-        .at(Least(Operator), routes!(power::switch))
-        .at(Least(Operator), routes!(trust::accept))
-        .at(Least(Operator), routes!(trust::refuse))
-        .at(Least(Operator), routes!(trust::resolve))
-        .at(Least(Operator), routes!(trust::revoke))
-        .at(Least(Viewer), routes!(facts::show))
-        .at(Least(Viewer), routes!(boots::list))
-        .at(Least(Viewer), routes!(logs::list))
-        .at(Least(Viewer), routes!(logs::stream))
-        .at(Least(Operator), routes!(commands::issue))
-        .at(Least(Operator), routes!(commands::wake))
-        .at(Least(Viewer), routes!(commands::list))
-        .at(Least(Viewer), routes!(commands::show))
-        .at(Least(Viewer), routes!(members::list))
-        .at(Least(Viewer), routes!(members::show))
-        .at(Least(Viewer), routes!(http_sd::http_sd))
+    receivers(people(sites(disks(machines(Routes::new())))))
+        .within(Reach::Caller, Least(Viewer), routes!(meta::openapi))
         .at(Least(Viewer), routes!(join_tokens::list))
         .at(Least(Viewer), routes!(join_tokens::show))
         // Who has a token can make a machine ours.
@@ -67,12 +41,20 @@ fn v1() -> Routes {
         )
         .at(Least(Operator), routes!(boot_configs::preview))
         .at(Least(Operator), routes!(boot_configs::fetch))
-        .at(Least(Operator), routes!(boot_configs::activate))
-        .at(Least(Operator), routes!(boot_configs::activate_selector))
-        .at(Least(Operator), routes!(activations::deactivate))
-        .at(Least(Operator), routes!(activations::deactivate_selector))
-        .at(Least(Viewer), routes!(activations::list))
-        .at(Least(Viewer), routes!(activations::show))
+        .within(Handler, Least(Operator), routes!(boot_configs::activate))
+        .within(
+            Handler,
+            Least(Operator),
+            routes!(boot_configs::activate_selector),
+        )
+        .within(Handler, Least(Operator), routes!(activations::deactivate))
+        .within(
+            Handler,
+            Least(Operator),
+            routes!(activations::deactivate_selector),
+        )
+        .within(Handler, Least(Viewer), routes!(activations::list))
+        .within(Handler, Least(Viewer), routes!(activations::show))
         .at(Least(Viewer), routes!(files::list))
         .at(Least(Viewer), routes!(files::show))
         .at(Least(Operator), routes!(files::upload, files::delete))
@@ -82,8 +64,8 @@ fn v1() -> Routes {
             Least(Operator),
             routes!(reservations::set, reservations::delete),
         )
-        .at(Least(Viewer), routes!(events::list))
-        .at(Least(Viewer), routes!(events::stream))
+        .within(Handler, Least(Viewer), routes!(events::list))
+        .within(Handler, Least(Viewer), routes!(events::stream))
         .at(Least(Viewer), routes!(explain::explain))
         // What anybody sees who opens a connection.
         .at(Least(Viewer), routes!(certificates::list))
@@ -91,6 +73,42 @@ fn v1() -> Routes {
         .at(Least(Admin), routes!(database::copy))
         // A wrong clock that is confirmed makes certificates that no host takes.
         .at(Least(Admin), routes!(clock::confirm))
+}
+
+/// Machines, their agents, and what they are asked to do.
+fn machines(routes: Routes) -> Routes {
+    routes
+        .within(Handler, Least(Viewer), routes!(machines::list))
+        .at(Least(Operator), routes!(machines::register))
+        .within(Reach::Machine, Least(Viewer), routes!(machines::show))
+        .within(
+            Reach::Machine,
+            Least(Operator),
+            routes!(machines::update::update, machines::delete),
+        )
+        .within(Reach::Machine, Least(Operator), routes!(machines::inspect))
+        // A helper answers for its whole segment.
+        .at(Least(Operator), routes!(helpers::set))
+        .within(Reach::Machine, Least(Operator), routes!(holds::reserve))
+        .within(Reach::Machine, Least(Operator), routes!(holds::release))
+        // Its address may be another machine's.
+        .at(Least(Operator), routes!(power::set))
+        .within(Reach::Machine, Least(Operator), routes!(power::switch))
+        .within(Reach::Machine, Least(Operator), routes!(trust::accept))
+        .within(Reach::Machine, Least(Operator), routes!(trust::refuse))
+        .within(Reach::Machine, Least(Operator), routes!(trust::resolve))
+        .within(Reach::Machine, Least(Operator), routes!(trust::revoke))
+        .within(Reach::Machine, Least(Viewer), routes!(facts::show))
+        .within(Reach::Machine, Least(Viewer), routes!(boots::list))
+        .within(Reach::Machine, Least(Viewer), routes!(logs::list))
+        .within(Reach::Machine, Least(Viewer), routes!(logs::stream))
+        .within(Reach::Machine, Least(Operator), routes!(commands::issue))
+        .within(Reach::Machine, Least(Operator), routes!(commands::wake))
+        .within(Handler, Least(Viewer), routes!(commands::list))
+        .within(Handler, Least(Viewer), routes!(commands::show))
+        .within(Handler, Least(Viewer), routes!(members::list))
+        .within(Reach::Machine, Least(Viewer), routes!(members::show))
+        .within(Handler, Least(Viewer), routes!(http_sd::http_sd))
 }
 
 /// Who hears of what happens, and who may do what.
@@ -116,7 +134,7 @@ fn receivers(routes: Routes) -> Routes {
 /// What programs show in place of people. Who may not look at others' tokens sees their own.
 fn people(routes: Routes) -> Routes {
     routes
-        .at(Least(Viewer), routes!(users::whoami))
+        .within(Reach::Caller, Least(Viewer), routes!(users::whoami))
         .at(Least(Viewer), routes!(tokens::list))
         .at(Least(Viewer), routes!(tokens::show))
         .at(Least(Operator), routes!(tokens::create))
@@ -173,12 +191,16 @@ fn disks(routes: Routes) -> Routes {
         .at(Least(Viewer), routes!(image_pulls::show))
         .at(Least(Operator), routes!(image_pulls::create))
         .at(Least(Operator), routes!(image_pulls::cancel))
-        .at(Least(Viewer), routes!(deployments::list))
-        .at(Least(Viewer), routes!(deployments::show))
-        .at(Least(Viewer), routes!(deployments::stream::stream))
-        .at(Least(Operator), routes!(deployments::create::create))
-        .at(Least(Operator), routes!(deployments::cancel))
-        .at(Least(Operator), routes!(deployments::move_to))
+        .within(Handler, Least(Viewer), routes!(deployments::list))
+        .within(Handler, Least(Viewer), routes!(deployments::show))
+        .within(Handler, Least(Viewer), routes!(deployments::stream::stream))
+        .within(
+            Handler,
+            Least(Operator),
+            routes!(deployments::create::create),
+        )
+        .within(Handler, Least(Operator), routes!(deployments::cancel))
+        .within(Handler, Least(Operator), routes!(deployments::move_to))
         .at(Least(Viewer), routes!(rollouts::list))
         .at(Least(Viewer), routes!(rollouts::show))
         .at(Least(Operator), routes!(rollouts::update))

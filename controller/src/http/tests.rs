@@ -14,6 +14,7 @@ mod people;
 mod power;
 pub(crate) mod providers;
 mod resources;
+mod scope;
 mod sign_in;
 mod streams;
 mod tokens;

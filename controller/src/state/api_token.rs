@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Timestamp, View,
+    label::Selector,
     name::{BadPlainName, is_plain_name},
     trust::Digest,
     user::{ROOT, Role, UserName},
@@ -75,6 +76,9 @@ pub struct ApiToken {
     /// Whose it is; `None`: the site's, made by whom the host says to be an admin.
     #[serde(default)]
     pub user: Option<UserName>,
+    /// Only machines with these labels are within its reach; `None`: all.
+    #[serde(default)]
+    pub labels: Option<Selector>,
     /// Who made it, as the API names them.
     pub by: String,
     /// When it was made.

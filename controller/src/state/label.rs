@@ -54,6 +54,22 @@ impl Selector {
     }
 }
 
+impl Selector {
+    /// What both mean; a condition that both have stands once.
+    ///
+    /// # Errors
+    /// When together they have too many conditions.
+    pub fn and(mut self, other: &Self) -> Result<Self, BadSelector> {
+        for term in &other.0 {
+            if !self.0.contains(term) {
+                self.0.push(term.clone());
+            }
+        }
+        // It has to read back.
+        self.to_string().parse()
+    }
+}
+
 impl FromStr for Term {
     type Err = BadPlainName;
 
@@ -134,6 +150,25 @@ mod tests {
             let again: Selector = parsed.to_string().parse().unwrap();
             assert_eq!(again, parsed, "{selector}");
         }
+    }
+
+    #[test]
+    fn two_selectors_together_mean_what_both_mean() {
+        let both = |one: &str, other: &str| {
+            let other = other.parse().unwrap();
+            one.parse::<Selector>().unwrap().and(&other)
+        };
+        let text = |both: Result<Selector, BadSelector>| both.unwrap().to_string();
+        assert_eq!(text(both("rack=r1", "pool=web")), "rack=r1,pool=web");
+        assert_eq!(text(both("pool=web", "pool=web")), "pool=web");
+        // Of one machine no label has two values: it means none.
+        let none = both("pool=db", "pool=web").unwrap();
+        assert!(!none.fits(&labels(&[("pool", "web")])));
+        let many = |letter: &str| {
+            let terms = (0..MAX_TERMS).map(|n| format!("{letter}{n}"));
+            terms.collect::<Vec<_>>().join(",")
+        };
+        assert!(both(&many("a"), &many("b")).is_err());
     }
 
     #[test]

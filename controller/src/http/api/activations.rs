@@ -16,6 +16,7 @@ use crate::{
         auth::Caller,
         error::{Code, Problem},
         extract::{JsonBody, Params, Segment, parse},
+        scope::Scope,
     },
     state::{
         Timestamp, View,
@@ -135,12 +136,13 @@ pub(crate) struct ListQuery {
     responses((status = 200, body = Page<ActivationDoc>)))]
 pub(crate) async fn list(
     State(api): State<Api>,
+    scope: Scope,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<Page<ActivationDoc>>, Problem> {
     let view = api.store.view();
     let machine = query
         .machine
-        .map(|text| machines::find(&view, &text))
+        .map(|text| scope.find(&view, &text))
         .transpose()?;
     let labels = labels(query.label.as_deref())?;
     let wanted = |a: &&std::sync::Arc<Activation>| {
@@ -148,6 +150,7 @@ pub(crate) async fn list(
             && query.open.is_none_or(|open| open == a.is_open())
             && query.state.is_none_or(|s| s == a.stage.into())
             && has_labels(labels.as_ref(), &a.machine, &view)
+            && scope.reaches(Some(&a.machine), &view)
     };
     let page = PageQuery {
         limit: query.limit,
@@ -167,11 +170,14 @@ pub(crate) async fn list(
     responses((status = 200, body = ActivationDoc)))]
 pub(crate) async fn show(
     State(api): State<Api>,
+    scope: Scope,
     id: Segment,
 ) -> Result<Json<ActivationDoc>, Problem> {
     let view = api.store.view();
     let number = id.parse("activation")?;
-    let found = view.activation(ActivationId(number)).ok_or_else(|| {
+    let found = view.activation(ActivationId(number));
+    let found = found.filter(|a| scope.reaches(Some(&a.machine), &view));
+    let found = found.ok_or_else(|| {
         Problem::new(
             Code::ActivationNotFound,
             format!(
@@ -214,8 +220,10 @@ pub struct DeactivateBody {
 pub(crate) async fn deactivate(
     State(api): State<Api>,
     caller: Caller,
+    scope: Scope,
     JsonBody(body): JsonBody<DeactivateBody>,
 ) -> Result<Json<ActivationDoc>, Problem> {
+    scope.check(&api.store.view(), &body.machine)?;
     let deactivate = Deactivate(MachineRef(body.machine.clone()));
     let asked = machines::on(body.machine, &caller, deactivate);
     let activation = api.store.apply(asked).await???;
@@ -248,10 +256,12 @@ pub struct DeactivateSelectorBody {
 pub(crate) async fn deactivate_selector(
     State(api): State<Api>,
     caller: Caller,
+    scope: Scope,
     JsonBody(body): JsonBody<DeactivateSelectorBody>,
 ) -> Result<Json<Vec<ActivationDoc>>, Problem> {
     let ended = DeactivateSelected {
-        selector: parse(&body.selector, "selector")?,
+        selector: scope.narrow(parse(&body.selector, "selector")?)?,
+        within: scope.labels().cloned(),
         by: caller.name,
     };
     let ended = api.store.apply(ended).await??;

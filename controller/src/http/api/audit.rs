@@ -14,6 +14,7 @@ use crate::{
         answer::Json,
         error::{Code, Problem},
         extract::{Params, parse},
+        scope::Scope,
     },
     state::{Timestamp, View, audit::Outcome, event::Event, user::account},
     store::{AuditPage, StoreError},
@@ -189,13 +190,13 @@ impl Wanted {
             who: query.who.clone(),
             what: query.what.clone(),
             outcome: query.outcome,
-            about: Filter::parse(query.machine.as_deref(), view)?,
+            about: Filter::parse(query.machine.as_deref(), view, &Scope::default())?,
             since: time(&query.since, "since")?,
             until: time(&query.until, "until")?,
         })
     }
 
-    fn fits(&self, event: &Event) -> bool {
+    fn fits(&self, event: &Event, view: &View) -> bool {
         let draft = &event.draft;
         let by = draft.origin.as_ref().and_then(|o| o.by.as_deref());
         let who = |who: &String| by.is_some_and(|by| by == who || account(by) == who);
@@ -209,7 +210,7 @@ impl Wanted {
             && self.who.as_ref().is_none_or(who)
             && self.what.as_ref().is_none_or(what)
             && self.outcome.is_none_or(|wanted| wanted == outcome)
-            && self.about.admits(event)
+            && self.about.admits(event, view)
     }
 }
 
@@ -224,7 +225,8 @@ pub(crate) async fn list(
     Params(query): Params<AuditQuery>,
 ) -> Result<Json<Page<AuditDoc>>, Problem> {
     let limit = page_limit(query.limit)?;
-    let wanted = Wanted::of(&query, &api.store.view())?;
+    let view = api.store.view();
+    let wanted = Wanted::of(&query, &view)?;
     let cursor = query
         .cursor
         .as_ref()
@@ -238,7 +240,7 @@ pub(crate) async fn list(
     }
     let audit = api.store.audit().await?;
     let looked = tokio::task::spawn_blocking(move || {
-        let fits = |event: &Event| wanted.fits(event);
+        let fits = |event: &Event| wanted.fits(event, &view);
         match after {
             Some(after) => audit.after(after, limit, &fits),
             None => audit.newest(before.unwrap_or(u64::MAX), limit, &fits),

@@ -32,6 +32,7 @@ use crate::{
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},
         once::Keyed,
+        scope::Scope,
     },
     state::{
         Timestamp, View,
@@ -207,10 +208,14 @@ pub struct ActivateBody {
 pub(crate) async fn activate(
     State(api): State<Api>,
     caller: Caller,
+    scope: Scope,
     name: Segment,
     Keyed { key, body }: Keyed<ActivateBody>,
 ) -> Result<(StatusCode, Json<ActivationDoc>), Problem> {
     let config: ConfigName = name.parse("boot config")?;
+    for machine in [Some(&body.machine), body.helper.as_ref()] {
+        machine.map_or(Ok(()), |m| scope.check(&api.store.view(), m))?;
+    }
     try_files_again(&api, &config).await?;
     let transition = Activate {
         machine: MachineRef(body.machine.clone()),
@@ -300,15 +305,17 @@ pub struct RefusedDoc {
 pub(crate) async fn activate_selector(
     State(api): State<Api>,
     caller: Caller,
+    scope: Scope,
     name: Segment,
     Keyed { key, body }: Keyed<ActivateSelectorBody>,
 ) -> Result<(StatusCode, Json<SelectedDoc>), Problem> {
     let config: ConfigName = name.parse("boot config")?;
+    let selector = scope.narrow(parse(&body.selector, "selector")?)?;
     try_files_again(&api, &config).await?;
     let machines = api.store.view().machines().count();
     let fresh = |_| Nonce::from_random(rand::random());
     let wants = ActivateSelected {
-        selector: parse(&body.selector, "selector")?,
+        selector,
         priority: body.priority,
         config,
         kind: body.kind.into(),

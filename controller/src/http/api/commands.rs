@@ -18,6 +18,7 @@ use crate::{
         error::{Code, Problem},
         extract::{Params, Segment},
         once::Keyed,
+        scope::Scope,
     },
     state::{
         Timestamp, View,
@@ -211,12 +212,13 @@ pub(crate) struct ListQuery {
     responses((status = 200, body = Page<CommandDoc>)))]
 pub(crate) async fn list(
     State(api): State<Api>,
+    scope: Scope,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<Page<CommandDoc>>, Problem> {
     let view = api.store.view();
     let machine = query
         .machine
-        .map(|text| machines::find(&view, &text))
+        .map(|text| scope.find(&view, &text))
         .transpose()?;
     let page = PageQuery {
         limit: query.limit,
@@ -228,6 +230,7 @@ pub(crate) async fn list(
         machine.as_ref().is_none_or(|m| m.id == c.machine)
             && query.state.is_none_or(|s| s == c.stage.into())
             && has_labels(labels.as_ref(), &c.machine, &view)
+            && scope.reaches(Some(&c.machine), &view)
     };
     page.cut(
         view.commands().filter(wanted),
@@ -240,13 +243,19 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/commands/{id}", tag = "commands", operation_id = "commands_show",
     params(("id" = u64, Path, description = "Its number")),
     responses((status = 200, body = CommandDoc)))]
-pub(crate) async fn show(State(api): State<Api>, id: Segment) -> Result<Json<CommandDoc>, Problem> {
+pub(crate) async fn show(
+    State(api): State<Api>,
+    scope: Scope,
+    id: Segment,
+) -> Result<Json<CommandDoc>, Problem> {
     let view = api.store.view();
     let id: CommandId = id.parse("command")?;
     let none = || {
         let text = format!("there is no command {id}; only the last ones of each machine are kept");
         Problem::new(Code::CommandNotFound, text)
     };
-    let found = view.command(id).ok_or_else(none)?;
+    let found = view.command(id);
+    let found = found.filter(|c| scope.reaches(Some(&c.machine), &view));
+    let found = found.ok_or_else(none)?;
     Ok(Json(CommandDoc::of(found, &view)))
 }

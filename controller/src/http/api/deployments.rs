@@ -5,6 +5,8 @@ mod document;
 mod order;
 pub mod stream;
 
+use std::sync::Arc;
+
 use axum::extract::State as Extract;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -15,7 +17,7 @@ pub(super) use order::partition;
 pub use order::{DiskRuleDoc, OrderBody, ProbeDoc, ProvisionFileDoc, SaveDoc, UntilDoc};
 
 use super::{
-    Page, machines,
+    Page,
     page::page_limit,
     search::{Words, has_labels, labels},
     words::DeploymentState,
@@ -27,9 +29,11 @@ use crate::{
         auth::Caller,
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},
+        scope::Scope,
     },
     images::IncomingId,
     state::{
+        View,
         deployment::{Deployment, DeploymentId},
         ops::{CancelDeployment, DeployError, MoveDeployment},
         rollout::RolloutId,
@@ -74,10 +78,11 @@ pub(crate) struct ListQuery {
     responses((status = 200, body = Page<DeploymentDoc>)))]
 pub(crate) async fn list(
     Extract(api): Extract<Api>,
+    scope: Scope,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<Page<DeploymentDoc>>, Problem> {
     let view = api.store.view();
-    let machine = query.machine.as_ref().map(|m| machines::find(&view, m));
+    let machine = query.machine.as_ref().map(|m| scope.find(&view, m));
     let machine = machine.transpose()?.map(|m| m.id.clone());
     let before: Option<u64> = query
         .cursor
@@ -89,7 +94,7 @@ pub(crate) async fn list(
         labels(query.label.as_deref())?,
         Words::parse(query.q.as_deref())?,
     );
-    let wanted = |d: &&std::sync::Arc<Deployment>| {
+    let wanted = |d: &&Arc<Deployment>| {
         machine.as_ref().is_none_or(|m| d.machine == *m)
             && query
                 .rollout
@@ -100,6 +105,7 @@ pub(crate) async fn list(
             && query.open.is_none_or(|open| d.is_open() == open)
             && before.is_none_or(|before| d.id.0 < before)
             && has_labels(labels.as_ref(), &d.machine, &view)
+            && scope.reaches(Some(&d.machine), &view)
             && (words.as_ref()).is_none_or(|w| w.stand_in_shown(&DeploymentDoc::of(d, &view, &api)))
     };
     let mut found: Vec<_> = view
@@ -124,11 +130,23 @@ pub(crate) async fn list(
     responses((status = 200, body = DeploymentDoc)))]
 pub(crate) async fn show(
     Extract(api): Extract<Api>,
+    scope: Scope,
     id: Segment,
 ) -> Result<Json<DeploymentDoc>, Problem> {
     let (view, id) = (api.store.view(), DeploymentId(id.parse("deployment")?));
-    let found = view.deployment(id).ok_or(DeployError::NotFound(id))?;
+    let found = reached(&view, &scope, id)?;
     Ok(Json(DeploymentDoc::of(found, &view, &api)))
+}
+
+/// The deployment of this number, if it is of a machine that is within reach.
+fn reached<'v>(
+    view: &'v View,
+    scope: &Scope,
+    id: DeploymentId,
+) -> Result<&'v Arc<Deployment>, DeployError> {
+    let found = view.deployment(id);
+    let found = found.filter(|d| scope.reaches(Some(&d.machine), view));
+    found.ok_or(DeployError::NotFound(id))
 }
 
 /// Ends a deployment. Its agent stops at its next word; a disk that was being written does not boot then.
@@ -138,12 +156,13 @@ pub(crate) async fn show(
 pub(crate) async fn cancel(
     Extract(api): Extract<Api>,
     caller: Caller,
+    scope: Scope,
     id: Segment,
 ) -> Result<Json<DeploymentDoc>, Problem> {
-    let cancel = CancelDeployment {
-        id: DeploymentId(id.parse("deployment")?),
-        by: caller.name,
-    };
+    let id = DeploymentId(id.parse("deployment")?);
+    reached(&api.store.view(), &scope, id)?;
+    let by = caller.name;
+    let cancel = CancelDeployment { id, by };
     let cancelled = api.store.apply(cancel).await??;
     if let Ok(images) = api.images() {
         images.abandoned(&IncomingId::Capture(cancelled.id));
@@ -177,10 +196,12 @@ pub struct QueueDoc {
     responses((status = 200, body = QueueDoc)))]
 pub(crate) async fn move_to(
     Extract(api): Extract<Api>,
+    scope: Scope,
     id: Segment,
     JsonBody(body): JsonBody<MoveBody>,
 ) -> Result<Json<QueueDoc>, Problem> {
     let id = DeploymentId(id.parse("deployment")?);
+    reached(&api.store.view(), &scope, id)?;
     let queue = api
         .store
         .apply(MoveDeployment { id, to: body.to })

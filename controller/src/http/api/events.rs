@@ -16,13 +16,14 @@ use utoipa::{IntoParams, ToSchema};
 
 pub use self::stream::{EVENT, RESET, ResetDoc};
 pub(super) use self::stream::{KEEP_ALIVE, last_seen};
-use super::{Page, machines, page::page_limit, search::Words};
+use super::{Page, page::page_limit, search::Words};
 use crate::{
     http::{
         Api,
         answer::Json,
         error::{Code, Problem},
         extract::{Params, parse},
+        scope::Scope,
     },
     state::{Timestamp, View, event::Event, machine::MachineId},
 };
@@ -73,15 +74,19 @@ impl EventDoc {
 pub(super) struct Filter {
     about: Option<(Option<MachineId>, Vec<MacAddr>)>,
     words: Option<Words>,
+    scope: Scope,
 }
 
 impl Filter {
     /// Events of the machine that `text` names; an unknown MAC is fine, it may show up yet.
-    pub(super) fn parse(text: Option<&str>, view: &View) -> Result<Self, Problem> {
+    pub(super) fn parse(text: Option<&str>, view: &View, scope: &Scope) -> Result<Self, Problem> {
         let Some(text) = text else {
-            return Ok(Self::default());
+            return Ok(Self {
+                scope: scope.clone(),
+                ..Self::default()
+            });
         };
-        let about = match (machines::find(view, text), text.parse()) {
+        let about = match (scope.find(view, text), text.parse()) {
             (Ok(machine), _) => (
                 Some(machine.id.clone()),
                 machine.macs.iter().copied().collect(),
@@ -92,11 +97,20 @@ impl Filter {
         Ok(Self {
             about: Some(about),
             words: None,
+            scope: scope.clone(),
         })
     }
 
-    pub(super) fn admits(&self, event: &Event) -> bool {
+    /// Whether it is within reach by what `view` has, and is looked for.
+    pub(super) fn admits(&self, event: &Event, view: &View) -> bool {
         let draft = &event.draft;
+        if self.scope.labels().is_some() {
+            let by_mac = || draft.mac.and_then(|mac| view.machine_by_mac(mac));
+            let machine = draft.machine.as_ref().or_else(|| by_mac().map(|m| &m.id));
+            if !self.scope.reaches(machine, view) {
+                return false;
+            }
+        }
         if let Some(words) = &self.words {
             let fields = draft.fields.values().map(String::as_str);
             let texts = [draft.kind.as_str(), draft.text.as_str()];
@@ -139,12 +153,13 @@ pub(crate) struct ListQuery {
     responses((status = 200, body = Page<EventDoc>)))]
 pub(crate) async fn list(
     State(api): State<Api>,
+    scope: Scope,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<Page<EventDoc>>, Problem> {
     let view = api.store.view();
     let filter = Filter {
         words: Words::parse(query.q.as_deref())?,
-        ..Filter::parse(query.machine.as_deref(), &view)?
+        ..Filter::parse(query.machine.as_deref(), &view, &scope)?
     };
     let cursor = query.cursor.map(|c| parse(&c, "cursor")).transpose()?;
     let limit = page_limit(query.limit)?;
@@ -157,7 +172,7 @@ pub(crate) async fn list(
 fn page_after(view: &View, filter: &Filter, after: u64, limit: usize) -> Page<EventDoc> {
     let mut found: Vec<&Arc<Event>> = view
         .events_after(after)
-        .filter(|e| filter.admits(e))
+        .filter(|e| filter.admits(e, view))
         .take(limit + 1)
         .collect();
     let more = found.len() > limit;
@@ -169,7 +184,10 @@ fn page_after(view: &View, filter: &Filter, after: u64, limit: usize) -> Page<Ev
 }
 
 fn newest(view: &View, filter: &Filter, limit: usize) -> Page<EventDoc> {
-    let newest = view.events_after(0).rev().filter(|e| filter.admits(e));
+    let newest = view
+        .events_after(0)
+        .rev()
+        .filter(|e| filter.admits(e, view));
     let mut items: Vec<EventDoc> = newest.take(limit).map(|e| EventDoc::of(e, view)).collect();
     items.reverse();
     Page { items, next: None }
@@ -201,11 +219,13 @@ pub(crate) struct StreamQuery {
     responses((status = 200, body = EventDoc, content_type = "text/event-stream")))]
 pub(crate) async fn stream(
     State(api): State<Api>,
+    scope: Scope,
     Params(query): Params<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let seen = stream::last_seen(&headers)?.or(query.after);
     if let Some(site) = &query.site {
+        scope.whole()?;
         if query.machine.is_some() {
             let text = "site: `machine` is for events of this site only";
             return Err(Problem::new(Code::BadValue, text));
@@ -215,6 +235,6 @@ pub(crate) async fn stream(
         let live = elsewhere::live(federation, site, seen, api.stop).await?;
         return Ok(live.into_response());
     }
-    let filter = Filter::parse(query.machine.as_deref(), &api.store.view())?;
+    let filter = Filter::parse(query.machine.as_deref(), &api.store.view(), &scope)?;
     Ok(stream::live(api.store, filter, seen, api.stop).into_response())
 }

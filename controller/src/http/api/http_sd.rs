@@ -13,6 +13,7 @@ use crate::{
         answer::Json,
         error::{Code, Problem},
         extract::Params,
+        scope::Scope,
     },
     state::{
         View,
@@ -134,6 +135,7 @@ fn plain(name: &str) -> String {
     responses((status = 200, body = Vec<TargetGroup>)))]
 pub(crate) async fn http_sd(
     State(api): State<Api>,
+    scope: Scope,
     Params(query): Params<SdQuery>,
 ) -> Result<Json<Vec<TargetGroup>>, Problem> {
     let port = query.port.unwrap_or(PORT);
@@ -144,7 +146,8 @@ pub(crate) async fn http_sd(
     let view = api.store.view();
     let fits = |seen: &Seen<'_>| {
         let labelled = |id: &MachineId| has_labels(labels.as_ref(), id, &view);
-        seen.state != MemberState::Left && (labels.is_none() || seen.machine.is_some_and(labelled))
+        let fits = labels.is_none() || seen.machine.is_some_and(labelled);
+        seen.state != MemberState::Left && fits && scope.reaches(seen.machine, &view)
     };
     let ours = view.members().map(|m| Seen::ours(m, &view));
     let theirs = view

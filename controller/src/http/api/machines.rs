@@ -23,6 +23,7 @@ use crate::{
         conditional::{IfMatch, Tagged},
         error::{Code, Problem},
         extract::{JsonBody, Params, Segment, parse},
+        scope::Scope,
     },
     state::{
         View,
@@ -76,9 +77,11 @@ pub(crate) struct ListQuery {
     responses((status = 200, body = MachineListDoc)))]
 pub(crate) async fn list(
     State(api): State<Api>,
+    scope: Scope,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<MachineListDoc>, Problem> {
     if let Some(site) = &query.site {
+        scope.whole()?;
         let filters = [&query.selector, &query.owner, &query.label, &query.q];
         if query.state.is_some() || filters.iter().any(|f| f.is_some()) {
             let text = "site: other filters are for machines of this site only";
@@ -88,11 +91,15 @@ pub(crate) async fn list(
         let listed = sites::list(&api, site, page).await?;
         return Ok(Json(MachineListDoc::Sites(listed)));
     }
-    let Json(page) = list_here(&api, query)?;
+    let Json(page) = list_here(&api, &scope, query)?;
     Ok(Json(MachineListDoc::Here(page)))
 }
 
-fn list_here(api: &Api, query: ListQuery) -> Result<Json<Page<MachineDoc>>, Problem> {
+fn list_here(
+    api: &Api,
+    scope: &Scope,
+    query: ListQuery,
+) -> Result<Json<Page<MachineDoc>>, Problem> {
     let view = api.store.view();
     let selector = query.selector.map(|s| parse(&s, "selector")).transpose()?;
     let labels = labels(query.label.as_deref())?;
@@ -104,6 +111,7 @@ fn list_here(api: &Api, query: ListQuery) -> Result<Json<Page<MachineDoc>>, Prob
                 .as_ref()
                 .is_none_or(|s: &Selector| s.fits(&m.labels))
             && has_labels(labels.as_ref(), &m.id, &view)
+            && scope.reaches(Some(&m.id), &view)
     };
     let page = PageQuery {
         limit: query.limit,
@@ -132,7 +140,7 @@ pub(crate) async fn show(
 }
 
 /// The machine that `text` names.
-pub(super) fn find(view: &View, text: &str) -> Result<std::sync::Arc<Machine>, Problem> {
+pub(in crate::http) fn find(view: &View, text: &str) -> Result<std::sync::Arc<Machine>, Problem> {
     MachineRef(text.to_owned())
         .find(view)
         .ok_or_else(|| MachineError::NotFound(crate::http::error::short(text)).into())

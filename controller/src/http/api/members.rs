@@ -17,6 +17,7 @@ use crate::{
         answer::Json,
         error::{Code, Problem},
         extract::{Params, Segment},
+        scope::Scope,
     },
     ordered::Gather as _,
     state::{Timestamp, View, machine::MachineId, member::Member, provider::ProviderMember},
@@ -187,6 +188,7 @@ impl One<'_> {
     responses((status = 200, body = Page<MemberDoc>)))]
 pub(crate) async fn list(
     State(api): State<Api>,
+    scope: Scope,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<Page<MemberDoc>>, Problem> {
     let view = api.store.view();
@@ -198,7 +200,8 @@ pub(crate) async fn list(
     let labels = labels(query.label.as_deref())?;
     let labelled = |m: &One<'_>| {
         let fits = |id| has_labels(labels.as_ref(), id, &view);
-        labels.is_none() || m.machine().is_some_and(fits)
+        let labelled = labels.is_none() || m.machine().is_some_and(fits);
+        labelled && scope.reaches(m.machine(), &view)
     };
     let theirs = view.provider_members().map(|m| One::Theirs(m));
     let all = view.members().map(|m| One::Ours(m)).chain(theirs);

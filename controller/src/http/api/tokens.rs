@@ -37,6 +37,9 @@ pub struct TokenDoc {
     pub role: Role,
     /// Whose it is; `root`: the site's.
     pub user: String,
+    /// Only machines with these labels are within its reach; absent: all.
+    #[serde(default)]
+    pub labels: Option<String>,
     /// Who made it.
     pub by: String,
     /// When it was made.
@@ -55,6 +58,7 @@ impl TokenDoc {
             state: token.standing(view, now).into(),
             role: token.role(view).into(),
             user: token.account().to_owned(),
+            labels: token.labels.as_ref().map(ToString::to_string),
             by: token.by.clone(),
             created: token.created,
             expires: token.expires,
@@ -76,6 +80,10 @@ pub struct CreateTokenBody {
     /// Whose it is to be; its maker's when absent. Only admins make tokens for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Only machines with these labels shall be within its reach: `pool=web,rack!=r1`; all when absent. Such a token is refused
+    /// where more than single machines is at stake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
     /// How long it is good, seconds, from a minute to 366 days; 30 days when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u32>,
@@ -101,12 +109,14 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<CreatedTokenDoc>), Problem> {
     let text = ApiTokenText::fresh(TokenPrefix::from_random(rand::random()), rand::random());
     let user = body.user.as_deref().map(|user| parse(user, "user"));
+    let labels = body.labels.as_deref().map(|text| parse(text, "labels"));
     let create = CreateApiToken {
         prefix: text.prefix,
         name: parse(&body.name, "name")?,
         secret_sha256: text.digest(),
         role: body.role.map(Into::into),
         user: user.transpose()?,
+        labels: labels.transpose()?,
         lives: body
             .seconds
             .map(|s| jiff::SignedDuration::from_secs(s.into())),

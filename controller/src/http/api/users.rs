@@ -13,6 +13,7 @@ use crate::{
         conditional::{IfMatch, Tagged},
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},
+        scope::Scope,
     },
     state::{
         Timestamp,
@@ -98,13 +99,17 @@ pub struct WhoDoc {
     pub user: String,
     /// What they may.
     pub role: Role,
+    /// They came with a token for machines with these labels only; absent: for all.
+    #[serde(default)]
+    pub labels: Option<String>,
 }
 
 /// Says who asks, and what they may.
 #[utoipa::path(get, path = "/whoami", tag = "users", operation_id = "whoami",
     responses((status = 200, body = WhoDoc)))]
-pub(crate) async fn whoami(caller: Caller) -> Json<WhoDoc> {
+pub(crate) async fn whoami(caller: Caller, scope: Scope) -> Json<WhoDoc> {
     Json(WhoDoc {
+        labels: scope.labels().map(ToString::to_string),
         user: caller.account().to_owned(),
         role: caller.role.into(),
         name: caller.name,

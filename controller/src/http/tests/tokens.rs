@@ -41,7 +41,7 @@ impl Site {
     }
 
     /// Makes a token; what a program sends.
-    async fn token(&self, maker: (&str, Role), body: Value) -> String {
+    pub(super) async fn token(&self, maker: (&str, Role), body: Value) -> String {
         let (status, made) = self.as_caller(maker, "POST", "/api/v1/tokens", body).await;
         assert_eq!(status, StatusCode::CREATED, "{made}");
         format!("Bearer {}", made["token"].as_str().unwrap())

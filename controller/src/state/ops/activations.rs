@@ -323,6 +323,8 @@ impl Transition for Deactivate {
 pub struct DeactivateSelected {
     /// Which.
     pub selector: Selector,
+    /// Only for machines that have these labels now; `None`: for all.
+    pub within: Option<Selector>,
     /// Who asks, as the API names them.
     pub by: String,
 }
@@ -340,6 +342,9 @@ impl Transition for DeactivateSelected {
         let (mut closed, mut held) = (Vec::new(), None);
         for open in view.activations().filter(|a| a.is_open() && this(a)) {
             let machine = view.machine(&open.machine);
+            if !self.is_within(machine) {
+                continue;
+            }
             match machine.map_or(Ok(()), |m| may_use(m, &self.by, now)) {
                 Ok(()) => closed.push(deactivated(open, view, now, &mut changes)),
                 Err(other) => held = Some(other),
@@ -351,6 +356,14 @@ impl Transition for DeactivateSelected {
             (true, None) => Err(ActivateError::NotActive(self.selector.to_string())),
         };
         (changes, outcome)
+    }
+}
+
+impl DeactivateSelected {
+    /// A machine may have been labelled anew since the selector meant it.
+    fn is_within(&self, machine: Option<&Arc<Machine>>) -> bool {
+        let fits = |labels: &Selector| machine.is_some_and(|m| labels.fits(&m.labels));
+        self.within.as_ref().is_none_or(fits)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::state::{
         ApiToken, MAX_TOKEN_LIFE, MAX_TOKENS, TOKEN_LIVES, TokenName, TokenPrefix, TokenStanding,
     },
     event::Draft,
+    label::Selector,
     trust::Digest,
     user::{Role, UserName, account},
 };
@@ -75,6 +76,8 @@ pub struct CreateApiToken {
     pub role: Option<Role>,
     /// Whose it is to be; `None`: its maker's.
     pub user: Option<UserName>,
+    /// Only machines with these labels shall be within its reach; `None`: all.
+    pub labels: Option<Selector>,
     /// How long it is good; `None`: [`TOKEN_LIVES`].
     pub lives: Option<jiff::SignedDuration>,
     /// Who makes it.
@@ -108,18 +111,23 @@ impl CreateApiToken {
             secret_sha256: self.secret_sha256,
             role: self.role.unwrap_or(Role::Viewer),
             user,
+            labels: self.labels.clone(),
             by: self.maker.caller.clone(),
             created: now,
             expires: now + lives,
             used: None,
             revoked: None,
         };
+        let reach = token.labels.as_ref();
         let text = format!(
-            "{} made the API token {} ({}) of {}",
+            "{} made the API token {} ({}) of {}{}",
             token.by,
             token.name,
             token.role.name(),
-            token.account()
+            token.account(),
+            reach.map_or_else(String::new, |labels| format!(
+                ", for machines with {labels}"
+            ))
         );
         changes.event(about("token.created", &token, text));
         changes.write(token.clone());

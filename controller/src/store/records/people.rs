@@ -27,6 +27,7 @@ fn api_token(now: Timestamp) -> ApiToken {
         name: "ci".parse().unwrap(),
         secret_sha256: Digest::of(b"secret"),
         role: Role::Operator,
+        labels: Some("pool=web,!spare".parse().unwrap()),
         user: Some("ann".parse().unwrap()),
         by: "local:ann".to_owned(),
         created: now,

@@ -13,6 +13,7 @@ use crate::{
         error::{Code, Problem},
         extract::parse,
         once::Keyed,
+        scope::Scope,
     },
     state::{
         Transition, View,
@@ -85,8 +86,12 @@ pub struct RefusedDoc {
 pub(crate) async fn create(
     Extract(api): Extract<Api>,
     caller: Caller,
+    scope: Scope,
     Keyed { key, body }: Keyed<DeployBody>,
 ) -> Result<(StatusCode, Json<DeployedDoc>), Problem> {
+    if let Some(machine) = &body.machine {
+        scope.check(&api.store.view(), machine)?;
+    }
     let asked = Asked {
         by: caller.name,
         key,
@@ -99,6 +104,7 @@ pub(crate) async fn create(
         }
         (Some(machine), None) => asked.one(&api, machine, &body, &mut made).await?,
         (None, Some(selector)) if body.setup.is_none() => {
+            let selector = scope.narrow(parse(selector, "selector")?)?;
             asked.many(&api, selector, &body, &mut made).await?;
         }
         _ => {
@@ -246,12 +252,12 @@ impl Asked {
     async fn many(
         self,
         api: &Api,
-        selector: &str,
+        selector: Selector,
         body: &DeployBody,
         made: &mut Made,
     ) -> Result<(), Problem> {
         let create = CreateRollout {
-            selector: parse::<Selector>(selector, "selector")?,
+            selector,
             order: body.order.spec()?,
             limit: body.at_once.unwrap_or(AT_ONCE),
             max_failures: Some(body.max_failures.unwrap_or(MAX_FAILURES)),

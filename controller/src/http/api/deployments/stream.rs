@@ -13,18 +13,19 @@ use futures_util::Stream;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::DeploymentDoc;
+use super::{DeploymentDoc, reached};
 use crate::{
     http::{
         Api,
         api::events::KEEP_ALIVE,
         error::{Code, Problem},
         extract::{Params, parse},
+        scope::Scope,
     },
     state::{
         View,
         deployment::DeploymentId,
-        ops::{DeployError, RolloutError},
+        ops::RolloutError,
         rollout::{MAX_MACHINES, RolloutId},
     },
 };
@@ -48,10 +49,11 @@ pub(crate) struct StreamQuery {
 }
 
 impl StreamQuery {
-    fn ids(&self, view: &View) -> Result<Vec<DeploymentId>, Problem> {
+    fn ids(&self, view: &View, scope: &Scope) -> Result<Vec<DeploymentId>, Problem> {
         match (&self.deployments, self.rollout) {
-            (Some(numbers), None) => named(view, numbers),
+            (Some(numbers), None) => named(view, scope, numbers),
             (None, Some(number)) => {
+                scope.whole()?;
                 let id = RolloutId(number);
                 let found = view.rollout(id).ok_or(RolloutError::NotFound(id))?;
                 Ok(found.deployments.clone())
@@ -64,17 +66,17 @@ impl StreamQuery {
     }
 }
 
-fn named(view: &View, numbers: &str) -> Result<Vec<DeploymentId>, Problem> {
+fn named(view: &View, scope: &Scope, numbers: &str) -> Result<Vec<DeploymentId>, Problem> {
     let ids = numbers.split(',').map(|n| parse(n.trim(), "deployments"));
     let ids: Vec<DeploymentId> = ids.collect::<Result<_, _>>()?;
     if ids.len() > MAX_MACHINES {
         let text = format!("at most {MAX_MACHINES} deployments in one stream");
         return Err(Problem::new(Code::BadValue, text));
     }
-    match ids.iter().find(|id| view.deployment(**id).is_none()) {
-        Some(missing) => Err(DeployError::NotFound(*missing).into()),
-        None => Ok(ids),
+    for id in &ids {
+        reached(view, scope, *id)?;
     }
+    Ok(ids)
 }
 
 /// Streams deployments as they go on (server-sent events), at most twice a second each, until all are over.
@@ -84,16 +86,21 @@ fn named(view: &View, numbers: &str) -> Result<Vec<DeploymentId>, Problem> {
     responses((status = 200, body = DeploymentDoc, content_type = "text/event-stream")))]
 pub(crate) async fn stream(
     State(api): State<Api>,
+    scope: Scope,
     Params(query): Params<StreamQuery>,
 ) -> Result<Response, Problem> {
-    let ids = query.ids(&api.store.view())?;
-    Ok(live(api, ids).into_response())
+    let ids = query.ids(&api.store.view(), &scope)?;
+    Ok(live(api, scope, ids).into_response())
 }
 
-fn live(api: Api, ids: Vec<DeploymentId>) -> Sse<impl Stream<Item = Result<SseEvent, Infallible>>> {
+fn live(
+    api: Api,
+    scope: Scope,
+    ids: Vec<DeploymentId>,
+) -> Sse<impl Stream<Item = Result<SseEvent, Infallible>>> {
     let stream = async_stream::stream! {
         let (mut store, mut steps) = (api.store.subscribe(), api.steps.subscribe());
-        let mut watched = Watched { ids, told: HashMap::new() };
+        let mut watched = Watched { scope, ids, told: HashMap::new() };
         loop {
             store.borrow_and_update();
             steps.borrow_and_update();
@@ -119,6 +126,7 @@ fn live(api: Api, ids: Vec<DeploymentId>) -> Sse<impl Stream<Item = Result<SseEv
 
 /// What a client follows, and what it was told.
 struct Watched {
+    scope: Scope,
     ids: Vec<DeploymentId>,
     told: HashMap<DeploymentId, DeploymentDoc>,
 }
@@ -129,7 +137,7 @@ impl Watched {
         let view = api.store.view();
         let mut news = Vec::new();
         for id in &self.ids {
-            let Some(job) = view.deployment(*id) else {
+            let Ok(job) = reached(&view, &self.scope, *id) else {
                 continue;
             };
             let document = DeploymentDoc::of(job, &view, api);
@@ -139,7 +147,7 @@ impl Watched {
             }
         }
         self.ids
-            .retain(|id| view.deployment(*id).is_some_and(|d| d.is_open()));
+            .retain(|id| reached(&view, &self.scope, *id).is_ok_and(|d| d.is_open()));
         news
     }
 }

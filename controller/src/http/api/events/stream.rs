@@ -71,7 +71,7 @@ fn step(view: &View, filter: &Filter, after: u64) -> Step {
     let mut found = Vec::new();
     for event in looked_at {
         cursor = event.seq;
-        if filter.admits(event) {
+        if filter.admits(event, view) {
             found.push(EventDoc::of(event, view));
         }
     }
@@ -130,9 +130,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::state::{
-        Key, Record, Timestamp, Write,
-        event::{Draft, Event},
+    use crate::{
+        http::scope::Scope,
+        state::{
+            Key, Record, Timestamp, Write,
+            event::{Draft, Event},
+        },
     };
 
     /// A record of the events `from..=to`.
@@ -186,6 +189,7 @@ mod tests {
         let nobody = Filter {
             about: Some((None, vec![])),
             words: None,
+            scope: Scope::default(),
         };
         assert_eq!(
             step(&view(1, 8), &nobody, 2),

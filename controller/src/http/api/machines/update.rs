@@ -15,6 +15,7 @@ use crate::{
         conditional::{IfMatch, Tagged},
         error::Problem,
         extract::{JsonBody, Segment, parse},
+        scope::Scope,
     },
     ordered::Gather as _,
     state::{
@@ -43,17 +44,23 @@ pub struct Update {
     pub owner: Option<String>,
 }
 
-/// Changes a machine's name, its way to its own disk, its labels, or whose it is.
+/// Changes a machine's name, its way to its own disk, its labels, or whose it is. A token for machines with some labels changes
+/// no labels.
 #[utoipa::path(patch, path = "/machines/{machine}", tag = "machines", operation_id = "machines_update", request_body = Update,
     params(("machine" = String, Path, description = "Name, id or MAC in any spelling"), IfMatch),
     responses((status = 200, body = MachineDoc)))]
 pub(crate) async fn update(
     State(api): State<Api>,
     caller: Caller,
+    scope: Scope,
     Segment(machine): Segment,
     read: IfMatch,
     JsonBody(body): JsonBody<Update>,
 ) -> Result<Tagged<MachineDoc>, Problem> {
+    // Labels say what selectors, and other such tokens, mean.
+    if !body.labels.is_empty() {
+        scope.whole()?;
+    }
     let transition = UpdateMachine {
         machine: MachineRef(machine.clone()),
         name: body.name.map(|n| parse(&n, "name")).transpose()?,

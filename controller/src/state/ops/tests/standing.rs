@@ -140,6 +140,7 @@ fn a_one_shot_comes_first_then_its_own_standing_config_then_selectors_by_priorit
     assert_eq!(boots(&mut world), "rack");
     let rack = DeactivateSelected {
         selector: "rack=r3".parse().unwrap(),
+        within: None,
         by: "ann".to_owned(),
     };
     assert_eq!(world.does(&rack).unwrap().len(), 1);
@@ -213,6 +214,7 @@ fn what_a_selector_made_due_stays_due_where_somebody_else_has_the_machine() {
     world.reserves("local:root", "carl", 2).unwrap();
     let end = DeactivateSelected {
         selector: "pool=web".parse().unwrap(),
+        within: None,
         by: "ann".to_owned(),
     };
     let closed = world.does(&end).unwrap();

@@ -64,6 +64,7 @@ fn an_api_token_ends_with_its_time_and_leaves_its_name() {
         secret_sha256: Digest::of(b"secret"),
         role: None,
         user: None,
+        labels: None,
         lives: Some(SignedDuration::from_hours(24 * days)),
         maker: TokenMaker {
             caller: "local:root".to_owned(),
