@@ -184,6 +184,8 @@ codes! {
     WebhooksFull = "webhooks-full", CONFLICT, "Too many webhooks";
     /// No delivery of this number.
     DeliveryNotFound = "delivery-not-found", NOT_FOUND, "No such delivery";
+    /// Nobody said who switches the machine.
+    PowerSettingsNotFound = "power-settings-not-found", NOT_FOUND, "No power address is known";
     /// Nobody can switch the machine.
     NoPowerMeans = "no-power-means", CONFLICT, "Nobody can switch the machine";
     /// Who should switch the machine did not.

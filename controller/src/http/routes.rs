@@ -3,7 +3,11 @@
 
 use super::{
     api::{
-        activations, audit, boot_configs, boots, certificates, clock, commands, database, deployments, events, explain, facts, files, heard_sites, helpers, holds, http_sd, image_pulls, images, join_tokens, leases, logs, machines, members, meta, oidc, passwords, peers, power, providers, reader, reservations, rollouts, sessions, setups, tokens, trust, users, webhooks,
+        activations, audit, boot_configs, boots, certificates, clock, commands, database,
+        deployments, events, explain, facts, files, heard_sites, helpers, holds, http_sd,
+        image_pulls, images, join_tokens, leases, logs, machines, members, meta, oidc, passwords,
+        peers, power, providers, reader, reservations, rollouts, sessions, setups, tokens, trust,
+        users, webhooks,
     },
     auth::{
         Access::{Anyone, Least},
@@ -60,6 +64,7 @@ fn v1() -> Routes {
         .at(Least(Operator), routes!(files::upload, files::delete))
         .at(Least(Viewer), routes!(leases::list))
         .at(Least(Viewer), routes!(reservations::list))
+        .at(Least(Viewer), routes!(reservations::show))
         .at(
             Least(Operator),
             routes!(reservations::set, reservations::delete),
@@ -91,6 +96,7 @@ fn machines(routes: Routes) -> Routes {
         .at(Least(Operator), routes!(helpers::set))
         .within(Reach::Machine, Least(Operator), routes!(holds::reserve))
         .within(Reach::Machine, Least(Operator), routes!(holds::release))
+        .within(Reach::Machine, Least(Viewer), routes!(power::show))
         // Its address may be another machine's.
         .at(Least(Operator), routes!(power::set))
         .within(Reach::Machine, Least(Operator), routes!(power::switch))

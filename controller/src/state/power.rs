@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use address::{BadPower, Board, PowerAddress, Protocol};
 
 use super::{
-    View,
+    Timestamp, View,
     machine::{Machine, MachineId, Standing},
 };
 
@@ -22,6 +22,9 @@ pub struct PowerSettings {
     /// The password, where there is one; never shown.
     #[serde(default)]
     pub secret: Option<Secret>,
+    /// When that was said; `None`: before that was kept.
+    #[serde(default)]
+    pub set: Option<Timestamp>,
 }
 
 /// What can be asked for.

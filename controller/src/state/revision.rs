@@ -5,19 +5,26 @@
 
 use std::{fmt, str::FromStr};
 
+use ipxe::MacAddr;
 use serde::Serialize;
 
 use super::{
     Timestamp, View,
+    api_token::{ApiToken, TokenName},
     config::{BootConfig, ConfigName},
     image::{Image, ImageName},
+    lease::Reservation,
     machine::Machine,
     notify::{HookName, Webhook},
     ops::MachineRef,
     peer::{Peer, SiteName},
+    power::PowerSettings,
     rollout::{Rollout, RolloutId},
     setup::{Setup, SetupName},
-    trust::Digest,
+    trust::{
+        Digest,
+        token::{JoinToken, TokenId},
+    },
     user::{User, UserName},
 };
 
@@ -104,6 +111,36 @@ fn counted(name: &impl fmt::Display, revision: u64, updated: Timestamp) -> Revis
     Revision::of_bytes(format!("{name} {revision} {updated}").as_bytes())
 }
 
+impl Revised for Reservation {
+    fn revision(&self) -> Revision {
+        Revision::of(self)
+    }
+}
+
+impl Revised for PowerSettings {
+    fn revision(&self) -> Revision {
+        // Nothing of the password: a tag is shown to everybody who may look.
+        let set = self.set.map_or_else(String::new, |at| at.to_string());
+        let text = format!("{} {} {set}", self.machine, self.address);
+        Revision::of_bytes(text.as_bytes())
+    }
+}
+
+impl Revised for JoinToken {
+    fn revision(&self) -> Revision {
+        Revision::of(self)
+    }
+}
+
+impl Revised for ApiToken {
+    fn revision(&self) -> Revision {
+        Revision::of(&Self {
+            used: None,
+            ..self.clone()
+        })
+    }
+}
+
 impl Revised for Webhook {
     fn revision(&self) -> Revision {
         // It is never changed, only made anew.
@@ -157,6 +194,14 @@ pub enum Subject {
     User(UserName),
     /// A webhook.
     Webhook(HookName),
+    /// An address that is fixed for a station.
+    Reservation(MacAddr),
+    /// Who switches a machine.
+    Power(MachineRef),
+    /// A join token.
+    JoinToken(TokenId),
+    /// An API token.
+    ApiToken(TokenName),
 }
 
 impl Subject {
@@ -172,14 +217,19 @@ impl Subject {
             Self::Setup(name) => view.setup(name).map(|s| s.revision()),
             Self::User(name) => view.user(name).map(|u| u.revision()),
             Self::Webhook(name) => view.webhook(name).map(|w| w.revision()),
+            Self::Reservation(mac) => view.reservation(*mac).map(|r| r.revision()),
+            Self::Power(machine) => {
+                let machine = machine.find(view)?;
+                view.power(&machine.id).map(|p| p.revision())
+            }
+            Self::JoinToken(id) => view.token(id).map(|t| t.revision()),
+            Self::ApiToken(name) => view.api_token_named(name).map(|t| t.revision()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use ipxe::MacAddr;
-
     use super::*;
     use crate::state::{label::Labels, machine::MachineId};
 

@@ -244,6 +244,7 @@ fn mesh(machine: &MachineId, now: Timestamp) -> Vec<Record> {
         machine: machine.clone(),
         address: "ipmi://ann@10.0.0.9".parse().unwrap(),
         secret: Some(Secret::new("s3cret")),
+        set: Some(now),
     };
     let [webhook, delivery] = notifications(machine, now);
     vec![

@@ -10,12 +10,14 @@ use crate::{
         Api,
         answer::Json,
         auth::Caller,
+        conditional::{IfMatch, Tagged},
         error::Problem,
         extract::{JsonBody, Params, Segment},
     },
     state::{
         Timestamp, View,
         ops::{CreateToken, MachineRef, RevokeToken, TokenError},
+        revision::Subject,
         trust::{
             Digest,
             token::{JoinToken, TokenId, TokenScope, TokenText},
@@ -145,20 +147,26 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(api): State<Api>,
     id: Segment,
-) -> Result<Json<JoinTokenDoc>, Problem> {
+) -> Result<Tagged<JoinTokenDoc>, Problem> {
     let id: TokenId = id.parse("join token")?;
     let view = api.store.view();
     let missing = || TokenError::NotFound(id.to_string());
     let token = view.token(&id).ok_or_else(missing)?;
-    Ok(Json(JoinTokenDoc::of(token, &view, api.store.now())))
+    let document = JoinTokenDoc::of(token, &view, api.store.now());
+    Ok(Tagged::new(&**token, document))
 }
 
 /// Takes a join token back. A key that was enrolled by it stays.
 #[utoipa::path(delete, path = "/join-tokens/{id}", tag = "join-tokens", operation_id = "join_tokens_delete",
-    params(("id" = String, Path, description = "Its name")),
+    params(("id" = String, Path, description = "Its name"), IfMatch),
     responses((status = 204)))]
-pub(crate) async fn delete(State(api): State<Api>, id: Segment) -> Result<StatusCode, Problem> {
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    id: Segment,
+    read: IfMatch,
+) -> Result<StatusCode, Problem> {
     let id: TokenId = id.parse("join token")?;
-    api.store.apply(RevokeToken(id)).await??;
+    let about = Subject::JoinToken(id.clone());
+    read.apply(&api, about, RevokeToken(id)).await??;
     Ok(StatusCode::NO_CONTENT)
 }

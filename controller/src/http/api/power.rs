@@ -11,12 +11,14 @@ use crate::{
         Api,
         answer::Json,
         auth::Caller,
+        conditional::{IfMatch, Tagged},
         error::{Code, Problem},
         extract::{JsonBody, Segment, parse},
     },
     state::{
         ops::{AskPower, MachineRef, SetPower},
         power::{Means, PowerAction, PowerState},
+        revision::Subject,
     },
 };
 
@@ -34,14 +36,50 @@ pub struct PowerSettingsBody {
     pub secret: Option<String>,
 }
 
+/// Who switches a machine, without the password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = PowerSettings)]
+pub struct PowerSettingsDoc {
+    /// `ipmi://user@host`, `redfish://user@host`, `wol`.
+    pub address: String,
+    /// Whether a password is kept for it.
+    pub secret: bool,
+}
+
+/// Shows who switches a machine.
+#[utoipa::path(get, path = "/machines/{machine}/power-settings", tag = "machines", operation_id = "machines_show_power",
+    params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
+    responses((status = 200, body = PowerSettingsDoc)))]
+pub(crate) async fn show(
+    State(api): State<Api>,
+    Segment(machine): Segment,
+) -> Result<Tagged<PowerSettingsDoc>, Problem> {
+    let view = api.store.view();
+    let machine = machines::find(&view, &machine)?;
+    let none = || {
+        let text = format!(
+            "{0} has no power address; `enforcer machines set {0} --power ADDRESS` gives it one",
+            machine.name
+        );
+        Problem::new(Code::PowerSettingsNotFound, text)
+    };
+    let known = view.power(&machine.id).ok_or_else(none)?;
+    let document = PowerSettingsDoc {
+        address: known.address.to_string(),
+        secret: known.secret.is_some(),
+    };
+    Ok(Tagged::new(&**known, document))
+}
+
 /// Says who switches a machine.
 #[utoipa::path(put, path = "/machines/{machine}/power-settings", tag = "machines", operation_id = "machines_set_power", request_body = PowerSettingsBody,
-    params(("machine" = String, Path, description = "Name, id or MAC in any spelling")),
+    params(("machine" = String, Path, description = "Name, id or MAC in any spelling"), IfMatch),
     responses((status = 204)))]
 pub(crate) async fn set(
     State(api): State<Api>,
     caller: Caller,
     Segment(machine): Segment,
+    read: IfMatch,
     JsonBody(body): JsonBody<PowerSettingsBody>,
 ) -> Result<StatusCode, Problem> {
     let address = match body.address.as_str() {
@@ -59,7 +97,8 @@ pub(crate) async fn set(
         secret: body.secret.map(Secret::new),
         by: caller.name,
     };
-    api.store.apply(set).await??;
+    let about = Subject::Power(set.machine.clone());
+    read.apply(&api, about, set).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 

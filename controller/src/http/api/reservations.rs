@@ -12,13 +12,15 @@ use crate::{
     http::{
         Api,
         answer::Json,
+        conditional::{IfMatch, Tagged},
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},
     },
     state::{
         View,
         lease::Reservation,
-        ops::{DeleteReservation, SetReservation},
+        ops::{DeleteReservation, ReservationError, SetReservation},
+        revision::Subject,
     },
 };
 
@@ -66,6 +68,20 @@ pub(crate) async fn list(
     )
 }
 
+/// Shows a reservation.
+#[utoipa::path(get, path = "/reservations/{mac}", tag = "reservations", operation_id = "reservations_show",
+    params(("mac" = String, Path, description = "MAC in any spelling")),
+    responses((status = 200, body = ReservationDoc)))]
+pub(crate) async fn show(
+    State(api): State<Api>,
+    mac: Segment,
+) -> Result<Tagged<ReservationDoc>, Problem> {
+    let (view, mac) = (api.store.view(), mac.parse("mac")?);
+    let found = view.reservation(mac);
+    let found = found.ok_or(ReservationError::NotFound(mac))?;
+    Ok(Tagged::new(&**found, ReservationDoc::of(found, &view)))
+}
+
 /// The address to reserve.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -80,28 +96,37 @@ pub struct Reserve {
 
 /// Reserves an address for a station; replaces the one it has.
 #[utoipa::path(put, path = "/reservations/{mac}", tag = "reservations", operation_id = "reservations_set", request_body = Reserve,
-    params(("mac" = String, Path, description = "MAC in any spelling")),
+    params(("mac" = String, Path, description = "MAC in any spelling"), IfMatch),
     responses((status = 200, body = ReservationDoc)))]
 pub(crate) async fn set(
     State(api): State<Api>,
     mac: Segment,
+    read: IfMatch,
     JsonBody(body): JsonBody<Reserve>,
-) -> Result<Json<ReservationDoc>, Problem> {
+) -> Result<Tagged<ReservationDoc>, Problem> {
+    let mac = mac.parse("mac")?;
     let transition = SetReservation(Reservation {
-        mac: mac.parse("mac")?,
+        mac,
         ip: parse(&body.ip, "ip")?,
         hostname: body.hostname,
     });
-    let reservation = api.store.apply(transition).await??;
-    Ok(Json(ReservationDoc::of(&reservation, &api.store.view())))
+    let about = Subject::Reservation(mac);
+    let reservation = read.apply(&api, about, transition).await??;
+    let document = ReservationDoc::of(&reservation, &api.store.view());
+    Ok(Tagged::new(&reservation, document))
 }
 
 /// Ends a reservation. The station keeps its lease until that ends.
 #[utoipa::path(delete, path = "/reservations/{mac}", tag = "reservations", operation_id = "reservations_delete",
-    params(("mac" = String, Path, description = "MAC in any spelling")),
+    params(("mac" = String, Path, description = "MAC in any spelling"), IfMatch),
     responses((status = 204)))]
-pub(crate) async fn delete(State(api): State<Api>, mac: Segment) -> Result<StatusCode, Problem> {
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    mac: Segment,
+    read: IfMatch,
+) -> Result<StatusCode, Problem> {
     let mac = mac.parse("mac")?;
-    api.store.apply(DeleteReservation(mac)).await??;
+    let about = Subject::Reservation(mac);
+    read.apply(&api, about, DeleteReservation(mac)).await??;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,6 +13,7 @@ use crate::{
         Api,
         answer::Json,
         auth::Caller,
+        conditional::{IfMatch, Tagged},
         error::Problem,
         extract::{JsonBody, Params, Segment, parse},
     },
@@ -20,6 +21,7 @@ use crate::{
         Timestamp, View,
         api_token::{ApiToken, ApiTokenText, TokenName, TokenPrefix},
         ops::{ApiTokenError, CreateApiToken, RevokeApiToken, TokenMaker},
+        revision::Subject,
     },
 };
 
@@ -158,30 +160,34 @@ pub(crate) async fn show(
     State(api): State<Api>,
     caller: Caller,
     name: Segment,
-) -> Result<Json<TokenDoc>, Problem> {
+) -> Result<Tagged<TokenDoc>, Problem> {
     let name: TokenName = name.parse("token")?;
     let view = api.store.view();
     let known = view.api_token_named(&name);
     let token = known.filter(|t| is_shown(t, &caller));
     let token = token.ok_or(ApiTokenError::NotFound(name))?;
-    Ok(Json(TokenDoc::of(token, &view, api.store.now())))
+    let document = TokenDoc::of(token, &view, api.store.now());
+    Ok(Tagged::new(&**token, document))
 }
 
 /// Takes an API token back, from the next request on. It stays in the list until its name is used again.
 #[utoipa::path(delete, path = "/tokens/{token}", tag = "tokens", operation_id = "tokens_revoke",
-    params(("token" = String, Path, description = "Its name")),
+    params(("token" = String, Path, description = "Its name"), IfMatch),
     responses((status = 204)))]
 pub(crate) async fn revoke(
     State(api): State<Api>,
     caller: Caller,
     name: Segment,
+    read: IfMatch,
 ) -> Result<StatusCode, Problem> {
+    let name: TokenName = name.parse("token")?;
+    let about = Subject::ApiToken(name.clone());
     let revoke = RevokeApiToken {
-        name: name.parse("token")?,
+        name,
         admin: caller.asker().admin,
         by: caller.name,
     };
-    api.store.apply(revoke).await??;
+    read.apply(&api, about, revoke).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -6,11 +6,22 @@ use axum::{
     response::Response,
 };
 use http_body_util::BodyExt as _;
+use ipxe::MacAddr;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::{Site, deployments, described, openapi, read, router};
-use crate::http::auth::{Caller, Role};
+use crate::{
+    http::auth::{Caller, Role},
+    state::{
+        Changes, Timestamp, Transition, View,
+        lease::Reservation,
+        trust::{
+            Digest,
+            token::{JoinToken, TokenId, TokenScope},
+        },
+    },
+};
 
 impl Site {
     /// Sends a request with this header, as an admin.
@@ -249,15 +260,116 @@ fn what_can_be_changed_under_a_condition_is_described_with_its_tag() {
     let names = [
         "boot-configs/{name}",
         "images/{name}",
+        "join-tokens/{id}",
         "machines/{machine}",
+        "machines/{machine}/power-settings",
         "peers/{site}",
+        "reservations/{mac}",
     ];
     let more = [
         "rollouts/{rollout}",
         "setups/{name}",
+        "tokens/{token}",
         "users/{user}",
         "webhooks/{webhook}",
     ];
     let all = names.iter().chain(&more).map(|n| format!("/api/v1/{n}"));
     assert_eq!(tagged, all.collect::<Vec<_>>());
+}
+
+/// A join token, which only a mesh makes, and a reservation, for which there is no subnet here.
+struct Put(JoinToken, Reservation);
+
+impl Transition for Put {
+    type Outcome = ();
+
+    fn run(&self, _: &View, _: Timestamp) -> (Changes, ()) {
+        let mut changes = Changes::none();
+        changes.write(self.0.clone());
+        changes.write(self.1.clone());
+        (changes, ())
+    }
+}
+
+fn join_token(now: Timestamp) -> JoinToken {
+    JoinToken {
+        id: TokenId::from_random(7),
+        secret_sha256: Digest::of(b"secret"),
+        scope: TokenScope::Any,
+        by: "ann".to_owned(),
+        created: now,
+        expires: now + jiff::SignedDuration::from_hours(1),
+        used_by: None,
+        revoked: None,
+    }
+}
+
+#[tokio::test]
+async fn tokens_power_and_reservations_are_only_changed_as_they_were_read() {
+    let (site, _) = furnished().await;
+    let join = join_token(site.api.store.now());
+    let reservation = Reservation {
+        mac: MacAddr([2, 0, 0, 0, 1, 1]),
+        ip: [192, 0, 2, 7].into(),
+        hostname: None,
+    };
+    let put = Put(join.clone(), reservation);
+    site.api.store.apply(put).await.unwrap();
+    let power = |secret: &str| json!({"address": "ipmi://ann@192.0.2.9", "secret": secret});
+    let set = "PUT /machines/web1/power-settings";
+    for (endpoint, body) in [("POST /tokens", json!({"name": "ci"})), (set, power("one"))] {
+        let made = site.headed(endpoint, (header::ACCEPT, "*/*"), body).await;
+        assert!(made.status().is_success(), "{endpoint}");
+    }
+    let path = "/machines/web1/power-settings";
+    let read = site.tag(path).await;
+    assert_eq!(site.changed(set, &read, power("two")).await.0, 204);
+    assert_eq!(
+        site.changed(set, &read, power("three")).await,
+        failed(),
+        "another password"
+    );
+    let fresh = (header::IF_NONE_MATCH, "*");
+    let second = site.headed(set, fresh, power("four")).await;
+    assert_eq!(second.status(), StatusCode::PRECONDITION_FAILED);
+    let kept = site.api.store.view();
+    let machine = kept.machine_by_name(&"web1".parse().unwrap()).unwrap();
+    let kept = kept.power(&machine.id).unwrap();
+    assert_eq!(kept.secret.as_ref().map(|s| s.expose()), Some("two"));
+    let shown = site
+        .json("GET", &format!("/api/v1{path}"), Value::Null)
+        .await
+        .1;
+    assert_eq!(
+        shown,
+        json!({"address": "ipmi://ann@192.0.2.9:623", "secret": true})
+    );
+    let none = json!({"address": "none"});
+    let read = site.tag(path).await;
+    assert_eq!(site.changed(set, &read, none).await.0, 204);
+    let gone = site
+        .json("GET", &format!("/api/v1{path}"), Value::Null)
+        .await;
+    assert_eq!(gone.1["code"], "power-settings-not-found");
+    for path in ["/tokens/ci".to_owned(), format!("/join-tokens/{}", join.id)] {
+        let (read, delete) = (site.tag(&path).await, format!("DELETE {path}"));
+        let other = read.replace(&read[1..17], "0123456789abcdef");
+        assert_eq!(
+            site.changed(&delete, &other, Value::Null).await,
+            failed(),
+            "{path}"
+        );
+        assert_eq!(
+            site.changed(&delete, &read, Value::Null).await.0,
+            204,
+            "{path}"
+        );
+        assert_ne!(site.tag(&path).await, read, "{path}: revoked");
+    }
+    let path = "/reservations/02:00:00:00:01:01";
+    let (read, delete) = (site.tag(path).await, format!("DELETE {path}"));
+    let other = read.replace(&read[1..17], "0123456789abcdef");
+    assert_eq!(site.changed(&delete, &other, Value::Null).await, failed());
+    assert_eq!(site.changed(&delete, &read, Value::Null).await.0, 204);
+    assert_eq!(site.changed(&delete, &read, Value::Null).await.0, 404);
 }

@@ -28,7 +28,7 @@ pub struct SetPower {
 impl Transition for SetPower {
     type Outcome = Result<(), MachineError>;
 
-    fn run(&self, view: &View, _: Timestamp) -> (Changes, Self::Outcome) {
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, Self::Outcome) {
         let mut changes = Changes::none();
         let Some(machine) = self.machine.find(view) else {
             return (changes, Err(MachineError::NotFound(self.machine.0.clone())));
@@ -46,6 +46,7 @@ impl Transition for SetPower {
                     machine: machine.id.clone(),
                     address: address.clone(),
                     secret: self.secret.clone().or_else(kept),
+                    set: Some(now),
                 });
                 format!("{}: {} is switched by {address}", self.by, machine.name)
             }
