@@ -16,6 +16,7 @@ use ipxe_net::Quota;
 
 use super::{
     Api,
+    api::machines,
     auth::Caller,
     error::{Code, Problem, Why, short},
     network::Remote,
@@ -35,6 +36,8 @@ const MAX_WHY: usize = 300;
 /// Refusals of one caller that are written down in a minute, and of all together whom nobody knows: who is refused in a loop
 /// does not push everything else out of the record. All are counted.
 const REFUSED_PER_MINUTE: u32 = 60;
+/// What paths about one machine begin with.
+const MACHINES: &str = "/api/v1/machines/";
 /// Where images come in piece by piece: what they become is written down, not each piece.
 const PIECES: [&str; 2] = ["/have", "/chunks"];
 
@@ -123,11 +126,10 @@ pub(super) fn refused(api: &Api, request: &Request, problem: &Problem) {
         return;
     }
     let text = format!("{}: {}", behalf.sentence(), cut(&problem.detail));
-    let mut draft = Draft::new(REFUSED, text)
+    let draft = Draft::new(REFUSED, text)
         .field("status", problem.code.status().as_str())
         .field("code", problem.code.text());
-    draft.asked_by(behalf.origin());
-    api.store.note(draft);
+    write(&api.store, behalf.origin(), draft);
 }
 
 fn note(store: &Store, behalf: &Behalf, kind: &str, response: &Response) {
@@ -145,7 +147,18 @@ fn note(store: &Store, behalf: &Behalf, kind: &str, response: &Response) {
     if let Some(code) = code {
         draft = draft.field("code", code.text());
     }
-    draft.asked_by(behalf.origin());
+    write(store, behalf.origin(), draft);
+}
+
+/// Writes a line down, for the machine that its path names, too: what was refused of it stands among its lines.
+fn write(store: &Store, origin: &Origin, mut draft: Draft) {
+    let path = origin.target.as_deref().unwrap_or_default();
+    let rest = path.strip_prefix(MACHINES).unwrap_or_default();
+    let name = rest.split('/').next().unwrap_or_default();
+    if let Ok(machine) = machines::find(&store.view(), name) {
+        draft = draft.machine(&machine.id);
+    }
+    draft.asked_by(origin);
     store.note(draft);
 }
 

@@ -232,3 +232,20 @@ async fn lines_are_found_by_who_what_whom_and_when() {
         403
     );
 }
+
+#[tokio::test]
+async fn what_was_refused_of_a_machine_is_among_its_lines() {
+    let site = Site::new();
+    assert_eq!(site.registers(ANN, "web1", "52-54-00-77-00-01").await, 200);
+    assert_eq!(site.registers(ANN, "web2", "52-54-00-77-00-02").await, 200);
+    for name in ["web1", "52:54:00:77:00:02", "nobody"] {
+        let path = format!("/api/v1/machines/{name}/inspect");
+        let tried = site.as_caller(EVE, "POST", &path, Value::Null).await;
+        assert_eq!(tried.0, 403);
+    }
+    for name in ["web1", "web2"] {
+        let lines = site.audit(&format!("machine={name}")).await;
+        assert_eq!(whats(&lines), ["machine.registered", "api.refused"]);
+        assert_eq!(lines[1]["machine_name"], name);
+    }
+}
