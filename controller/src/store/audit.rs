@@ -235,7 +235,7 @@ pub struct Audit(Scan);
 pub struct AuditPage {
     /// The lines.
     pub events: Vec<Event>,
-    /// Look on behind this number; `None`: that is all.
+    /// Look on from this number, which was looked at, the way the page went; `None`: that is all.
     pub next: Option<u64>,
 }
 
@@ -270,7 +270,7 @@ impl Audit {
         Ok(AuditPage { events, next })
     }
 
-    /// At most `limit` of the newest lines before the number `before` that fit, among the newest ones that are looked at.
+    /// At most `limit` of the newest lines before the number `before` that fit. There may be fewer also where there are more to look at.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -288,8 +288,12 @@ impl Audit {
         events.retain(|event| event.seq >= seen);
         events.sort_by_key(|event| event.seq);
         let surplus = events.len().saturating_sub(limit);
-        events.drain(..surplus);
-        Ok(AuditPage { events, next: None })
+        if surplus > 0 {
+            events.drain(..surplus);
+            seen = events.first().map_or(seen, |event| event.seq);
+        }
+        let next = (seen > 0).then_some(seen);
+        Ok(AuditPage { events, next })
     }
 
     /// Adds what fits; the last number looked at where the span was not looked at to its end.

@@ -1,9 +1,10 @@
 //! The audit: who did what, from where, how it ended, and what machines were told to boot.
 
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
 use axum::extract::State;
 use ipxe::MacAddr;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -19,6 +20,11 @@ use crate::{
     state::{Timestamp, View, audit::Outcome, event::Event, user::account},
     store::{AuditPage, StoreError},
 };
+
+/// What a cursor that goes back begins with.
+const BACK: char = '-';
+/// Going back ends only so far behind `since`: a clock that was set back a little hides no line.
+const SLACK: SignedDuration = SignedDuration::from_hours(24);
 
 /// How a line of the audit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
@@ -138,7 +144,7 @@ pub(crate) struct AuditQuery {
     /// Only lines with a larger number, the oldest first; without it (and without `since` and `cursor`) the newest ones.
     #[serde(default)]
     after: Option<u64>,
-    /// The newest lines with a smaller number: to go back from the first line of a page. Not with `after`, `since` or `cursor`.
+    /// The newest lines with a smaller number, going back from there also with `since`. Not with `after`.
     #[serde(default)]
     before: Option<u64>,
     /// Who: an account (`ann`: by whatever way), or a caller as lines have them (`token/ci:ann`).
@@ -164,9 +170,45 @@ pub(crate) struct AuditQuery {
     /// Entries wanted, 1 to 1000. A page may have fewer, or none, also where `next` says that there is more to look at.
     #[serde(default)]
     limit: Option<usize>,
-    /// `next` of the page before; the same as `after`.
+    /// `next` of the page before: goes on the way that page went, ahead or back.
     #[serde(default)]
     cursor: Option<String>,
+}
+
+/// From where a page is read, and which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Lines with a larger number, the oldest of them.
+    Ahead(u64),
+    /// Lines with a smaller number, the newest of them.
+    Back(u64),
+}
+
+impl Way {
+    fn of(query: &AuditQuery) -> Result<Self, Problem> {
+        match (query.cursor.as_deref(), query.after, query.before) {
+            (Some(cursor), ..) => match cursor.strip_prefix(BACK) {
+                Some(before) => parse(before, "cursor").map(Self::Back),
+                None => parse(cursor, "cursor").map(Self::Ahead),
+            },
+            (None, Some(_), Some(_)) => {
+                let text = "before: it goes back from there; leave out `after`";
+                Err(Problem::new(Code::BadValue, text))
+            }
+            (None, Some(after), None) => Ok(Self::Ahead(after)),
+            (None, None, Some(before)) => Ok(Self::Back(before)),
+            (None, None, None) if query.since.is_some() => Ok(Self::Ahead(0)),
+            (None, None, None) => Ok(Self::Back(u64::MAX)),
+        }
+    }
+
+    /// The cursor of the page behind one that looked as far as `seen`.
+    fn cursor(self, seen: u64) -> String {
+        match self {
+            Self::Ahead(_) => seen.to_string(),
+            Self::Back(_) => format!("{BACK}{seen}"),
+        }
+    }
 }
 
 /// What lines have to fit.
@@ -212,12 +254,36 @@ impl Wanted {
             && self.outcome.is_none_or(|wanted| wanted == outcome)
             && self.about.admits(event, view)
     }
+
+    /// Whether a line is so much older than what is wanted that the ones before it are, too.
+    fn is_behind(&self, event: &Event) -> bool {
+        let end = self.since.and_then(|since| since.checked_sub(SLACK).ok());
+        end.is_some_and(|end| event.at < end)
+    }
+}
+
+/// The newest line that is behind what is wanted, of those that were looked at; 0: none was. The books are looked at one by one,
+/// and the one with fewer lines reaches further back.
+#[derive(Debug, Default)]
+struct Behind(Cell<u64>);
+
+impl Behind {
+    fn look(&self, wanted: &Wanted, event: &Event) {
+        if wanted.is_behind(event) {
+            self.0.set(self.0.get().max(event.seq));
+        }
+    }
+
+    /// Whether all lines before the number `seen` are behind.
+    fn reaches(&self, seen: u64) -> bool {
+        self.0.get() >= seen
+    }
 }
 
 /// Lists the audit, oldest first: lines behind `after` or of the time from `since` on, or without these the newest ones.
 ///
-/// What people, programs and other sites changed, what they were refused, and what machines were told to boot. Where the newest
-/// ones are asked for, 20,000 lines of changes and as many of the others are looked at, back from the newest or from `before`.
+/// What people, programs and other sites changed, what they were refused, and what machines were told to boot. Of each half of the
+/// audit, changes and the others, at most 20,000 lines are looked at for one page.
 #[utoipa::path(get, path = "/audit", tag = "audit", operation_id = "audit_list", params(AuditQuery),
     responses((status = 200, body = Page<AuditDoc>)))]
 pub(crate) async fn list(
@@ -227,30 +293,61 @@ pub(crate) async fn list(
     let limit = page_limit(query.limit)?;
     let view = api.store.view();
     let wanted = Wanted::of(&query, &view)?;
-    let cursor = query
-        .cursor
-        .as_ref()
-        .map(|c| parse(c, "cursor"))
-        .transpose()?;
-    let after = cursor.or(query.after).or(wanted.since.map(|_| 0));
-    let before = query.before;
-    if after.is_some() && before.is_some() {
-        let text = "before: it goes back from there; leave out `after`, `since` and `cursor`";
-        return Err(Problem::new(Code::BadValue, text));
-    }
+    let way = Way::of(&query)?;
     let audit = api.store.audit().await?;
     let looked = tokio::task::spawn_blocking(move || {
-        let fits = |event: &Event| wanted.fits(event, &view);
-        match after {
-            Some(after) => audit.after(after, limit, &fits),
-            None => audit.newest(before.unwrap_or(u64::MAX), limit, &fits),
+        let behind = Behind::default();
+        let fits = |event: &Event| {
+            behind.look(&wanted, event);
+            wanted.fits(event, &view)
+        };
+        match way {
+            Way::Ahead(after) => audit.after(after, limit, &fits),
+            Way::Back(before) => audit.newest(before, limit, &fits).map(|page| AuditPage {
+                next: page.next.filter(|seen| !behind.reaches(*seen)),
+                ..page
+            }),
         }
     });
     let failed = |e| Problem::new(Code::Internal, format!("the audit cannot be read: {e}"));
     let AuditPage { events, next } = looked.await.map_err(failed)?.map_err(StoreError::from)?;
     let view = api.store.view();
     Ok(Json(Page {
-        next: next.map(|seq| seq.to_string()),
+        next: next.map(|seen| way.cursor(seen)),
         items: events.iter().map(|e| AuditDoc::of(e, &view)).collect(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::event::Draft;
+
+    #[test]
+    fn going_back_ends_a_day_behind_the_time_that_is_asked_for() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let wanted = Wanted {
+            since: Some(at("2026-01-10T00:00:00Z")),
+            ..Wanted::default()
+        };
+        let event = |text: &str| Event {
+            seq: 5,
+            at: at(text),
+            draft: Draft::new("x", "x"),
+        };
+        for (text, is_behind) in [
+            ("2026-01-10T00:00:01Z", false),
+            ("2026-01-09T00:00:00Z", false),
+            ("2026-01-08T23:59:59Z", true),
+        ] {
+            assert_eq!(wanted.is_behind(&event(text)), is_behind, "{text}");
+            let behind = Behind::default();
+            behind.look(&wanted, &event(text));
+            // The other book was looked at down to line 9 only: lines 6 to 8 may still be wanted.
+            assert!(!behind.reaches(9), "{text}");
+            assert_eq!(behind.reaches(5), is_behind, "{text}");
+        }
+        let all = Wanted::default();
+        assert!(!all.is_behind(&event("1970-01-01T00:00:00Z")));
+    }
 }

@@ -249,3 +249,46 @@ async fn what_was_refused_of_a_machine_is_among_its_lines() {
         assert_eq!(lines[1]["machine_name"], name);
     }
 }
+
+#[tokio::test]
+async fn a_page_goes_on_the_way_it_went_and_ends_where_the_time_does() {
+    let site = Site::new();
+    for n in 1..=7 {
+        let mac = format!("52-54-00-77-00-0{n}");
+        assert_eq!(site.registers(ANN, &format!("web{n}"), &mac).await, 200);
+    }
+    let page = async |query: String| {
+        let path = format!("/api/v1/audit?limit=3&{query}");
+        let (status, body) = site.as_caller(ROOT, "GET", &path, Value::Null).await;
+        assert_eq!(status, 200, "{body}");
+        body
+    };
+    let newest = u64::MAX;
+    for (first, back) in [
+        (String::new(), true),
+        ("after=0".to_owned(), false),
+        ("since=2020-01-01T00:00:00Z".to_owned(), false),
+        (format!("since=2020-01-01T00:00:00Z&before={newest}"), true),
+    ] {
+        let (mut pages, mut asked) = (Vec::new(), first.clone());
+        loop {
+            let body = page(asked).await;
+            pages.push(body["items"].as_array().unwrap().clone());
+            let Some(next) = body["next"].as_str() else {
+                break;
+            };
+            // As programs do: the same question, with the cursor.
+            asked = format!("{first}&cursor={next}");
+        }
+        if back {
+            pages.reverse();
+        }
+        let names: Vec<Value> = pages
+            .concat()
+            .iter()
+            .map(|l| l["machine_name"].clone())
+            .collect();
+        let all: Vec<Value> = (1..=7).map(|n| json!(format!("web{n}"))).collect();
+        assert_eq!(names, all, "{first}");
+    }
+}

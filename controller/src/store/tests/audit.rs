@@ -213,6 +213,13 @@ async fn pages_are_in_order_over_both_books_and_the_newest_are_the_newest() {
         assert_eq!(newest, whole[30 - limit..], "{limit}");
         let older = audit.newest(whole[20].seq, limit, &|_| true).unwrap();
         assert_eq!(older.events, whole[20_usize.saturating_sub(limit)..20]);
+        let (mut back, mut before) = (Vec::new(), Some(u64::MAX));
+        while let Some(seq) = before {
+            let page = audit.newest(seq, limit, &|_| true).unwrap();
+            back.splice(..0, page.events);
+            before = page.next;
+        }
+        assert_eq!(back, whole, "back, {limit}");
     }
     let changes = |e: &Event| e.draft.kind == "test.counted";
     let found = audit.newest(u64::MAX, 3, &changes).unwrap().events;
