@@ -28,6 +28,8 @@ export type ApiToken = Schemas['ApiToken'];
 export type Certificate = Schemas['Certificate'];
 export type Role = Schemas['Role'];
 export type Session = Schemas['Session'];
+export type AuditLine = Schemas['AuditLine'];
+export type AuditOutcome = Schemas['AuditOutcome'];
 export type SignedIn = Schemas['SignedIn'];
 export type SignInWays = Schemas['SignInWays'];
 

@@ -1,6 +1,6 @@
 // Addresses of screens: `#/machines/web1?tab=log`. In the fragment, so that any server can host the files.
 
-export const SCREENS = ['fleet', 'machines', 'pending', 'images', 'deployments', 'mesh', 'sites', 'events', 'settings'] as const;
+export const SCREENS = ['fleet', 'machines', 'pending', 'images', 'deployments', 'mesh', 'sites', 'events', 'audit', 'settings'] as const;
 export type Screen = (typeof SCREENS)[number];
 
 export interface Place {

@@ -16,6 +16,10 @@ class Session {
   /** How people sign in here; a server that only hosts this page knows no way of its own. */
   ways: SignInWays = $state.raw({ password: true });
 
+  get isAdmin(): boolean {
+    return this.who?.role === 'admin';
+  }
+
   /** At the page's start: the token of `#token=…`, which then leaves the address; else the session that this browser may have. */
   begin(): void {
     hooks.unknown = (problem) => this.unknown(problem);

@@ -8,7 +8,7 @@ import { freePort, Site } from '../site';
 
 const PICTURES = new URL('../pictures/', import.meta.url).pathname;
 /** Those that the documents show: written anew with ENFORCER_UPDATE_DOCS=1. */
-const SHOWN: Record<string, string> = { 'fleet-dark': 'fleet', 'machines-light': 'machines', 'machines-phone': 'phone', 'pending-light': 'pending' };
+const SHOWN: Record<string, string> = { 'fleet-dark': 'fleet', 'machines-light': 'machines', 'machines-phone': 'phone', 'pending-light': 'pending', 'audit-light': 'audit' };
 const DOCS = new URL('../../../docs/pictures/', import.meta.url).pathname;
 const PHONE = { width: 375, height: 780 };
 const DESK = { width: 1280, height: 860 };

@@ -105,7 +105,7 @@ test('empty lists tell the next command', async ({ page }) => {
   try {
     const door = await site.door();
     await page.goto(door.address);
-    const commands: [string, string][] = [['fleet', 'enforcer machines register'], ['machines', 'enforcer machines register'], ['images', 'enforcer images push'], ['deployments', 'enforcer deploy'], ['mesh', 'enforcer join-tokens create'], ['sites', 'enforcer peers invite'], ['settings', 'enforcer users create']];
+    const commands: [string, string][] = [['fleet', 'enforcer machines register'], ['machines', 'enforcer machines register'], ['images', 'enforcer images push'], ['deployments', 'enforcer deploy'], ['mesh', 'enforcer join-tokens create'], ['sites', 'enforcer peers invite'], ['audit', 'enforcer machines register'], ['settings', 'enforcer users create']];
     for (const [screen, command] of commands) {
       await page.evaluate((hash) => (location.hash = hash), `#/${screen}`);
       await expect(page.getByText(command), screen).toBeVisible();
