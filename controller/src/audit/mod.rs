@@ -197,14 +197,14 @@ impl Mirror {
             Ok(()) => {
                 self.metrics.add(Counter::AuditMirror, label, count);
                 if std::mem::take(&mut self.failing) {
-                    info!("{name} is written again; nothing is missing in it");
+                    info!("the audit is copied again, and nothing is missing: {name}");
                 }
                 true
             }
             Err(error) => {
                 self.metrics.count(Counter::AuditMirror, "failed");
                 if !std::mem::replace(&mut self.failing, true) {
-                    warn!(%error, "the audit cannot be copied to {name}: {}; it is tried again, and the database has it all the same", cure(&error));
+                    warn!(%error, "the audit cannot be copied; it is tried again, and the database has it all the same: {name}: {}", cure(&error));
                 }
                 false
             }
