@@ -7,7 +7,7 @@ PATH=$PATH:$HOME/.cargo/bin
 tests/preflight.sh || exit 1
 
 # Machines are emulated, one busy thread each. Two stories at a time fill two cores and stay far from their time limits.
-story_threads=${STORY_THREADS:-2}
+export STORY_THREADS=${STORY_THREADS:-2}
 export CARGO_TERM_PROGRESS_WHEN=never
 
 # Arguments for `cargo test` that pick the integration tests of the given files. All calls say --workspace and pick targets,
@@ -15,35 +15,29 @@ export CARGO_TERM_PROGRESS_WHEN=never
 picked() { for file in "$@"; do file=${file%/main.rs}; echo --test "$(basename "$file" .rs)"; done; }
 inner_tests() { picked {image,image/store,ipxe,ipxe/net,mesh-proto,mesh-proto/net,controller,agent,fuzz/bodies}/tests/{*.rs,*/main.rs}; }
 stories() { picked tests/tests/{*.rs,*/main.rs}; }
+# The web app goes into what is tested as soon as it was built, so that the program is built once. The lints look at the one without.
+app() { [ ! -f web/dist/index.html ] || echo --features enforcer/web; }
 
 format() { cargo fmt --all --check && cargo fmt --check --manifest-path fuzz/Cargo.toml; }
 purity() { tests/purity.sh; }
 licences() { tests/licences.sh; }
+page() { tests/page.sh; }
 lints() { cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings; }
 # With private items, as `make doc` writes them: links between modules are checked too.
 docs() { RUSTDOCFLAGS="--deny warnings --allow rustdoc::private-intra-doc-links" cargo doc --quiet --locked --workspace --no-deps --document-private-items; }
-build() { cargo test --quiet --locked --workspace --no-run; }
+build() { cargo test --quiet --locked --workspace $(app) --no-run; }
 # The pure logic, the store, the sockets, the replayed fuzz corpora. One failure does not hide the next.
 units() {
     local told=0
-    cargo test --locked --workspace --no-fail-fast --lib --bins --examples $(inner_tests) || told=1
-    cargo test --locked --workspace --doc || told=1
+    cargo test --locked --workspace $(app) --no-fail-fast --lib --bins --examples $(inner_tests) || told=1
+    cargo test --locked --workspace $(app) --doc || told=1
     return $told
 }
 # Built before the stories, so that no story's time limit pays for it.
 fixtures() { "${CARGO_TARGET_DIR:-target}"/debug/fixtures; }
-export STORY_TIMES=
-whole_system() {
-    STORY_TIMES=$(mktemp)
-    local told=0
-    cargo test --locked --workspace --no-fail-fast $(stories) -- --test-threads="$story_threads" || told=1
-    echo "stories, two at a time, the longest first:"
-    sort -rn "$STORY_TIMES"
-    rm -f "$STORY_TIMES"
-    return $told
-}
+whole_system() { tests/stories.sh $(app) $(stories); }
 
-# The page in a browser. Last: it builds the controller once more, with the page inside.
+# The page in a browser, with machines beside it.
 web() { tests/web.sh; }
 
 report="" failed=""
@@ -59,8 +53,10 @@ shopt -s nullglob
 # Cargo picks a test file by its name in every crate: a story and an inner test of one name would run in both parts.
 twice=$(comm -12 <(inner_tests | sort -u) <(stories | sort -u))
 [ -z "$twice" ] || { echo "a story and an inner test have one name ($twice): rename one"; exit 1; }
-[ $# -gt 0 ] || set -- format purity licences lints docs build units fixtures whole_system web
+[ $# -gt 0 ] || set -- format purity licences page lints docs build units fixtures whole_system web
 SECONDS=0
+# The static agent is built in a place of its own, its last minutes on one core: beside the rest. `fixtures` waits for it.
+case " $* " in *" fixtures "*) tests/build-agent.sh >/dev/null 2>&1 & ;; esac
 for name in "$@"; do part "$name"; done
 printf '\n%stotal          %7d s\n' "$report" "$SECONDS"
 [ -z "$failed" ] || { echo "failed:$failed"; exit 1; }

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# The whole-system stories: STORY_THREADS (2) programs of them at once, each with one story at a time, the longest first, so that no
+# core waits for the last story of a program. usage: tests/stories.sh ARGUMENTS-OF-CARGO-TEST
+# A program's output is printed when it ends. One failure does not hide the next.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# One program's stories, told from their package's folder, as cargo would.
+tell() {
+    local started=$SECONDS told=ok name log
+    name=$(basename "${1%-*}")
+    log=$STORY_LOGS/$name
+    (cd tests && "$1" --test-threads=1) >"$log" 2>&1 || told=FAILED
+    {
+        flock 9
+        printf '\n== %s: %s, %s s\n' "$name" "$told" $((SECONDS - started))
+        cat "$log"
+    } 9>"$STORY_LOGS/one-at-a-time"
+    [ $told = ok ]
+}
+if [ "${1:-}" = --tell ]; then
+    tell "$2"
+    exit
+fi
+
+# "  Executable tests/lab.rs (target/debug/deps/lab-0123456789abcdef)"
+said=$(cargo test --locked --workspace --no-run "$@" 2>&1) || { echo "$said"; exit 1; }
+programs=$(echo "$said" | sed -n 's/^ *Executable .*(\(.*\))$/\1/p' | xargs -r realpath)
+[ -n "$programs" ] || { echo "stories: cargo named no program"; exit 1; }
+# A list that is behind the tree costs time, no more.
+long="deploy_machines spent_once debian power_on mesh_machines deployments mesh_ns"
+ordered=$(for name in $long; do echo "$programs" | grep "/$name-" || true; done; echo "$programs")
+
+STORY_LOGS=$(mktemp -d)
+export STORY_LOGS STORY_TIMES=$STORY_LOGS/times
+told=0
+echo "$ordered" | awk '!seen[$0]++' | xargs -P "${STORY_THREADS:-2}" -n 1 "$0" --tell || told=1
+printf '\nstories, the longest first:\n'
+sort -rn "$STORY_TIMES"
+rm -rf "$STORY_LOGS"
+exit $told
