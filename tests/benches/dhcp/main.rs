@@ -65,16 +65,10 @@ fn proxy(table: &mut Table, caged: bool) -> Result<()> {
     let bench = Bench::new("dhcp-proxy", caged)?;
     let (mut room, mut bursts) = (None, Vec::new());
     let mut theirs = Vec::new();
-    let mut ours = Some(ControllerPlan::new().start(&bench.space)?);
     for round in 0..BURST_ROUNDS {
-        let mut controller = ours
-            .take()
-            .map_or_else(|| ControllerPlan::new().start(&bench.space), Ok)?;
+        let mut controller = bench.within(|| ControllerPlan::new().start(&bench.space))?;
         if round == 0 {
             Fleet::register(&controller, MACHINES)?;
-        }
-        bench.hold(controller.pid()?)?;
-        if round == 0 {
             room = Some(dhcp(
                 &bench,
                 Dhcp::Discover,
@@ -301,9 +295,7 @@ fn state_in_memory(bench: &Bench, name: &str) -> Result<tempfile::TempDir> {
 
 fn server(bench: &Bench, name: &str) -> Result<Controller> {
     let plan = ControllerPlan::new().name(name).config(SUBNET);
-    let controller = plan.flags(&["--dhcp", "server"]).start(&bench.space)?;
-    bench.hold(controller.pid()?)?;
-    Ok(controller)
+    bench.within(|| plan.flags(&["--dhcp", "server"]).start(&bench.space))
 }
 
 fn lease_peer(bench: &Bench, start: fn(&Bench) -> Result<Peer>, leases: usize) -> Result<Answered> {

@@ -66,9 +66,8 @@ impl Peer {
     }
 
     fn run(bench: &Bench, name: &str, command: std::process::Command, ready: &str) -> Result<Self> {
-        let mut service = bench.space.service(name, command)?;
+        let mut service = bench.within(|| bench.space.service(name, command))?;
         service.wait_log(ready, START_LIMIT)?;
-        bench.hold(service.pid())?;
         Ok(Self(service))
     }
 }

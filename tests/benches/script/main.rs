@@ -41,11 +41,9 @@ fn main() -> Result<()> {
 
 fn idle(table: &mut Table, caged: bool) -> Result<()> {
     let bench = Bench::new("script-idle", caged)?;
-    let controller = ControllerPlan::new()
-        .flags(&["--dhcp", "off"])
-        .start(&bench.space)?;
+    let plan = ControllerPlan::new().flags(&["--dhcp", "off"]);
+    let controller = bench.within(|| plan.start(&bench.space))?;
     let fleet = Fleet::register(&controller, IDLE)?;
-    bench.hold(controller.pid()?)?;
     let script = bench
         .space
         .http_get(&format!("http://10.77.0.1:4880/boot/{}", fleet_mac(0)))?;
@@ -58,8 +56,7 @@ fn idle(table: &mut Table, caged: bool) -> Result<()> {
     for index in 0..fleet.count {
         fs::write(web.join("boot").join(fleet_mac(index)), &script)?;
     }
-    let nginx = Nginx::start(bench.space.home(), WEB_PORT, &web)?;
-    bench.hold(nginx.pid())?;
+    let _nginx = bench.within(|| Nginx::start(bench.space.home(), WEB_PORT, &web))?;
     let (mut ours, mut theirs, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let before = Usage::of(controller.pid()?)?;
@@ -103,9 +100,9 @@ fn armed(table: &mut Table, caged: bool) -> Result<()> {
     for round in 0..ROUNDS {
         // A new store: claims are used up.
         let plan = ControllerPlan::new().name(&format!("armed{round}"));
-        let mut controller = plan.flags(&["--dhcp", "off"]).start(&bench.space)?;
+        let plan = plan.flags(&["--dhcp", "off"]);
+        let mut controller = bench.within(|| plan.start(&bench.space))?;
         let fleet = arm(&controller)?;
-        bench.hold(controller.pid()?)?;
         let run = wrk(&bench, 4880, fleet)?;
         ensure!(run.bad == 0, "{} requests were refused", run.bad);
         still_armed(&controller)?;

@@ -69,6 +69,23 @@ impl Cage {
         }
     }
 
+    /// What `start` starts is in it from its first instruction, as under a service manager's or a container's limits: programs count
+    /// the cores that they may use when they start. This process goes in for that long, and comes out again whatever happens.
+    ///
+    /// # Errors
+    /// What `start` says, or that the kernel refuses.
+    pub fn within<T>(&self, start: impl FnOnce() -> Result<T>) -> Result<T> {
+        let groups = self.groups.iter();
+        let homes: Vec<PathBuf> = groups.map(|group| home(group)).collect::<Result<_>>()?;
+        let back = || {
+            let mut homes = homes.iter();
+            homes.try_for_each(|home| write(home, "cgroup.procs", &process::id().to_string()))
+        };
+        let started = self.hold(process::id()).and_then(|()| start());
+        back()?;
+        started
+    }
+
     /// Moves a running process into it, with all its threads. What it allocated before is not counted.
     ///
     /// # Errors
@@ -97,6 +114,24 @@ impl Drop for Cage {
             }
         }
     }
+}
+
+/// The group that this process is in, beside `group`: of the same hierarchy.
+fn home(group: &Path) -> Result<PathBuf> {
+    let mount = group.parent().context("a group lies in a hierarchy")?;
+    let kind = mount.file_name().and_then(|name| name.to_str());
+    let list = fs::read_to_string("/proc/self/cgroup")?;
+    // "4:memory:/a/path", and "0::/a/path" for version 2 (proc_pid_cgroup(5)).
+    let path = list.lines().find_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (kinds, path) = (parts.next()?, parts.next()?);
+        let ours = match kind {
+            Some(kind @ ("cpu" | "memory")) => kinds.split(',').any(|one| one == kind),
+            _ => kinds.is_empty(),
+        };
+        ours.then(|| path.trim_start_matches('/'))
+    });
+    Ok(mount.join(path.unwrap_or_default()))
 }
 
 fn write(group: &Path, file: &str, value: &str) -> Result<()> {

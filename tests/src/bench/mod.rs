@@ -47,7 +47,18 @@ impl Bench {
         })
     }
 
-    /// Puts a server into the cage, if there is one.
+    /// Starts a server in the cage, if there is one.
+    ///
+    /// # Errors
+    /// As `start` says, or when the kernel refuses.
+    pub fn within<T>(&self, start: impl FnOnce() -> Result<T>) -> Result<T> {
+        match &self.cage {
+            Some(cage) => cage.within(start),
+            None => start(),
+        }
+    }
+
+    /// Puts a running server into the cage, if there is one.
     ///
     /// # Errors
     /// When the kernel refuses.
