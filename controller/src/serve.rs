@@ -187,15 +187,9 @@ impl Controller {
             .with_oidc(config.oidc.clone().map(Oidc::new));
         doors.open(api, config, &mut tasks, &stop)?;
         bound.spawn(&mut tasks, &desk, &stop);
-        tasks.spawn(
-            watch::assets(
-                store.clone(),
-                Arc::clone(&desk),
-                config.clone(),
-                stop.clone(),
-            )
-            .boxed(),
-        );
+        let (settings, until) = (config.clone(), stop.clone());
+        let watched = watch::assets(store.clone(), Arc::clone(&desk), settings, until);
+        tasks.spawn(watched.boxed());
         tasks.spawn(watch::overdue(store.clone(), stop.clone()).boxed());
         info!(dhcp = ?config.dhcp, http = %http, state = %config.state.display(), "ready");
         Ok(Self {

@@ -40,10 +40,10 @@ impl Mesh {
                 match self.command(MachineRef(id.to_string()), command, by).await {
                     Ok(Ok(_)) => senders.push(name),
                     Ok(Err(error)) => {
-                        warn!(machine = %name, "a machine cannot help to wake another: {error}")
+                        warn!(machine = %name, "a machine cannot help to wake another: {error}");
                     }
                     Err(error) => {
-                        warn!(machine = %name, "a machine cannot help to wake another: {error}")
+                        warn!(machine = %name, "a machine cannot help to wake another: {error}");
                     }
                 }
             }

@@ -24,7 +24,7 @@ impl Claims {
     /// What was said of somebody; `None` when it is not said of whom.
     pub(super) fn of(said: Map<String, Value>) -> Option<Self> {
         let subject = said.get("sub").and_then(Value::as_str)?;
-        is_subject(subject).then(|| Self(said))
+        is_subject(subject).then_some(Self(said))
     }
 
     /// What the provider calls them, for good.
@@ -103,7 +103,10 @@ fn has(value: &Value, wanted: &str) -> bool {
     match value {
         Value::String(text) => text == wanted,
         Value::Array(all) => all.iter().any(|v| v == wanted),
-        Value::Bool(_) | Value::Number(_) => value.to_string() == wanted,
+        Value::Bool(_) | Value::Number(_) => {
+            let text = value.to_string();
+            text == wanted
+        }
         Value::Null | Value::Object(_) => false,
     }
 }

@@ -213,6 +213,12 @@ async fn each_supposition_changes_what_it_names_and_nothing_else() {
             "{suppose:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn no_more_labels_are_supposed_than_a_machine_may_have() {
+    let (view, mac) = laden().await;
+    let of = |suppose: Suppose| suppose.of(&view, mac, Timestamp::now());
     let label = |n: usize| {
         let text: LabelText = format!("label{n}").parse().unwrap();
         (text.clone(), Some(text))
@@ -220,7 +226,7 @@ async fn each_supposition_changes_what_it_names_and_nothing_else() {
     // It has one already.
     let labels = |count| Suppose {
         labels: (0..count).map(label).collect(),
-        ..nothing()
+        ..Suppose::default()
     };
     assert!(of(labels(MAX_LABELS - 1)).is_ok());
     assert_eq!(

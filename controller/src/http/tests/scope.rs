@@ -109,14 +109,17 @@ impl Site {
     }
 }
 
+/// Method and endpoint, what stands for the name in its path or behind it, the body, and the answer's status.
+type Handled<'a> = (&'static str, &'a str, Value, u16);
+
 /// What each handler that looks itself is asked about the other machine, and its answer. What is asked without a name of theirs
 /// lists.
-fn handled(due: &str) -> Vec<(&'static str, &str, Value, u16)> {
-    let theirs = json!({"machine": "db1", "kind": "one-shot"});
-    let by_helper = json!({"machine": "web1", "kind": "one-shot", "helper": "db1"});
-    let selected = json!({"selector": "pool=db", "kind": "one-shot"});
-    let erase = json!({"machine": "db1", "erase": "zero"});
-    vec![
+fn handled(due: &str) -> Vec<Handled<'_>> {
+    let theirs = json!({"machine": "db1"});
+    let selected = json!({"selector": "pool=db"});
+    let mut all = activated();
+    all.extend(deployed());
+    all.extend([
         ("GET /machines", "", Value::Null, 200),
         ("GET /machines", "?site=all", Value::Null, 403),
         ("GET /machines", "?label=pool%3Ddb", Value::Null, 200),
@@ -125,67 +128,54 @@ fn handled(due: &str) -> Vec<(&'static str, &str, Value, u16)> {
         ("GET /commands/{id}", "300", Value::Null, 404),
         ("GET /members", "", Value::Null, 200),
         ("GET /http_sd", "", Value::Null, 200),
-        (
-            "POST /boot-configs/{name}/activate",
-            "live",
-            theirs.clone(),
-            404,
-        ),
-        ("POST /boot-configs/{name}/activate", "live", by_helper, 404),
-        (
-            "POST /boot-configs/{name}/activate-selector",
-            "live",
-            selected.clone(),
-            409,
-        ),
-        (
-            "POST /activations/deactivate",
-            "",
-            json!({"machine": "db1"}),
-            404,
-        ),
-        (
-            "POST /activations/deactivate-selector",
-            "",
-            json!({"selector": "pool=db"}),
-            409,
-        ),
+        ("POST /activations/deactivate", "", theirs, 404),
+        ("POST /activations/deactivate-selector", "", selected, 409),
         ("GET /activations", "", Value::Null, 200),
         ("GET /activations", "?machine=db1", Value::Null, 404),
         ("GET /activations/{id}", due, Value::Null, 404),
         ("GET /events", "", Value::Null, 200),
-        (
-            "GET /events",
-            "?machine=02:00:00:00:01:02",
-            Value::Null,
-            200,
-        ),
+        ("GET /events", THEIR_EVENTS, Value::Null, 200),
         ("GET /events", "?machine=db1", Value::Null, 404),
         ("GET /events/stream", "", Value::Null, 200),
         ("GET /events/stream", "?site=lab", Value::Null, 403),
+    ]);
+    all
+}
+
+/// The events of their address: nobody knows whose it is.
+const THEIR_EVENTS: &str = "?machine=02:00:00:00:01:02";
+
+fn activated() -> Vec<Handled<'static>> {
+    let theirs = json!({"machine": "db1", "kind": "one-shot"});
+    let by_helper = json!({"machine": "web1", "kind": "one-shot", "helper": "db1"});
+    let selected = json!({"selector": "pool=db", "kind": "one-shot"});
+    let (one, some) = (
+        "POST /boot-configs/{name}/activate",
+        "POST /boot-configs/{name}/activate-selector",
+    );
+    vec![
+        (one, "live", theirs, 404),
+        (one, "live", by_helper, 404),
+        (some, "live", selected, 409),
+    ]
+}
+
+fn deployed() -> Vec<Handled<'static>> {
+    let erase = json!({"machine": "db1", "erase": "zero"});
+    let stream = "GET /deployments/stream";
+    let (cancel, later) = (
+        "POST /deployments/{deployment}/cancel",
+        "POST /deployments/{deployment}/move",
+    );
+    vec![
         ("GET /deployments", "", Value::Null, 200),
         ("GET /deployments", "?machine=db1", Value::Null, 404),
         ("GET /deployments/{deployment}", "400", Value::Null, 404),
-        (
-            "GET /deployments/stream",
-            "?deployments=400",
-            Value::Null,
-            404,
-        ),
-        ("GET /deployments/stream", "?rollout=5", Value::Null, 403),
+        (stream, "?deployments=400", Value::Null, 404),
+        (stream, "?rollout=5", Value::Null, 403),
         ("POST /deployments", "", erase, 404),
-        (
-            "POST /deployments/{deployment}/cancel",
-            "400",
-            Value::Null,
-            404,
-        ),
-        (
-            "POST /deployments/{deployment}/move",
-            "400",
-            json!({"to": 0}),
-            404,
-        ),
+        (cancel, "400", Value::Null, 404),
+        (later, "400", json!({"to": 0}), 404),
     ]
 }
 
