@@ -272,20 +272,21 @@ fn a_program_without_the_app_says_so_before_it_starts() {
 
 const PORT: &str = "[api]\nlisten = \"127.0.0.1:4843\"\ntls = \"off\"\n";
 
+const PROVIDER: &str = r#"
+[oidc]
+issuer = "https://sso.example.org/realms/lab"
+client_id = "enforcer"
+public_url = "https://boot.example.org:4843"
+create_users = false
+[[oidc.roles]]
+claim = "groups"
+value = "boot-admins"
+role = "admin"
+"#;
+
 #[test]
 fn an_identity_provider_needs_its_addresses_a_port_and_rules() {
-    let good = r#"
-        [oidc]
-        issuer = "https://sso.example.org/realms/lab"
-        client_id = "enforcer"
-        public_url = "https://boot.example.org:4843"
-        create_users = false
-        [[oidc.roles]]
-        claim = "groups"
-        value = "boot-admins"
-        role = "admin"
-        "#;
-    let config = load(&format!("{PORT}{good}"), Flags::default()).unwrap();
+    let config = load(&format!("{PORT}{PROVIDER}"), Flags::default()).unwrap();
     let oidc = config.oidc.unwrap();
     assert_eq!(oidc.scopes, ["openid", "profile", "email"]);
     assert_eq!(oidc.name_claim, "preferred_username");
@@ -294,11 +295,15 @@ fn an_identity_provider_needs_its_addresses_a_port_and_rules() {
         oidc.redirect_uri(),
         "https://boot.example.org:4843/api/v1/oidc/callback"
     );
-    let told = load(good, Flags::default()).unwrap_err();
+    let told = load(PROVIDER, Flags::default()).unwrap_err();
     assert!(
         told.contains("oidc.public_url: people sign in over the network"),
         "{told}"
     );
+}
+
+#[test]
+fn each_mistake_about_an_identity_provider_is_told_with_its_place() {
     for (change, with, told) in [
         (
             "https://sso.example.org",
@@ -346,7 +351,7 @@ fn an_identity_provider_needs_its_addresses_a_port_and_rules() {
             "an identity provider needs `issuer`, `client_id` and `public_url`",
         ),
     ] {
-        let bad = good.replacen(change, with, 1);
+        let bad = PROVIDER.replacen(change, with, 1);
         let error = load(&format!("{PORT}{bad}"), Flags::default()).unwrap_err();
         assert!(error.contains(told), "{with}: {error}");
     }
