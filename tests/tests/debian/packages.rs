@@ -46,6 +46,7 @@ fn the_packages_install_start_hardened_survive_a_crash_take_over_older_state_and
         host.explains_itself()?;
         host.is_hardened("enforcer")?;
         host.is_hardened("enforcer-agent")?;
+        host.reloads()?;
         host.comes_back_after_a_crash()?;
         host.tells_its_log_to_who_helps(space)?;
         host.runs_the_agent()?;
@@ -78,6 +79,17 @@ impl Host {
         self.debian
             .sh(script)
             .with_context(|| self.debian.journal("enforcer"))
+    }
+
+    /// What reloads is the program that ran: without a word for it, the signal would have ended it.
+    fn reloads(&self) -> Result<()> {
+        let shown = "systemctl show enforcer --property MainPID,SubState,NRestarts";
+        let before = self.sh(shown)?;
+        self.sh("systemctl reload enforcer")?;
+        self.answers()?;
+        let after = self.sh(shown)?;
+        ensure!(before == after, "before {before}, after {after}");
+        Ok(())
     }
 
     fn installs_and_starts(&self) -> Result<()> {
