@@ -44,7 +44,7 @@ pub enum Verb {
         /// What they may
         #[arg(long)]
         role: Role,
-        /// Who signs in at the identity provider ([oidc]) by this name first is them
+        /// Who signs in at the identity provider (`[oidc]`) by this name first is them
         #[arg(long)]
         oidc: bool,
         /// Words about them
@@ -64,7 +64,7 @@ pub enum Verb {
         /// Let them in again
         #[arg(long)]
         enable: bool,
-        /// Who signs in at the identity provider ([oidc]) by this name first is them
+        /// Who signs in at the identity provider (`[oidc]`) by this name first is them
         #[arg(long, conflicts_with = "no_oidc")]
         oidc: bool,
         /// Nobody who signs in there is them any more; their sessions end
