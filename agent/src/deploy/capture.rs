@@ -280,9 +280,10 @@ impl Packer {
     }
 
     fn smaller(&mut self, chunk: &[u8]) -> Option<&[u8]> {
-        self.frame.clear();
-        self.frame.reserve(zstd_safe::compress_bound(chunk.len()));
-        let len = self.zstd.compress_to_buffer(chunk, &mut self.frame).ok()?;
-        (len < chunk.len()).then_some(self.frame.as_slice())
+        let Self { zstd, frame } = self;
+        packing::smaller(chunk, frame, |part, frame| {
+            frame.reserve(zstd_safe::compress_bound(part.len()));
+            zstd.compress_to_buffer(part, frame).ok()
+        })
     }
 }

@@ -33,7 +33,7 @@ pub use error::{Result, StoreError};
 pub use ingest::{
     DiskReader, Format, Ingest, IngestError, IngestOptions, Ingested, MAX_WINDOW_BYTES, sector_size,
 };
-pub use pack::{Packed, compressor};
+pub use pack::{Packed, Packing};
 pub use plain::Plain;
 pub use session::{Put, Session};
 pub use settle::SETTLE_BYTES;

@@ -113,11 +113,7 @@ fn byte_of(form: Form) -> u8 {
     }
 }
 
-/// What packs chunks as hard as the store does.
-///
-/// # Errors
-/// When there is no memory for it.
-pub fn compressor() -> io::Result<bulk::Compressor<'static>> {
+fn compressor() -> io::Result<bulk::Compressor<'static>> {
     let mut zstd = bulk::Compressor::new(packing::LEVEL)?;
     zstd.set_parameter(CParameter::WindowLog(packing::WINDOW_LOG))?;
     zstd.set_parameter(CParameter::HashLog(packing::HASH_LOG))?;
@@ -135,10 +131,26 @@ pub(crate) struct Packer {
     plain: Vec<u8>,
 }
 
-/// The half that packs.
-pub(crate) struct Packing {
+/// Packs chunks as the store does, also for whoever sends them: zstd's tables and the memory for a frame are made once.
+pub struct Packing {
+    /// `None`: there was no memory for it, and nothing is packed.
     zstd: Option<bulk::Compressor<'static>>,
     frame: Vec<u8>,
+}
+
+impl fmt::Debug for Packing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Packing")
+    }
+}
+
+impl Default for Packing {
+    fn default() -> Self {
+        Self {
+            zstd: compressor().ok(),
+            frame: Vec::new(),
+        }
+    }
 }
 
 impl fmt::Debug for Packer {
@@ -149,12 +161,8 @@ impl fmt::Debug for Packer {
 
 impl Packer {
     pub(crate) fn new() -> Self {
-        let packing = Packing {
-            zstd: compressor().ok(),
-            frame: Vec::new(),
-        };
         Self {
-            packing,
+            packing: Packing::default(),
             zstd: bulk::Decompressor::new().ok(),
             plain: Vec::new(),
         }
@@ -219,13 +227,13 @@ impl Packing {
         }
     }
 
-    /// A frame that is smaller than what it holds.
-    fn smaller(&mut self, plain: &[u8]) -> Option<&[u8]> {
-        self.frame.clear();
-        self.frame.reserve(zstd_safe::compress_bound(plain.len()));
+    /// The frame of a chunk, when it is smaller than the chunk: [`packing::smaller`].
+    pub fn smaller(&mut self, plain: &[u8]) -> Option<&[u8]> {
         let zstd = self.zstd.as_mut()?;
-        let len = zstd.compress_to_buffer(plain, &mut self.frame).ok()?;
-        (len < plain.len()).then_some(self.frame.as_slice())
+        packing::smaller(plain, &mut self.frame, |part, frame| {
+            frame.reserve(zstd_safe::compress_bound(part.len()));
+            zstd.compress_to_buffer(part, frame).ok()
+        })
     }
 }
 

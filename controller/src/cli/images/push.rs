@@ -18,9 +18,8 @@ use ::image::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::Method;
-use image_store::{DiskReader, IngestError, compressor, sector_size};
+use image_store::{DiskReader, IngestError, Packing, sector_size};
 use serde_json::Value;
-use zstd::bulk::Compressor;
 
 use crate::{
     cli::{
@@ -229,12 +228,12 @@ impl Upload<'_> {
         let path = format!("{}/have", self.path);
         let answer = self.client.send(Method::POST, &path, &ask).await?;
         let MissingDoc { missing } = read(&answer)?;
-        let (mut zstd, mut parcels) = (compressor().ok(), Vec::new());
+        let (mut packing, mut parcels) = (Packing::default(), Vec::new());
         for place in missing {
             let place = usize::try_from(place).unwrap_or(usize::MAX);
             let wrong = || Failure::Answer("a chunk nobody asked about".to_owned());
             let (id, plain) = chunks.get(place).ok_or_else(wrong)?;
-            pack(*id, plain, zstd.as_mut(), &mut parcels);
+            pack(*id, plain, &mut packing, &mut parcels);
         }
         if !parcels.is_empty() {
             self.sent += parcels.len() as u64;
@@ -253,11 +252,9 @@ impl Upload<'_> {
 }
 
 /// Adds a chunk as a parcel: compressed where that makes it smaller.
-fn pack(id: ChunkId, plain: &[u8], zstd: Option<&mut Compressor<'static>>, parcels: &mut Vec<u8>) {
-    let packed = zstd.and_then(|zstd| zstd.compress(plain).ok());
-    let packed = packed.filter(|packed| packed.len() < plain.len());
-    let (form, content) = match &packed {
-        Some(packed) => (Form::Zstd, packed.as_slice()),
+fn pack(id: ChunkId, plain: &[u8], packing: &mut Packing, parcels: &mut Vec<u8>) {
+    let (form, content) = match packing.smaller(plain) {
+        Some(frame) => (Form::Zstd, frame),
         None => (Form::Raw, plain),
     };
     let len = u32::try_from(content.len()).expect("at most a chunk");
