@@ -6,6 +6,7 @@ mod api_tokens;
 mod boot;
 mod commands;
 mod configs;
+mod deactivations;
 mod deployments;
 mod enrol;
 mod evidence;
@@ -48,14 +49,12 @@ mod webhooks;
 pub use acceptance::{
     AcceptError, AcceptMachine, Accepted, Keep, RefuseMachine, Refused, ResolveDispute,
 };
-pub use activations::{
-    Activate, ActivateError, ActivateSelected, Deactivate, DeactivateSelected, ExpireOverdue,
-    ForMachine,
-};
+pub use activations::{Activate, ActivateError, ActivateSelected, ForMachine};
 pub use api_tokens::{ApiTokenError, CreateApiToken, NoteTokenUse, RevokeApiToken, TokenMaker};
 pub use boot::{BeginFetch, ClaimBoot, FetchAnswer, FileSent};
 pub use commands::{CommandError, CommandWord, Giver, IssueCommand, Settle, given_before};
 pub use configs::{ConfigError, DeleteConfig, FileFetched, Refetch, SetConfig};
+pub use deactivations::{Deactivate, DeactivateSelected, ExpireOverdue};
 pub use deployments::{CancelDeployment, CreateDeployment, Created, DeployError, MoveDeployment};
 pub use enrol::{Claim, Enrol, EnrolOutcome, Grant};
 pub use evidence::{Callback, CallbackAnswer, ReportBoot};
