@@ -148,22 +148,22 @@ async fn a_change_of_what_was_read_is_made_and_the_second_of_two_is_told() {
     assert_eq!(labels["labels"]["pool"], "db");
 }
 
+/// Something is not deleted as something else, and is as what was read; the tag it had.
+async fn deleted_as_read(site: &Site, path: &str) -> String {
+    let (read, delete) = (site.tag(path).await, format!("DELETE {path}"));
+    let other = read.replace(&read[1..17], "0123456789abcdef");
+    let refused = site.changed(&delete, &other, Value::Null).await;
+    assert_eq!(refused, failed(), "{path}");
+    let gone = site.changed(&delete, &read, Value::Null).await;
+    assert_eq!(gone.0, 204, "{path}");
+    read
+}
+
 #[tokio::test]
 async fn nothing_is_deleted_that_is_not_what_was_read() {
     let (site, paths) = furnished().await;
     for path in paths {
-        let (read, delete) = (site.tag(path).await, format!("DELETE {path}"));
-        let other = read.replace(&read[1..17], "0123456789abcdef");
-        assert_eq!(
-            site.changed(&delete, &other, Value::Null).await,
-            failed(),
-            "{path}"
-        );
-        assert_eq!(
-            site.changed(&delete, &read, Value::Null).await.0,
-            204,
-            "{path}"
-        );
+        let (read, delete) = (deleted_as_read(&site, path).await, format!("DELETE {path}"));
         let gone = site.changed(&delete, &read, Value::Null).await;
         assert_eq!(gone.0, 404, "{path}: what is gone is not found");
     }
@@ -352,18 +352,7 @@ async fn tokens_power_and_reservations_are_only_changed_as_they_were_read() {
         .await;
     assert_eq!(gone.1["code"], "power-settings-not-found");
     for path in ["/tokens/ci".to_owned(), format!("/join-tokens/{}", join.id)] {
-        let (read, delete) = (site.tag(&path).await, format!("DELETE {path}"));
-        let other = read.replace(&read[1..17], "0123456789abcdef");
-        assert_eq!(
-            site.changed(&delete, &other, Value::Null).await,
-            failed(),
-            "{path}"
-        );
-        assert_eq!(
-            site.changed(&delete, &read, Value::Null).await.0,
-            204,
-            "{path}"
-        );
+        let read = deleted_as_read(&site, &path).await;
         assert_ne!(site.tag(&path).await, read, "{path}: revoked");
     }
     let path = "/reservations/02:00:00:00:01:01";

@@ -7,6 +7,7 @@ use minijinja::{
 };
 
 use super::MAX_RENDERED;
+use crate::percent;
 
 /// Bytes that the filters of one rendering may make, all together: instructions are counted elsewhere, but one of them can
 /// be a filter over a long list or text.
@@ -182,18 +183,9 @@ fn word(state: &mut State, value: &Value) -> Result<String, Error> {
 
 /// A text as one part of a URL (RFC 3986 §2.1).
 fn url(state: &mut State, value: &Value) -> Result<String, Error> {
-    use std::fmt::Write as _;
     let text = text_of(value, "url")?;
     bounded(state, text.len() * 3, "url")?;
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    Ok(encoded)
+    Ok(percent::encode(&text))
 }
 
 /// A list's texts with `between` between them; bounded.
