@@ -10,6 +10,7 @@ use crate::state::{
     boot::{Suppose, SupposeError},
     facts::FactsRecord,
     label::{LabelText, MAX_LABELS},
+    machine::{Acceptance, AcceptedBy, Machine, Standing},
     matching::examples,
 };
 
@@ -233,4 +234,32 @@ async fn no_more_labels_are_supposed_than_a_machine_may_have() {
         of(labels(MAX_LABELS)).err(),
         Some(SupposeError::TooManyLabels)
     );
+}
+
+#[tokio::test]
+async fn who_is_supposed_to_be_less_than_accepted_was_not_accepted() {
+    let (mut view, mac) = laden().await;
+    let mut machine = Machine::clone(view.machine_by_mac(mac).unwrap());
+    machine.standing = Standing::Accepted;
+    machine.accepted = Some(Acceptance {
+        how: AcceptedBy::BootSecret,
+        at: Timestamp::UNIX_EPOCH,
+    });
+    view.absorb(&Write::Put(Record::Machine(machine.into())));
+    for (standing, accepted) in [
+        (Standing::Accepted, true),
+        (Standing::Registered, false),
+        (Standing::Seen, false),
+    ] {
+        let suppose = Suppose {
+            standing: Some(standing),
+            ..Suppose::default()
+        };
+        let supposed = suppose.of(&view, mac, Timestamp::now()).unwrap();
+        let machine = supposed.machine_by_mac(mac).unwrap();
+        assert_eq!(
+            (machine.standing, machine.accepted.is_some()),
+            (standing, accepted)
+        );
+    }
 }

@@ -103,6 +103,24 @@ fn it_says_by_how_much_and_at_which_step() {
     assert_eq!(compared.slower, Some(expected));
 }
 
+#[test]
+fn it_takes_the_least_time_and_a_fifth_of_the_usual_to_be_called_slower() {
+    let slower = |usual_ms: u64, by_ms: u64| {
+        let usual = boot(&[usual_ms, 0, 0, 0]);
+        let this = boot(&[usual_ms + by_ms, 0, 0, 0]);
+        compare(&this, &[usual.clone(), usual]).unwrap().slower
+    };
+    let least = u64::try_from(LEAST_SLOWER.as_millis()).unwrap();
+    for (usual, by, expected) in [
+        (100_000, 20_000, false),
+        (100_000, 20_001, true),
+        (1000, least - 1, false),
+        (1000, least, true),
+    ] {
+        assert_eq!(slower(usual, by).is_some(), expected, "{usual} {by}");
+    }
+}
+
 fn spans() -> impl Strategy<Value = Vec<u64>> {
     proptest::collection::vec(0..100_000_u64, WAY.len() - 1)
 }
