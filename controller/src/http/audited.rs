@@ -7,8 +7,8 @@ use std::{
 };
 
 use axum::{
-    extract::{MatchedPath, Request, State},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    extract::{FromRequestParts as _, MatchedPath, Query, RawPathParams, Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -20,6 +20,7 @@ use super::{
     auth::Caller,
     error::{Code, Problem, Why, short},
     network::Remote,
+    scope::MACHINE,
 };
 use crate::{
     state::{
@@ -36,8 +37,8 @@ const MAX_WHY: usize = 300;
 /// Refusals of one caller that are written down in a minute, and of all together whom nobody knows: who is refused in a loop
 /// does not push everything else out of the record. All are counted.
 const REFUSED_PER_MINUTE: u32 = 60;
-/// What paths about one machine begin with.
-const MACHINES: &str = "/api/v1/machines/";
+/// Parameters of queries that name a machine: `explain` has the second.
+const QUERIED: [&str; 2] = [MACHINE, "mac"];
 /// Where images come in piece by piece: what they become is written down, not each piece.
 const PIECES: [&str; 2] = ["/have", "/chunks"];
 
@@ -77,19 +78,22 @@ pub(super) async fn audited(State(api): State<Api>, request: Request, next: Next
         return next.run(request).await;
     };
     let looks = request.method().is_safe() && !SECRETS.contains(&path.as_str());
-    let behalf = Behalf::new(origin(&request, path.as_str()));
-    let mut response = Arc::clone(&behalf).during(next.run(request)).await;
+    let (mut parts, body) = request.into_parts();
+    let asked = Asked::of(&mut parts, path.as_str()).await;
+    let request = Request::from_parts(parts, body);
+    let behalf = &asked.behalf;
+    let mut response = Arc::clone(behalf).during(next.run(request)).await;
     let kind = match looks {
         // Of looking only that it was tried in vain.
         true => (response.status() == StatusCode::FORBIDDEN).then_some(REFUSED),
-        false => kind(response.status(), path.as_str(), &behalf),
+        false => kind(response.status(), path.as_str(), behalf),
     };
     // Who shows nothing is nobody, and could fill the book.
     let by = behalf.origin().by.clone();
     if let Some(kind) = kind.filter(|_| by.is_some())
         && (kind != REFUSED || api.refusals.admits(by))
     {
-        note(&api.store, &behalf, kind, &response);
+        note(&api.store, &asked, kind, &response);
     }
     if !looks || behalf.is_written() {
         let id = behalf.origin().request.as_deref().unwrap_or_default();
@@ -114,27 +118,27 @@ fn kind(status: StatusCode, path: &str, behalf: &Behalf) -> Option<&'static str>
 
 /// Somebody was turned away before it was asked what they want: their token does not count, they are shut out, or a page of
 /// somebody else's asks with their cookie. Who shows nothing at all is not written down.
-pub(super) fn refused(api: &Api, request: &Request, problem: &Problem) {
+pub(super) async fn refused(api: &Api, request: Request, problem: &Problem) {
     let shows = request.headers().contains_key(header::AUTHORIZATION);
     if problem.code == Code::Unauthenticated && !shows {
         return;
     }
-    let path = request.extensions().get::<MatchedPath>();
-    let path = path.map_or("", |path| path.as_str());
-    let behalf = Behalf::new(origin(request, path));
-    if !api.refusals.admits(behalf.origin().by.clone()) {
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let path = path.as_ref().map_or("", MatchedPath::as_str);
+    let asked = Asked::of(&mut request.into_parts().0, path).await;
+    if !api.refusals.admits(asked.behalf.origin().by.clone()) {
         return;
     }
-    let text = format!("{}: {}", behalf.sentence(), cut(&problem.detail));
+    let text = format!("{}: {}", asked.behalf.sentence(), cut(&problem.detail));
     let draft = Draft::new(REFUSED, text)
         .field("status", problem.code.status().as_str())
         .field("code", problem.code.text());
-    write(&api.store, behalf.origin(), draft);
+    asked.write(&api.store, draft);
 }
 
-fn note(store: &Store, behalf: &Behalf, kind: &str, response: &Response) {
+fn note(store: &Store, asked: &Asked, kind: &str, response: &Response) {
     let (status, code) = (response.status(), response.extensions().get::<Code>());
-    let mut text = behalf.sentence();
+    let mut text = asked.behalf.sentence();
     if let Some(Why(why)) = response.extensions().get::<Why>() {
         // What is wrong with a value may quote it, and it may have been a password.
         let why = match code {
@@ -147,19 +151,54 @@ fn note(store: &Store, behalf: &Behalf, kind: &str, response: &Response) {
     if let Some(code) = code {
         draft = draft.field("code", code.text());
     }
-    write(store, behalf.origin(), draft);
+    asked.write(store, draft);
 }
 
-/// Writes a line down, for the machine that its path names, too: what was refused of it stands among its lines.
-fn write(store: &Store, origin: &Origin, mut draft: Draft) {
-    let path = origin.target.as_deref().unwrap_or_default();
-    let rest = path.strip_prefix(MACHINES).unwrap_or_default();
-    let name = rest.split('/').next().unwrap_or_default();
-    if let Ok(machine) = machines::find(&store.view(), name) {
-        draft = draft.machine(&machine.id);
+/// What is known of a request before it is served.
+struct Asked {
+    behalf: Arc<Behalf>,
+    /// The machine that it names, as it is written there.
+    machine: Option<String>,
+}
+
+impl Asked {
+    async fn of(parts: &mut Parts, path: &str) -> Self {
+        Self {
+            behalf: Behalf::new(origin(parts, path)),
+            machine: named(parts).await,
+        }
     }
-    draft.asked_by(origin);
-    store.note(draft);
+
+    /// Writes a line down, for the machine that was named, too: what was refused of it stands among its lines.
+    fn write(&self, store: &Store, mut draft: Draft) {
+        let name = self.machine.as_deref().unwrap_or_default();
+        if let Ok(machine) = machines::find(&store.view(), name) {
+            draft = draft.machine(&machine.id);
+        }
+        draft.asked_by(self.behalf.origin());
+        store.note(draft);
+    }
+}
+
+/// The machine that the path or else the query names, both without their percent-encoding.
+///
+/// Not one that only the body names: who may not is refused before it is read, and nobody's bytes are read for the record's
+/// sake. What a handler then refuses may be about another machine, such as a helper or who has an address; a machine's lines
+/// are shown to all who reach it, and they need not reach the other. A reservation's MAC is left out for that, too.
+async fn named(parts: &mut Parts) -> Option<String> {
+    let params = RawPathParams::from_request_parts(parts, &()).await.ok();
+    let mut segments = params.iter().flatten();
+    if let Some((_, text)) = segments.find(|(name, _)| *name == MACHINE) {
+        return Some(text.to_owned());
+    }
+    // No query says which machine is changed: who adds one names nothing by it.
+    if !parts.method.is_safe() {
+        return None;
+    }
+    let query: Query<Vec<(String, String)>> = Query::try_from_uri(&parts.uri).ok()?;
+    let mut pairs = query.0.into_iter();
+    let found = pairs.find(|(name, _)| QUERIED.contains(&name.as_str()))?;
+    Some(found.1)
 }
 
 /// Whether the reason is about a text that was sent.
@@ -174,8 +213,8 @@ fn cut(text: &str) -> String {
     text.chars().take(MAX_WHY).collect()
 }
 
-fn origin(request: &Request, path: &str) -> Origin {
-    let seen = request.extensions();
+fn origin(parts: &Parts, path: &str) -> Origin {
+    let seen = &parts.extensions;
     let caller = seen.get::<Caller>().map(|caller| caller.name.clone());
     let remote = seen
         .get::<Remote>()
@@ -188,7 +227,7 @@ fn origin(request: &Request, path: &str) -> Origin {
         by: caller,
         from: remote.or_else(local),
         request: Some(format!("{:016x}", rand::random::<u64>())),
-        operation: Some(format!("{} {path}", request.method())),
-        target: Some(short(request.uri().path())),
+        operation: Some(format!("{} {path}", parts.method)),
+        target: Some(short(parts.uri.path())),
     }
 }

@@ -72,11 +72,6 @@ pub(super) async fn known(State(api): State<Api>, mut request: Request, next: Ne
         }
         (Err(problem), _) => Err(problem),
     };
-    if let Err(problem) = &settled
-        && problem.code != Code::TooManyRequests
-    {
-        audited::refused(&api, &request, problem);
-    }
     match settled {
         Ok(Some((caller, by, scope))) => {
             request.extensions_mut().insert(caller);
@@ -87,7 +82,10 @@ pub(super) async fn known(State(api): State<Api>, mut request: Request, next: Ne
         Err(problem) if problem.code == Code::TooManyRequests => {
             too_many(problem, Duration::from_secs(1))
         }
-        Err(problem) => challenged(problem),
+        Err(problem) => {
+            audited::refused(&api, request, &problem).await;
+            challenged(problem)
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::state::{
 };
 
 /// The variable segment of paths that names a machine.
-const MACHINE: &str = "machine";
+pub(super) const MACHINE: &str = "machine";
 
 /// How an endpoint keeps to the machines that its caller reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
