@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use enforcer::{
     federation::JoinError,
+    metrics::{Counter, PeerCounter},
     state::{
         activation::Stage,
         ops::{PeerError, RevokePeer, TakeMacs},
@@ -96,6 +97,35 @@ async fn a_config_that_lives_only_at_b_boots_a_machine_at_a_exactly_once_and_b_s
         a.explains().await.1,
         "no remote Enforcer has named this MAC"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_site_is_asked_about_what_is_only_supposed() {
+    let (a, b) = towns().await;
+    b.arms("quiet").await;
+    named(&a).await;
+    let asked = || {
+        let counter = Counter::Peer(PeerCounter::Asked);
+        a.metrics.value(counter, "answered")
+    };
+    let before = asked();
+    for supposed in [
+        "state=seen",
+        "firmware=uefi",
+        "label=pool%3Dlab",
+        "without_activation=true",
+        "without_deployment=true",
+        "without_facts=true",
+        "at=2030-01-01T00:00:00Z",
+    ] {
+        let (plan, found) = a.explains_if(supposed).await;
+        assert_eq!(plan, "ask-peers", "{supposed}");
+        assert_eq!(found, "site-b has named it, and is asked", "{supposed}");
+        assert_eq!(asked(), before, "{supposed}");
+    }
+    // Nothing supposed: it is.
+    assert_eq!(a.explains().await.1, "site-b: offers live");
+    assert_eq!(asked(), before + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -239,9 +239,20 @@ impl Town {
         (plan, found.unwrap())
     }
 
+    /// The same, if something were otherwise: parameters of the query.
+    pub(crate) async fn explains_if(&self, supposed: &str) -> (String, String) {
+        let (plan, found) = self.explained("peers", supposed).await;
+        (plan, found.unwrap())
+    }
+
     /// The plan that `explain` says, and what it found by a rule that it looked at.
     pub(crate) async fn explains_by(&self, rule: &str) -> (String, Option<String>) {
-        let (status, told) = self.site.api(&format!("/explain?mac={MAC}")).await;
+        self.explained(rule, "").await
+    }
+
+    async fn explained(&self, rule: &str, supposed: &str) -> (String, Option<String>) {
+        let path = format!("/explain?mac={MAC}&{supposed}");
+        let (status, told) = self.site.api(&path).await;
         assert_eq!(status, 200, "{told}");
         let text = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
         let mut rules = told["why"].as_array().unwrap().iter();
