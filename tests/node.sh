@@ -9,7 +9,8 @@ least_node=20.19
 new_enough() { [ "$(printf '%s\n%s\n' "$least_node" "${1#v}" | sort -V | head -n 1)" = "$least_node" ]; }
 if command -v npm >/dev/null && command -v node >/dev/null && new_enough "$(node --version)"; then
     mkdir -p .cache/node-bin
-    for program in node npm; do ln -sfn "$(command -v "$program")" ".cache/node-bin/$program"; done
+    # To the end of the links: who was started with this folder in their PATH finds ours, and a link must not lead to itself.
+    for program in node npm; do ln -sfn "$(readlink -f "$(command -v "$program")")" ".cache/node-bin/$program"; done
     echo "$PWD/.cache/node-bin"
     exit
 fi
