@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# oidc-provider of npm, which tests/tests/oidc.rs signs in at, installed into tests/.cache/oidc once. Prints Node's path; the provider is
-# tests/.cache/oidc/provider.mjs.
+# oidc-provider of npm, at which tests/tests/oidc.rs and a browser (web/tests/provider.ts) sign in, installed into tests/.cache/oidc once.
+# Prints Node's path; the provider is tests/.cache/oidc/provider.mjs.
 set -euo pipefail
 cd "$(dirname "$0")"
 bin=$(./node.sh)

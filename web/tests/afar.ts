@@ -16,17 +16,18 @@ export class Afar {
     private readonly home: string,
   ) {}
 
-  /** `launch`: how the project's own browser is started. */
-  static async open(launch: LaunchOptions = {}): Promise<Afar> {
+  /** `launch`: how the project's own browser is started; `more`: settings of the controller, which is reached at `origin`. */
+  static async open(launch: LaunchOptions = {}, more: (origin: string) => string = () => ''): Promise<Afar> {
     const port = await freePort();
-    const site = await new Site(`[api]\nlisten = "127.0.0.1:${port}"\n[http]\nweb = true\n`).start();
+    const origin = `https://localhost:${port}`;
+    const site = await new Site(`[api]\nlisten = "127.0.0.1:${port}"\n[http]\nweb = true\n${more(origin)}`).start();
     const home = mkdtempSync(join(tmpdir(), 'enforcer-home-'));
     const database = join(home, '.pki/nssdb');
     mkdirSync(database, { recursive: true });
     execFileSync('certutil', ['-d', `sql:${database}`, '-N', '--empty-password']);
     execFileSync('certutil', ['-d', `sql:${database}`, '-A', '-t', 'C,,', '-n', 'enforcer', '-i', site.ca]);
     const browser = await chromium.launch({ ...launch, env: { ...process.env, HOME: home } as Record<string, string> });
-    return new Afar(site, `https://localhost:${port}`, browser, home);
+    return new Afar(site, origin, browser, home);
   }
 
   /** Makes an API token, as root does on the controller's host. */
