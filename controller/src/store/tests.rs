@@ -3,15 +3,26 @@
 mod audit;
 mod files;
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use ipxe::MacAddr;
+use tokio::sync::oneshot;
 
 use super::{
     Backend, BackendError, ManualClock, Options, RawWrite, Redb, Store, StoreError, SystemClock,
     backend::Visitor,
     fault::{Disk, Faults},
+    job::{Asked, Job},
     memory::Memory,
+    writer::Writer,
 };
 use crate::state::{
     Changes, Timestamp, Transition, View,
@@ -216,6 +227,40 @@ impl Transition for Nothing {
 
     fn run(&self, _view: &View, _now: Timestamp) -> (Changes, ()) {
         (Changes::none(), ())
+    }
+}
+
+/// Counts how often it is asked; it changes something.
+struct Asks(Arc<AtomicU32>);
+
+impl Transition for Asks {
+    type Outcome = u32;
+
+    fn run(&self, view: &View, now: Timestamp) -> (Changes, u32) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Count.run(view, now)
+    }
+}
+
+#[test]
+fn a_batch_is_looked_at_until_one_changes_something_and_then_run_as_a_whole() {
+    let clock = Box::new(ManualClock::new(start()));
+    let mut writer = Writer::open(Box::new(Memory::calm()), Policy::default(), clock).unwrap();
+    let asks: [_; 3] = Default::default();
+    let ((reply, mut idle), mut answers) = (oneshot::channel(), Vec::new());
+    let mut batch: Vec<Box<dyn Job>> = vec![Box::new(Asked::new(Nothing, reply))];
+    for asked in &asks {
+        let (reply, answer) = oneshot::channel();
+        batch.push(Box::new(Asked::new(Asks(Arc::clone(asked)), reply)));
+        answers.push(answer);
+    }
+    writer.run(batch, false);
+    let counted = asks.map(|asked| asked.load(Ordering::Relaxed));
+    assert_eq!(counted, [2, 1, 1]);
+    assert!(idle.try_recv().unwrap().is_ok());
+    for (n, mut answer) in (1..).zip(answers) {
+        let made = answer.try_recv().unwrap().unwrap();
+        assert_eq!(made.downcast_ref::<u32>(), Some(&n));
     }
 }
 

@@ -121,8 +121,7 @@ impl Writer {
 
     /// Whether anything had to be committed.
     fn try_run(&mut self, asked: &mut [Box<dyn Job>], flush: bool) -> Result<bool, StoreError> {
-        let mut nothing = Batch::default();
-        if !flush && self.plan(&mut nothing, asked).rows.is_empty() {
+        if !flush && self.change_nothing(asked) {
             return Ok(false);
         }
         let mut noted = self.shared.notes.take();
@@ -131,6 +130,13 @@ impl Writer {
             self.shared.notes.restore(noted);
         }
         kept
+    }
+
+    /// Whether all of them leave the view as it is; those behind the first that does not are not asked.
+    fn change_nothing(&self, asked: &mut [Box<dyn Job>]) -> bool {
+        let now = self.shared.clock.now();
+        let mut jobs = asked.iter_mut();
+        jobs.all(|job| job.run(&self.view, now).is_empty())
     }
 
     /// The rows as they are now.

@@ -11,8 +11,8 @@ mod peers;
 mod room;
 mod wire;
 
-use anyhow::{Result, ensure};
-use enforcer_tests::bench::Table;
+use anyhow::Result;
+use enforcer_tests::bench::{Parts, Table};
 
 use disks::Disks;
 
@@ -30,20 +30,11 @@ const PARTS: [(&str, Part); 7] = [
 ];
 
 fn main() -> Result<()> {
-    let named: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|arg| !arg.starts_with('-'))
-        .collect();
-    let known = |name: &String| PARTS.iter().any(|(part, _)| part == name);
-    ensure!(
-        named.iter().all(known),
-        "the parts are {:?}",
-        PARTS.map(|(part, _)| part)
-    );
+    let parts = Parts::named(&PARTS.map(|(part, _)| part))?;
     let disks = Disks::make()?;
     let mut table = Table::new("Images and deployments");
     for (name, part) in PARTS {
-        if named.is_empty() || named.iter().any(|wanted| wanted == name) {
+        if parts.wants(name) {
             part(&mut table, &disks)?;
         }
     }

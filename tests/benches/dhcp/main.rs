@@ -1,4 +1,4 @@
-//! DHCP beside its peers on one wire: `cargo bench -p enforcer-tests --bench dhcp`.
+//! DHCP beside its peers on one wire: `cargo bench -p enforcer-tests --bench dhcp`, or a part of it: `-- proxy`, `-- leases`.
 //!
 //! Proxy mode beside dnsmasq's proxy; server mode with durable leases beside dnsmasq and Kea. The servers run alternately in
 //! the same place, first as they are, then with one core and 256 MiB. Ours keeps its default limits.
@@ -9,8 +9,8 @@ mod peers;
 use anyhow::Result;
 use disk::{fsyncs, ideal_log};
 use enforcer_tests::{
-    bench::{Answered, Bench, Dhcp, Fleet, Pace, Spread, Table, dhcp, ratio},
-    lab::{Controller, ControllerPlan},
+    bench::{Answered, Bench, Dhcp, Fleet, Pace, Parts, Spread, Table, dhcp, ratio},
+    lab::{Controller, ControllerPlan, Usage},
 };
 use peers::Peer;
 use std::{fs, os::unix::fs::symlink};
@@ -45,13 +45,18 @@ const DNSMASQ_LEASES: usize = 400;
 const SUBNET: &str =
     "[[dhcp.subnet]]\nnetwork = \"10.77.0.0/16\"\npool = \"10.77.16.0-10.77.255.250\"\n";
 
+type Part = fn(&mut Table, bool) -> Result<()>;
+
+/// All parts, in the order of the table.
+const PARTS: [(&str, Part); 2] = [("proxy", proxy), ("leases", leases)];
+
 fn main() -> Result<()> {
+    let parts = Parts::named(&PARTS.map(|(part, _)| part))?;
     let mut table = Table::new("DHCP");
-    for caged in [false, true] {
-        proxy(&mut table, caged)?;
-    }
-    for caged in [false, true] {
-        leases(&mut table, caged)?;
+    for (_, part) in PARTS.iter().filter(|(name, _)| parts.wants(name)) {
+        for caged in [false, true] {
+            part(&mut table, caged)?;
+        }
     }
     table.end()
 }
@@ -179,13 +184,7 @@ fn leases(table: &mut Table, caged: bool) -> Result<()> {
 }
 
 /// At the fixed pace, beside what the disk takes by itself.
-fn judge_pace(
-    table: &mut Table,
-    limits: &str,
-    paced: &Answered,
-    in_memory: &Answered,
-    disk: &Disk,
-) {
+fn judge_pace(table: &mut Table, limits: &str, paced: &Paced, in_memory: &Paced, disk: &Disk) {
     table.note(
         "one fsync of 4 KiB after the other, by the bench itself, before each run at the fixed pace",
         limits,
@@ -203,20 +202,22 @@ fn judge_pace(
         "all, ACK p99 < 5 ms + 2 fsyncs' p99 = {:.1} ms",
         ACK_MS + floor
     );
-    for (place, run, figure, most) in [
+    for (place, paced, figure, most) in [
         ("in memory", in_memory, "all, ACK p99 < 5 ms", ACK_MS),
         ("on the disk", paced, on_disk.as_str(), ACK_MS + floor),
     ] {
+        let run = &paced.run;
         let all = run.ack.count == run.clients;
         table.judge(
             &format!("server: 5,000 new leases/s for 4 s, whatever happens, state {place}"),
             limits,
             &format!(
-                "{} of {} acknowledged, {:.0}/s; {}",
+                "{} of {} acknowledged, {:.0}/s; {}; {:.0} µs of processor each",
                 run.ack.count,
                 run.clients,
                 rate(run),
-                times(run)
+                times(run),
+                paced.each_us
             ),
             "",
             (figure, all && run.ack.p99 < most),
@@ -229,10 +230,18 @@ struct Leases {
     /// With each number in flight.
     closed: [Answered; 2],
     /// At the fixed pace, the state on the disk.
-    paced: Answered,
+    paced: Paced,
     /// The same with the state in memory.
-    in_memory: Answered,
+    in_memory: Paced,
     disk: Disk,
+}
+
+/// A run at the fixed pace.
+#[derive(Clone, Copy)]
+struct Paced {
+    run: Answered,
+    /// What the server's processor worked for each lease (µs), with what the system did in its name.
+    each_us: f64,
 }
 
 /// What the disk alone takes.
@@ -247,9 +256,13 @@ fn our_leases(bench: &Bench) -> Result<Leases> {
     let (mut closed, mut syncs) = ([const { Vec::new() }; 2], Vec::new());
     let mut logs = Vec::new();
     let (mut paced, mut in_memory) = (Vec::new(), Vec::new());
-    let at_pace = || {
+    let at_pace = |server: &Controller| -> Result<Paced> {
         let pace = Pace::PerSecond(LEASES_PER_SECOND);
-        dhcp(bench, Dhcp::Lease, LEASES, LEASES, pace)
+        let before = Usage::of(server.pid()?)?;
+        let run = dhcp(bench, Dhcp::Lease, LEASES, LEASES, pace)?;
+        let used = Usage::of(server.pid()?)?.cpu - before.cpu;
+        let each_us = used.as_secs_f64() * 1e6 / LEASES as f64;
+        Ok(Paced { run, each_us })
     };
     for round in 0..ROUNDS {
         for (n, window) in IN_FLIGHT.into_iter().enumerate() {
@@ -260,17 +273,17 @@ fn our_leases(bench: &Bench) -> Result<Leases> {
         syncs.extend(fsyncs()?);
         logs.push(ideal_log(LEASES_PER_SECOND, LEASES)?);
         let server_on_disk = server(bench, &format!("paced{round}"))?;
-        paced.push(at_pace()?);
+        paced.push(at_pace(&server_on_disk)?);
         drop(server_on_disk);
         let name = format!("memory{round}");
         let _folder = state_in_memory(bench, &name)?;
-        let _server = server(bench, &name)?;
-        in_memory.push(at_pace()?);
+        let server = server(bench, &name)?;
+        in_memory.push(at_pace(&server)?);
     }
     Ok(Leases {
         closed: closed.map(|runs| middle(&runs)),
-        paced: calm(paced, |run| run.ack.p99),
-        in_memory: calm(in_memory, |run| run.ack.p99),
+        paced: calm(paced, |paced| paced.run.ack.p99),
+        in_memory: calm(in_memory, |paced| paced.run.ack.p99),
         disk: Disk {
             syncs: Spread::of(syncs),
             log: calm(logs, |log| log.p99),

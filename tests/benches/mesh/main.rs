@@ -11,8 +11,8 @@ mod ours;
 mod serf;
 mod traffic;
 
-use anyhow::{Result, ensure};
-use enforcer_tests::bench::{Bench, Table};
+use anyhow::Result;
+use enforcer_tests::bench::{Bench, Parts, Table};
 
 use crowd::{Crowd, Kind};
 use figures::Figures;
@@ -23,23 +23,17 @@ use serf::Serf;
 const PARTS: [&str; 3] = ["crowd", "restart", "links"];
 
 fn main() -> Result<()> {
-    let named: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|arg| !arg.starts_with('-'))
-        .collect();
-    let known = |name: &String| PARTS.contains(&name.as_str());
-    ensure!(named.iter().all(known), "the parts are {PARTS:?}");
-    let wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
+    let parts = Parts::named(&PARTS)?;
     let mut table = Table::new("Mesh of 100");
-    if wanted("crowd") {
+    if parts.wants("crowd") {
         let ours = measured("ours", Ours::new)?;
         let theirs = measured("serf", Serf::new)?;
         figures::print(&mut table, &ours, &theirs);
     }
-    if wanted("restart") {
+    if parts.wants("restart") {
         ours::restart(&mut table)?;
     }
-    if wanted("links") {
+    if parts.wants("links") {
         links::measure(&mut table)?;
     }
     table.end()

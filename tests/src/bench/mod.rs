@@ -5,12 +5,14 @@ mod cage;
 mod fleet;
 mod import;
 mod load;
+mod parts;
 mod table;
 
 pub use cage::Cage;
 pub use fleet::{Fleet, fleet_mac};
 pub use import::import_management_os;
 pub use load::{Answered, Dhcp, Fetched, Pace, Spread, dhcp, fetch, load_program};
+pub use parts::Parts;
 pub use table::{Table, host_line, ratio};
 
 use crate::lab::{Namespace, Space};

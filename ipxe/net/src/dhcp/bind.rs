@@ -73,6 +73,12 @@ pub(super) fn listening_in(port: u16) -> Result<PortSocket, DhcpBindError> {
     open().map_err(|e| explain(e, port))
 }
 
+/// As [`listening_in`], without what this host itself broadcasts.
+pub(super) fn listening_to_others(port: u16) -> Result<PortSocket, DhcpBindError> {
+    let open = || finish(raw::open_to_others(port)?, port, How::Raw);
+    open().map_err(|e| explain(e, port))
+}
+
 fn finish(socket: Socket, port: u16, how: How) -> io::Result<PortSocket> {
     socket.set_broadcast(true)?;
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;

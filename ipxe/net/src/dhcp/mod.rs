@@ -98,7 +98,7 @@ impl DhcpServer {
         Ok(Self {
             dhcp: Arc::new(dhcp),
             pxe: Arc::new(bind::alone(ports.pxe)?),
-            client: bind::listening_in(ports.client).ok(),
+            client: bind::listening_to_others(ports.client).ok(),
             config,
         })
     }

@@ -13,17 +13,40 @@ const UDP: usize = 8;
 /// UDP's number in IPv4 headers.
 const UDP_PROTOCOL: u32 = 17;
 
+/// Where Linux tells a filter how a packet came (`SKF_AD_OFF + SKF_AD_PKTTYPE`), and the copy of one's own broadcast.
+const HOW_IT_CAME: u32 = 0xffff_f004;
+const LOOPED_BACK: u32 = 5;
+
 /// A raw socket that gets a copy of every UDP datagram to `port`, broadcast or unicast, and takes none away.
 pub(super) fn open(port: u16) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP))?;
-    // Classic BPF: X = length of the IP header; accept when the half-word behind it at 2 is the port.
-    socket.attach_filter(&[
+    hearing(&to_port(port))
+}
+
+/// The same without what this host itself broadcasts: as a server that is every second answer of our own.
+pub(super) fn open_to_others(port: u16) -> io::Result<Socket> {
+    let mut filter = vec![
+        SockFilter::new(0x30, 0, 0, HOW_IT_CAME),
+        SockFilter::new(0x15, 0, 1, LOOPED_BACK),
+        SockFilter::new(0x06, 0, 0, 0),
+    ];
+    filter.extend(to_port(port));
+    hearing(&filter)
+}
+
+/// Classic BPF: X = length of the IP header; accept when the half-word behind it at 2 is the port.
+fn to_port(port: u16) -> [SockFilter; 5] {
+    [
         SockFilter::new(0xb1, 0, 0, 0),
         SockFilter::new(0x48, 0, 0, 2),
         SockFilter::new(0x15, 0, 1, u32::from(port)),
         SockFilter::new(0x06, 0, 0, 0xffff),
         SockFilter::new(0x06, 0, 0, 0),
-    ])?;
+    ]
+}
+
+fn hearing(filter: &[SockFilter]) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP))?;
+    socket.attach_filter(filter)?;
     Ok(socket)
 }
 

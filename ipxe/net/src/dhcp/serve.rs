@@ -1,8 +1,11 @@
 //! The loop of one port: parse, see whose turn it is, ask, answer.
 
 use std::{
+    future::poll_fn,
     net::Ipv4Addr,
+    pin::Pin,
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -120,7 +123,11 @@ impl<A: BootAuthority> Desk<A> {
             Turn::Lease(ask) => {
                 let offer = self.offer(&case);
                 let authority = Arc::clone(&self.authority);
-                open.spawn(lease(authority, Arc::clone(socket), case, ask, offer));
+                // An offer comes from memory: it has left before a task would have been made for it.
+                let mut lease = Box::pin(lease(authority, Arc::clone(socket), case, ask, offer));
+                if !at_once(lease.as_mut()).await {
+                    open.spawn(lease);
+                }
             }
         }
     }
@@ -247,6 +254,11 @@ impl Case {
             relay_port: self.ports.dhcp,
         }
     }
+}
+
+/// Whether a task has nothing to wait for: then it is done.
+async fn at_once(mut task: Pin<&mut impl Future<Output = ()>>) -> bool {
+    poll_fn(|context| Poll::Ready(task.as_mut().poll(context).is_ready())).await
 }
 
 async fn lease<A: BootAuthority>(
