@@ -133,6 +133,36 @@ pub fn packages(space: &lab::Space) -> Result<PathBuf> {
     Ok(debs)
 }
 
+/// Folder of the static controller and agent for aarch64, built by the project's script.
+///
+/// # Errors
+/// When they cannot be built; the text is the script's.
+pub fn arm64_programs() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut script = Command::new("sh");
+    script.arg(root.join("tests/build-arm64.sh"));
+    let path = lab::output(script)?;
+    root.join(path.trim())
+        .canonicalize()
+        .context("the folder of programs for aarch64")
+}
+
+/// Makes the Debian packages of [`arm64_programs`] in a folder; what a program says of itself is said by the one that runs here.
+///
+/// # Errors
+/// When a program cannot be built or packed; the text is the script's.
+pub fn arm64_packages(space: &lab::Space) -> Result<PathBuf> {
+    let debs = space.folder().file("debs");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut script = Command::new("sh");
+    script.arg(root.join("packaging/build-debs.sh"));
+    script.arg(arm64_programs()?).arg("arm64").arg(&debs);
+    script.env("ENFORCER", lab::enforcer_binary()?);
+    script.env("COMPRESSION", "none");
+    lab::output(script)?;
+    Ok(debs)
+}
+
 /// A number that changes when the code that builds a management OS does.
 fn recipe() -> Result<u64> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../controller/src/management_os");
