@@ -12,7 +12,7 @@ matrix:  ## every way to the local disk on real firmware: the table of docs/LOCA
 	@tests/preflight.sh && cargo build --workspace && cargo run --package enforcer-tests --bin local-boot-matrix
 fuzz:  ## each fuzz target for FUZZ_SECONDS (60)
 	@tests/fuzz.sh
-debs:  ## static programs and their Debian packages, in target/debs
+debs:  ## static programs and their Debian packages, in target/debs (ARCH=arm64 for a Raspberry Pi)
 	@packaging/debs.sh
 lint:  ## format, purity, licences, lints and docs only
 	@tests/run.sh format purity licences lints docs

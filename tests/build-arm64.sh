@@ -1,11 +1,11 @@
 #!/bin/sh
 # Builds the static controller and agent for aarch64, as the tests run them (not optimised), and prints the folder they are in.
-# Needs rustup, which gets the Rust target, and Debian's gcc-aarch64-linux-gnu and libc6-dev-arm64-cross.
+# On another host it needs what cross.sh says, and Debian's libc6-dev-arm64-cross.
 set -eu
 cd "$(dirname "$0")/.."
 target=aarch64-unknown-linux-gnu
-rustup target add "$target" >&2 || { echo "build-arm64: rustup cannot add the target $target: add it by hand" >&2; exit 1; }
-export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+linker=$(tests/cross.sh aarch64)
+[ -z "$linker" ] || export "${linker?}"
 # As in build-agent.sh: these are another package's.
 for name in $(env | sed -n 's/^\(CARGO_PKG_[A-Z_]*\|CARGO_MANIFEST_[A-Z]*\)=.*/\1/p'); do unset "$name"; done
 # By flags, not by a profile of its own: macros and build scripts are then those that this host's build has made already. And of the
