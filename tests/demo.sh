@@ -3,6 +3,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:$HOME/.cargo/bin
-tests/preflight.sh
+tests/preflight.sh demo
 cargo build --locked --bins --package enforcer --package enforcer-tests
 exec "${CARGO_TARGET_DIR:-target}/debug/demo"

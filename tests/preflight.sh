@@ -1,5 +1,5 @@
 #!/bin/sh
-# Does this host have what `make demo`, `make test` and (with the word `bench`) `make bench` need? Installs what is
+# Does this host have what `make test` and (with the words `demo` and `bench`) `make demo` and `make bench` need? Installs what is
 # missing when it may (root, or sudo without a password) and never asks; else it names all that is missing and prints
 # one line to paste. The list is packages.txt; the Rust version is Cargo.toml's.
 set -eu
@@ -61,6 +61,10 @@ rust_wrong() {
     fi
 }
 
+# The Rust target of the programs that a test runs by an emulator.
+target=aarch64-unknown-linux-gnu
+target_missing() { [ "$mode" = test ] && [ -z "$rust" ] && [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; }
+
 tun_usable() { [ "$(id -u)" = 0 ] && [ -c /dev/net/tun ] || { [ -r /dev/net/tun ] && [ -w /dev/net/tun ]; }; }
 mend_tun() { $sudo modprobe tun; [ "$(id -u)" = 0 ] || $sudo chmod 0666 /dev/net/tun; }
 namespaces_usable() { [ "$(id -u)" = 0 ] || unshare --user --map-root-user --net true 2>/dev/null; }
@@ -81,6 +85,10 @@ if [ -n "$rust" ] && command -v rustup >/dev/null; then
     rustup toolchain install stable --profile minimal -c clippy -c rustfmt </dev/null || true
     rust=$(rust_wrong)
 fi
+if target_missing && command -v rustup >/dev/null; then
+    echo "preflight: asking rustup for $target"
+    rustup target add $target </dev/null || true
+fi
 tun_usable || [ $may = no ] || mend_tun || true
 
 # What is still missing, and one line that cures all of it.
@@ -100,6 +108,7 @@ if [ -n "$rust" ]; then
         need "$rust" "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y && . \"\$HOME/.cargo/env\""
     fi
 fi
+! target_missing || need "the Rust target $target" "rustup target add $target"
 tun_usable || need "/dev/net/tun, readable and writable" "${root}modprobe tun && ${root}chmod 0666 /dev/net/tun"
 [ -n "$packages" ] || namespaces_usable ||
     need "network namespaces for users who are not root" "${root}sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000"
