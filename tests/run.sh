@@ -26,11 +26,20 @@ lints() { cargo clippy --quiet --locked --workspace --all-targets -- --deny warn
 # With private items, as `make doc` writes them: links between modules are checked too.
 docs() { RUSTDOCFLAGS="--deny warnings --allow rustdoc::private-intra-doc-links" cargo doc --quiet --locked --workspace --no-deps --document-private-items; }
 build() { cargo test --quiet --locked --workspace $(app) --no-run; }
-# The pure logic, the store, the sockets, the replayed fuzz corpora. One failure does not hide the next.
+# The pure logic, the store, the sockets, the replayed fuzz corpora. Much of it waits for a clock or a socket, so three kinds run side
+# by side, and each is printed as it ends. One failure does not hide the next.
 units() {
-    local told=0
-    cargo test --locked --workspace $(app) --no-fail-fast --lib --bins --examples $(inner_tests) || told=1
-    cargo test --locked --workspace $(app) --doc || told=1
+    local kind job jobs=() told=0 logs
+    logs=$(mktemp -d)
+    for kind in "$(inner_tests)" "--lib --bins --examples" --doc; do
+        cargo test --locked --workspace $(app) --no-fail-fast $kind >"$logs/${#jobs[@]}" 2>&1 &
+        jobs+=($!)
+    done
+    for job in "${!jobs[@]}"; do
+        wait "${jobs[job]}" || told=1
+        cat "$logs/$job"
+    done
+    rm -rf "$logs"
     return $told
 }
 # Built before the stories, so that no story's time limit pays for it.
