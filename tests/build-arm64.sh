@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the static controller and agent for aarch64, as the tests run them (not optimised), and prints the folder they are in.
-# On another host it needs what cross.sh says, and Debian's libc6-dev-arm64-cross.
+# On another host it needs what cross.sh says.
 set -eu
 cd "$(dirname "$0")/.."
 target=aarch64-unknown-linux-gnu
