@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Leases of stations that begin with this never come.
 const SLOW: u8 = 0x06;
+/// Stations that begin with this meet a mistake of ours.
+const CURSED: u8 = 0x0a;
 /// Far more than any of it takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -42,6 +44,7 @@ impl BootAuthority for Pretend {
             self.open.fetch_add(1, Ordering::Relaxed);
             std::future::pending::<()>().await;
         }
+        assert_ne!(ask.mac.0[0], CURSED, "a mistake of ours");
         let LeaseVerb::Confirm(ip) = ask.verb else {
             return LeaseAnswer::Silent;
         };
@@ -164,6 +167,17 @@ async fn leases_that_never_come_hold_up_nobody_until_there_are_too_many() {
     bench.stop.cancel();
     let stopped = timeout(PATIENCE, bench.serving).await;
     stopped.expect("the stop does not wait for them").unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_that_panics_costs_only_its_own_answer() {
+    let bench = Bench::start().await;
+    let well = station(2, 1);
+    bench.renew(station(CURSED, 1)).await;
+    bench.renew(well).await;
+    assert_eq!(bench.answered().await, well);
+    bench.stop.cancel();
+    bench.serving.await.unwrap();
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     net::Ipv4Addr,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::Poll,
@@ -256,9 +257,14 @@ impl Case {
     }
 }
 
-/// Whether a task has nothing to wait for: then it is done.
+/// Whether a task has nothing to wait for: then it is done. One that panics is, too, and costs nobody else the port, as when
+/// it has been spawned.
 async fn at_once(mut task: Pin<&mut impl Future<Output = ()>>) -> bool {
-    poll_fn(|context| Poll::Ready(task.as_mut().poll(context).is_ready())).await
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context)));
+        Poll::Ready(!matches!(polled, Ok(Poll::Pending)))
+    })
+    .await
 }
 
 async fn lease<A: BootAuthority>(
