@@ -24,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Leases of stations that begin with this never come.
 const SLOW: u8 = 0x06;
-/// Stations that begin with this meet a mistake of ours.
+/// Stations that begin with these meet a mistake of ours: when they are given a lease, and before.
 const CURSED: u8 = 0x0a;
+const NOT_EVEN_HEARD: u8 = 0x0e;
 /// Far more than any of it takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -68,6 +69,9 @@ impl BootAuthority for Pretend {
     }
 
     fn note(&self, note: BootNote) {
+        if let BootNote::AddressRequested { mac, .. } = note {
+            assert_ne!(mac.0[0], NOT_EVEN_HEARD, "a mistake of ours");
+        }
         let _closed = self.notes.send(note);
     }
 }
@@ -170,12 +174,14 @@ async fn leases_that_never_come_hold_up_nobody_until_there_are_too_many() {
 }
 
 #[tokio::test]
-async fn a_lease_that_panics_costs_only_its_own_answer() {
+async fn a_request_that_makes_us_panic_costs_only_its_own_answer() {
     let bench = Bench::start().await;
-    let well = station(2, 1);
-    bench.renew(station(CURSED, 1)).await;
-    bench.renew(well).await;
-    assert_eq!(bench.answered().await, well);
+    for (n, first) in [(1, CURSED), (2, NOT_EVEN_HEARD)] {
+        let well = station(2, n);
+        bench.renew(station(first, n)).await;
+        bench.renew(well).await;
+        assert_eq!(bench.answered().await, well);
+    }
     bench.stop.cancel();
     bench.serving.await.unwrap();
 }

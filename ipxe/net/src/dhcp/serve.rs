@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     net::Ipv4Addr,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::Poll,
     time::{Duration, Instant},
@@ -73,7 +73,10 @@ pub(super) async fn serve<A: BootAuthority>(
             () = stop.cancelled() => break,
             Some(_) = open.join_next(), if !open.is_empty() => {}
             got = socket.recv(&mut buffer) => match got {
-                Ok(came) => desk.handle(&buffer[came.payload.clone()], came, &socket, &mut open).await,
+                Ok(came) => {
+                    let bytes = &buffer[came.payload.clone()];
+                    survived(desk.handle(bytes, came, &socket, &mut open)).await;
+                }
                 Err(error) => {
                     warn!(%error, "receiving DHCP");
                     time::sleep(AFTER_ERROR).await;
@@ -257,14 +260,19 @@ impl Case {
     }
 }
 
-/// Whether a task has nothing to wait for: then it is done. One that panics is, too, and costs nobody else the port, as when
-/// it has been spawned.
-async fn at_once(mut task: Pin<&mut impl Future<Output = ()>>) -> bool {
+/// A request whose handling panics costs nobody else the port: it gets silence, as one whose task panics.
+async fn survived(handling: impl Future<Output = ()>) {
+    let mut handling = pin!(handling);
     poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context)));
-        Poll::Ready(!matches!(polled, Ok(Poll::Pending)))
+        let polled = catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(context)));
+        polled.unwrap_or(Poll::Ready(()))
     })
-    .await
+    .await;
+}
+
+/// Whether a task has nothing to wait for: then it is done.
+async fn at_once(mut task: Pin<&mut impl Future<Output = ()>>) -> bool {
+    poll_fn(|context| Poll::Ready(task.as_mut().poll(context).is_ready())).await
 }
 
 async fn lease<A: BootAuthority>(
