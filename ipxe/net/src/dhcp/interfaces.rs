@@ -11,7 +11,7 @@ use nix::{
     net::if_::{InterfaceFlags, if_nametoindex},
 };
 
-use super::DhcpBindError;
+use super::{DhcpBindError, frame::Wire};
 
 /// How long a reading is believed: addresses change when the host itself gets a lease, not faster.
 const FRESH: Duration = Duration::from_secs(1);
@@ -21,6 +21,7 @@ const FRESH: Duration = Duration::from_secs(1);
 pub(super) struct Interfaces {
     only: Option<Vec<String>>,
     by_index: BTreeMap<u32, Vec<Ipv4Addr>>,
+    wires: BTreeMap<u32, Wire>,
     all: Vec<Ipv4Addr>,
     read: Option<Instant>,
 }
@@ -31,6 +32,7 @@ impl Interfaces {
         Self {
             only,
             by_index: BTreeMap::new(),
+            wires: BTreeMap::new(),
             all: Vec::new(),
             read: None,
         }
@@ -56,8 +58,12 @@ impl Interfaces {
         }
         self.read = Some(now);
         self.by_index.clear();
+        self.wires.clear();
         self.all.clear();
         for entry in getifaddrs().into_iter().flatten() {
+            let link = entry.address.as_ref().and_then(|a| a.as_link_addr());
+            let wire = link.and_then(|link| Wire::new(*link));
+            self.wires.extend(wire.and_then(|w| Some((w.index()?, w))));
             let Some(ip) = entry.address.and_then(|a| a.as_sockaddr_in()?.ip().into()) else {
                 continue;
             };
@@ -88,6 +94,11 @@ impl Interfaces {
     pub(super) fn address(&self, index: u32, local: Ipv4Addr) -> Option<Ipv4Addr> {
         let own = self.by_index.get(&index)?;
         own.iter().find(|ip| **ip == local).or(own.first()).copied()
+    }
+
+    /// What frames leave by, when the interface is an Ethernet.
+    pub(super) fn wire(&self, index: u32) -> Option<Wire> {
+        self.wires.get(&index).copied()
     }
 
     /// The interfaces that are served.

@@ -8,6 +8,7 @@
 //! stopped. What is answered is computed by [`ipxe::dhcp`] and decided by the [`BootAuthority`].
 
 mod bind;
+mod frame;
 mod interfaces;
 mod listen;
 mod probe;

@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 /// Length of a UDP header (octets).
 const UDP: usize = 8;
 /// UDP's number in IPv4 headers.
-const UDP_PROTOCOL: u32 = 17;
+pub(super) const UDP_PROTOCOL: u8 = 17;
 
 /// Where Linux tells a filter how a packet came (`SKF_AD_OFF + SKF_AD_PKTTYPE`), and the copy of one's own broadcast.
 const HOW_IT_CAME: u32 = 0xffff_f004;
@@ -77,22 +77,28 @@ pub(super) fn wrap(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Vec<
 
 /// RFC 768: over the pseudo header and the datagram; a zero is sent as all ones.
 fn checksum(from: Ipv4Addr, to: Ipv4Addr, datagram: &[u8]) -> u16 {
-    let words = |bytes: &[u8]| -> u32 {
-        let pairs = bytes.chunks(2);
-        pairs
-            .map(|p| u32::from(p[0]) << 8 | u32::from(*p.get(1).unwrap_or(&0)))
-            .sum()
-    };
-    let len = u32::try_from(datagram.len()).unwrap_or(0);
-    let mut sum =
-        words(&from.octets()) + words(&to.octets()) + UDP_PROTOCOL + len + words(datagram);
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    match !u16::try_from(sum).unwrap_or(0) {
+    let pseudo = words(&from.octets()) + words(&to.octets()) + u64::from(UDP_PROTOCOL);
+    match folded(pseudo + datagram.len() as u64 + words(datagram)) {
         0 => 0xffff,
         sum => sum,
     }
+}
+
+/// The sum of big-endian words, to be folded to 16 bits; those of 32 bits fold to the same as their halves (RFC 1071 §2).
+pub(super) fn words(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<4>();
+    let mut last = [0; 4];
+    last[..rest.len()].copy_from_slice(rest);
+    let words = words.iter().chain([&last]);
+    words.map(|word| u64::from(u32::from_be_bytes(*word))).sum()
+}
+
+/// The Internet checksum of a sum (RFC 1071).
+pub(super) fn folded(mut sum: u64) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or(0)
 }
 
 #[cfg(test)]

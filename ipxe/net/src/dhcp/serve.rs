@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 use super::{
     DhcpConfig, DhcpPorts, PER_MAC,
     interfaces::Interfaces,
-    socket::{Came, PortSocket},
+    socket::{Came, PortSocket, Way},
 };
 use crate::{BootAuthority, BootNote, quota::Quota};
 
@@ -52,7 +52,7 @@ pub(super) struct Desk<A> {
 struct Case {
     message: Message,
     came: Came,
-    address: Ipv4Addr,
+    way: Way,
     ours: Vec<Ipv4Addr>,
     port: DhcpPort,
     mode: DhcpMode,
@@ -153,10 +153,18 @@ impl<A: BootAuthority> Desk<A> {
             self.authority.note(BootNote::Dropped("dhcp-too-often"));
             return None;
         }
+        let way = Way {
+            local: address,
+            interface: came.interface,
+            // A program of this host (`enforcer doctor`) only hears what the host's own IP hands back.
+            wire: (!self.interfaces.all().contains(came.from.ip()))
+                .then(|| self.interfaces.wire(came.interface))
+                .flatten(),
+        };
         Some(Case {
             message,
             came,
-            address,
+            way,
             ours: self.interfaces.all().to_vec(),
             port: self.port,
             mode: self.mode,
@@ -251,7 +259,7 @@ impl Case {
             mode: self.mode,
             port: self.port,
             from: self.came.from,
-            address: self.address,
+            address: self.way.local,
             ours: &self.ours,
             http_port: self.http_port,
             client_port: self.ports.client,
@@ -297,7 +305,7 @@ async fn send<A: BootAuthority>(
     let Some(Reply { bytes, to }) = reply else {
         return;
     };
-    let sent = socket.send(&bytes, to, case.address, case.came.interface);
+    let sent = socket.send(&bytes, to, case.way);
     if let Err(error) = sent.await {
         // Strangers choose where a reply goes; a warning for each would be their pen in our log.
         debug!(mac = %case.message.mac, %to, %error, "sending DHCP");

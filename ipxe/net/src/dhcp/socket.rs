@@ -17,7 +17,10 @@ use nix::{
 use socket2::Socket;
 use tokio::{io::Interest, net::UdpSocket};
 
-use super::raw;
+use super::{
+    frame::{Frames, Wire},
+    raw,
+};
 
 /// A socket with `IP_PKTINFO`.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(super) struct PortSocket {
     io: UdpSocket,
     port: u16,
     how: How,
+    /// Absent where packet sockets are forbidden.
+    frames: Option<Frames>,
 }
 
 /// How datagrams are read and written.
@@ -50,6 +55,17 @@ pub(super) struct Came {
     pub(super) local: Ipv4Addr,
 }
 
+/// How a reply leaves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    /// Our address for it.
+    pub(super) local: Ipv4Addr,
+    /// Index of the interface that a broadcast leaves by.
+    pub(super) interface: u32,
+    /// The same as an Ethernet, when it is one.
+    pub(super) wire: Option<Wire>,
+}
+
 impl PortSocket {
     /// Takes over a non-blocking socket that reads `port` in this way.
     pub(super) fn new(socket: Socket, port: u16, how: How) -> io::Result<Self> {
@@ -59,7 +75,13 @@ impl PortSocket {
             How::Bound => io.local_addr()?.port(),
             How::Raw => port,
         };
-        Ok(Self { io, port, how })
+        let frames = Frames::open().ok();
+        Ok(Self {
+            io,
+            port,
+            how,
+            frames,
+        })
     }
 
     /// The port that is read.
@@ -104,24 +126,39 @@ impl PortSocket {
         })
     }
 
-    /// Sends from `local`. A broadcast leaves by `interface`; a unicast goes where the routes say, since a relay may
-    /// be reached by another way than it came.
-    pub(super) async fn send(
-        &self,
-        bytes: &[u8],
-        to: SocketAddrV4,
-        local: Ipv4Addr,
-        interface: u32,
-    ) -> io::Result<()> {
-        let by = if to.ip().is_broadcast() { interface } else { 0 };
+    /// Sends a reply. A broadcast leaves by its interface; a unicast goes where the routes say, since a relay may be reached
+    /// by another way than it came.
+    pub(super) async fn send(&self, bytes: &[u8], to: SocketAddrV4, way: Way) -> io::Result<()> {
+        let (broadcast, from) = (
+            to.ip().is_broadcast(),
+            SocketAddrV4::new(way.local, self.port),
+        );
+        if broadcast && self.as_frame(bytes, from, to, way.wire) {
+            return Ok(());
+        }
+        let by = if broadcast { way.interface } else { 0 };
         let wrapped = match self.how {
             How::Bound => None,
-            How::Raw => Some(raw::wrap(SocketAddrV4::new(local, self.port), to, bytes)),
+            How::Raw => Some(raw::wrap(from, to, bytes)),
         };
         let bytes = wrapped.as_deref().unwrap_or(bytes);
         self.io
-            .async_io(Interest::WRITABLE, || self.try_send(bytes, to, local, by))
+            .async_io(Interest::WRITABLE, || {
+                self.try_send(bytes, to, way.local, by)
+            })
             .await
+    }
+
+    /// Whether it left as a frame; what did not goes through the system's IP, which can wait, and fragment.
+    fn as_frame(
+        &self,
+        bytes: &[u8],
+        from: SocketAddrV4,
+        to: SocketAddrV4,
+        wire: Option<Wire>,
+    ) -> bool {
+        let frames = self.frames.as_ref().zip(wire);
+        frames.is_some_and(|(frames, wire)| frames.send(bytes, from, to, wire).is_ok())
     }
 
     fn try_send(&self, bytes: &[u8], to: SocketAddrV4, local: Ipv4Addr, by: u32) -> io::Result<()> {

@@ -21,11 +21,13 @@ fn main() -> ExitCode {
         Some("probe" | "solicit") => return probe::main(),
         _ => {}
     }
-    need(&["ip", "dnsmasq", "busybox", "dhcrelay", "nsenter", "unshare"]);
+    need(&[
+        "ip", "nstat", "dnsmasq", "busybox", "dhcrelay", "nsenter", "unshare",
+    ]);
     if let Some(code) = inside_own_namespace() {
         return code;
     }
-    let stories: [(&str, fn()); 6] = [
+    let stories: [(&str, fn()); 7] = [
         (
             "a router solicitation is told that there is none",
             no_router,
@@ -37,6 +39,10 @@ fn main() -> ExitCode {
         ("a dnsmasq that starts later gets its clients", || {
             beside_dnsmasq(false);
         }),
+        (
+            "a broadcast answer is a frame, unless this host itself asked",
+            broadcast,
+        ),
         (
             "another server is noticed and our host's own client undisturbed",
             foreign_server,
@@ -120,6 +126,21 @@ fn no_router() {
     ours.expect("ready");
     let rom = client.run_self(&["solicit", "c0"]);
     rom.expect("advertisement hops 0 flags 0 lifetime 0 len 16");
+}
+
+/// What leaves as a frame is not counted among what our host's IP sent. A program of our host hears no frames of ours.
+fn broadcast() {
+    const OFFER: &str = "Offer from 10.99.0.1 yiaddr 0.0.0.0 siaddr 10.99.0.1 file ipxe.efi";
+    let (host, client) = segment();
+    let ours = host.run_self(&["proxy", "4880"]);
+    ours.expect("ready");
+    client.run_self(&["probe", "c0"]).expect(OFFER);
+    let counted = host.run(&["nstat", "-asz", "IpExtInBcastPkts", "IpExtOutBcastPkts"]);
+    counted.expect_all(&[
+        "IpExtInBcastPkts                1",
+        "IpExtOutBcastPkts               0",
+    ]);
+    host.run_self(&["probe", "lan0"]).expect(OFFER);
 }
 
 /// A dnsmasq on another host of the segment, a client of it, and a DHCP client on our own host.
