@@ -1,11 +1,15 @@
 //! What happened, in order: the record behind timelines, audits and live views.
 
+mod recorded;
+
 use std::collections::BTreeMap;
 
 use ipxe::MacAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{Timestamp, machine::MachineId};
+
+pub use recorded::Recorded;
 
 /// An entry of the event record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use super::{
     command::{CommandId, CommandRecord},
     config::{BootConfig, ConfigName},
     deployment::{Deployment, DeploymentId},
-    event::Event,
+    event::Recorded,
     facts::FactsRecord,
     image::{Image, ImageName},
     lease::{Declined, LeaseRecord, Reservation},
@@ -52,7 +52,7 @@ pub enum Record {
     /// An address that somebody else was found to use.
     Declined(Declined),
     /// An event, by sequence number.
-    Event(Arc<Event>),
+    Event(Recorded),
     /// An enrolled key, by its certificate's serial.
     EnrolledKey(Arc<EnrolledKey>),
     /// A key that waits for a person, by its own digest.
@@ -194,7 +194,7 @@ impl Record {
             Self::Lease(l) => Key::Lease(l.mac),
             Self::Reservation(r) => Key::Reservation(r.mac),
             Self::Declined(d) => Key::Declined(d.ip),
-            Self::Event(e) => Key::Event(e.seq),
+            Self::Event(e) => Key::Event(e.seq()),
             Self::EnrolledKey(k) => Key::EnrolledKey(k.serial.clone()),
             Self::Pending(p) => Key::Pending(p.key),
             Self::Token(t) => Key::Token(t.id.clone()),

@@ -23,7 +23,7 @@ use super::{
     activation::{Activation, ActivationId, Nonce},
     answered::Answered,
     config::{BootConfig, ConfigName},
-    event::Event,
+    event::Recorded,
     machine::{Machine, MachineId, MachineName, Standing},
     policy::Policy,
     power::PowerSettings,
@@ -47,7 +47,7 @@ pub struct View {
     activations: OrdMap<ActivationId, Arc<Activation>>,
     activation_by_nonce: HashMap<Nonce, ActivationId>,
     activations_of: HashMap<MachineId, Arc<Vec<ActivationId>>>,
-    events: OrdMap<u64, Arc<Event>>,
+    events: OrdMap<u64, Recorded>,
     mesh: mesh::MeshView,
     addresses: addresses::AddressesView,
     notify: notify::NotifyView,
@@ -166,7 +166,7 @@ impl View {
     }
 
     /// Events with a number above `after`, oldest first.
-    pub fn events_after(&self, after: u64) -> impl DoubleEndedIterator<Item = &Arc<Event>> {
+    pub fn events_after(&self, after: u64) -> impl DoubleEndedIterator<Item = &Recorded> {
         self.events.range(after.saturating_add(1)..).map(|(_, e)| e)
     }
 
@@ -233,7 +233,7 @@ impl View {
             Record::Reservation(r) => self.addresses.insert_reservation(r),
             Record::Declined(d) => self.addresses.insert_declined(d),
             Record::Event(e) => {
-                self.events.insert(e.seq, e);
+                self.events.insert(e.seq(), e);
             }
             Record::EnrolledKey(_)
             | Record::Pending(_)

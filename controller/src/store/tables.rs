@@ -10,7 +10,7 @@ use mesh_proto::json::from_slice;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::RawWrite;
-use crate::state::{Key, Record};
+use crate::state::{Key, Record, event::Recorded};
 
 /// A kind of row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -203,7 +203,7 @@ fn to_json(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
         Record::Lease(l) => json(l),
         Record::Reservation(r) => json(r),
         Record::Declined(d) => json(d),
-        Record::Event(e) => json(e),
+        Record::Event(e) => json(&**e),
         Record::EnrolledKey(k) => json(k),
         Record::Pending(p) => json(p),
         Record::Token(t) => json(t),
@@ -232,6 +232,13 @@ fn to_json(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
     }
 }
 
+/// An event's row, which is read when somebody looks.
+fn event(key: &[u8], value: &[u8]) -> Result<Recorded, String> {
+    let seq = key.try_into().map(u64::from_be_bytes);
+    let seq = seq.map_err(|_| "a row of table events has no number".to_owned())?;
+    Ok(Recorded::of_row(seq, value.to_vec()))
+}
+
 /// The record of a row; the error says for a person what is wrong with the row.
 ///
 /// # Errors
@@ -247,7 +254,7 @@ pub(crate) fn decode(table: Table, key: &[u8], value: &[u8]) -> Result<Record, S
         Table::Leases => json(value).map(Record::Lease),
         Table::Reservations => json(value).map(Record::Reservation),
         Table::Declined => from_slice(value).map(Record::Declined),
-        Table::Events => json(value).map(Record::Event),
+        Table::Events => return event(key, value).map(Record::Event),
         Table::Keys => json(value).map(Record::EnrolledKey),
         Table::Pending => json(value).map(Record::Pending),
         Table::Tokens => json(value).map(Record::Token),

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::state::{
     Changes, Key, Record, Timestamp, View, Write,
-    event::{Draft, Event},
+    event::{Draft, Event, Recorded},
     policy::Policy,
     view::MAX_EVENTS,
 };
@@ -256,7 +256,7 @@ impl Plan {
         let seq = self.view.next_event();
         let event = Event { seq, at, draft };
         self.sheet.write(&event);
-        self.write(Write::Put(Record::Event(Arc::new(event))));
+        self.write(Write::Put(Record::Event(event.into())));
     }
 
     fn write(&mut self, write: Write) {
@@ -289,7 +289,7 @@ impl Plan {
             .view
             .events_after(0)
             .take(surplus)
-            .map(|e| e.seq)
+            .map(Recorded::seq)
             .collect();
         for seq in oldest {
             self.write(Write::Delete(Key::Event(seq)));

@@ -1,10 +1,8 @@
 //! The sequence that this program was made for, from a person's wish to the same person's mailbox, read from the record of
 //! events alone.
 
-use std::sync::Arc;
-
 use enforcer::state::deployment::{Save, State, Until};
-use enforcer::state::event::Event;
+use enforcer::state::event::Recorded;
 use enforcer::state::machine::MachineId;
 use enforcer::state::notify::Target;
 use enforcer::state::ops::{CreateWebhook, OrderSpec};
@@ -91,10 +89,10 @@ const SEQUENCE: &[Arrow] = &[
 ];
 
 /// Finds each arrow behind the one before it.
-fn follow(events: &[Arc<Event>]) -> Result<(), String> {
+fn follow(events: &[Recorded]) -> Result<(), String> {
     let mut rest = events.iter();
     for (arrow, kind, fields) in SEQUENCE {
-        let is_it = |event: &&Arc<Event>| {
+        let is_it = |event: &&Recorded| {
             let known = &event.draft.fields;
             event.draft.kind == *kind
                 && fields
@@ -108,7 +106,7 @@ fn follow(events: &[Arc<Event>]) -> Result<(), String> {
 }
 
 /// Every event that no other of its kind can stand for is an arrow: without it the sequence breaks.
-fn needs_each(events: &[Arc<Event>]) {
+fn needs_each(events: &[Recorded]) {
     let kinds = |kind: &str| events.iter().filter(|e| e.draft.kind == kind).count();
     for (at, event) in events.iter().enumerate() {
         let kind = event.draft.kind.as_str();
@@ -153,8 +151,8 @@ fn wish() -> OrderSpec {
 }
 
 /// The machine's events, and those of a station.
-fn of(events: &[Arc<Event>], machine: Option<&MachineId>, mac: MacAddr) -> Vec<Arc<Event>> {
-    let ours = |event: &&Arc<Event>| {
+fn of(events: &[Recorded], machine: Option<&MachineId>, mac: MacAddr) -> Vec<Recorded> {
+    let ours = |event: &&Recorded| {
         let draft = &event.draft;
         (machine.is_some() && draft.machine.as_ref() == machine) || draft.mac == Some(mac)
     };
@@ -193,7 +191,7 @@ fn baas_sequence() {
     machine.phones_home(&site, &job);
     let told = receiving.next();
     assert_eq!(told.body["type"], "deployment.online", "{told:?}");
-    let delivered = |event: &Arc<Event>| event.draft.kind == "webhook.delivered";
+    let delivered = |event: &Recorded| event.draft.kind == "webhook.delivered";
     site.until(|view| view.events_after(0).any(delivered).then_some(()));
 
     let events = site.events();

@@ -17,7 +17,7 @@ use enforcer::metrics::Metrics;
 use enforcer::notify::{Courier, Notifier};
 use enforcer::state::activation::Nonce;
 use enforcer::state::deployment::{Deployment, DeploymentId, State};
-use enforcer::state::event::Event;
+use enforcer::state::event::Recorded;
 use enforcer::state::machine::MachineId;
 use enforcer::state::notify::Retry;
 use enforcer::state::ops::{CreateDeployment, MachineRef, OrderSpec, RegisterMachine, SaveVersion};
@@ -239,7 +239,7 @@ impl Site {
     }
 
     /// Everything that was ever told, also what only was noted.
-    pub(crate) fn events(&self) -> Vec<Arc<Event>> {
+    pub(crate) fn events(&self) -> Vec<Recorded> {
         self.does(self.store().flush()).unwrap();
         self.view().events_after(0).cloned().collect()
     }

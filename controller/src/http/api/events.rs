@@ -3,7 +3,7 @@
 mod elsewhere;
 mod stream;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use axum::{
     extract::State,
@@ -25,7 +25,11 @@ use crate::{
         extract::{Params, parse},
         scope::Scope,
     },
-    state::{Timestamp, View, event::Event, machine::MachineId},
+    state::{
+        Timestamp, View,
+        event::{Event, Recorded},
+        machine::MachineId,
+    },
 };
 
 /// Something that happened.
@@ -170,7 +174,7 @@ pub(crate) async fn list(
 }
 
 fn page_after(view: &View, filter: &Filter, after: u64, limit: usize) -> Page<EventDoc> {
-    let mut found: Vec<&Arc<Event>> = view
+    let mut found: Vec<&Recorded> = view
         .events_after(after)
         .filter(|e| filter.admits(e, view))
         .take(limit + 1)

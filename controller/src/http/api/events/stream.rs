@@ -127,7 +127,6 @@ pub(super) fn data<T: Serialize>(name: &str, seq: u64, value: &T) -> SseEvent {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::*;
     use crate::{
@@ -147,7 +146,7 @@ mod tests {
                 at: Timestamp::UNIX_EPOCH,
                 draft: Draft::new("test.happened", "it happened"),
             };
-            view.absorb(&Write::Put(Record::Event(Arc::new(event))));
+            view.absorb(&Write::Put(Record::Event(event.into())));
         }
         (1..from).for_each(|seq| view.absorb(&Write::Delete(Key::Event(seq))));
         view

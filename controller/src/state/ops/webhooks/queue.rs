@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::state::{
     Changes, Timestamp, Transition, View,
-    event::Event,
+    event::{Event, Recorded},
     machine::Machine,
     notify::{Delivery, DeliveryId, DeliveryStage, MAX_WAITING, Webhook},
 };
@@ -91,7 +91,7 @@ fn queue(
 fn wanted<'a>(
     view: &'a View,
     hook: &'a Webhook,
-) -> impl Iterator<Item = (&'a Arc<Event>, Option<&'a Arc<Machine>>)> {
+) -> impl Iterator<Item = (&'a Recorded, Option<&'a Arc<Machine>>)> {
     view.events_after(hook.looked).filter_map(move |event| {
         let draft = &event.draft;
         let by_id = || view.machine(draft.machine.as_ref()?);
