@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
 # The whole-system stories: STORY_THREADS (2) programs of them at once, each with one story at a time, the longest first, so that no
-# core waits for the last story of a program. usage: tests/stories.sh ARGUMENTS-OF-CARGO-TEST
+# core waits for the last story of a program. usage: tests/stories.sh [SCRIPT.sh …] ARGUMENTS-OF-CARGO-TEST
+# The scripts are told like programs.
 # A program's output is printed when it ends. One failure does not hide the next.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# One program's stories, told from their package's folder, as cargo would.
+# One program's stories, told from their package's folder, as cargo would; or a script.
 tell() {
-    local started=$SECONDS told=ok name log
-    name=$(basename "${1%-*}")
+    local started=$SECONDS told=ok name log told_by
+    case $1 in
+        *.sh) name=$(basename "$1" .sh) told_by=("$PWD/$1") ;;
+        *) name=$(basename "${1%-*}") told_by=("$1" --test-threads=1) ;;
+    esac
     log=$STORY_LOGS/$name
-    (cd tests && "$1" --test-threads=1) >"$log" 2>&1 || told=FAILED
+    (cd tests && "${told_by[@]}") >"$log" 2>&1 || told=FAILED
     {
         flock 9
         printf '\n== %s: %s, %s s\n' "$name" "$told" $((SECONDS - started))
@@ -23,6 +27,9 @@ if [ "${1:-}" = --tell ]; then
     exit
 fi
 
+scripts=()
+while [[ ${1:-} == *.sh ]]; do scripts+=("$1") && shift; done
+
 # "  Executable tests/lab.rs (target/debug/deps/lab-0123456789abcdef)"
 said=$(cargo test --locked --workspace --no-run "$@" 2>&1) || { echo "$said"; exit 1; }
 programs=$(echo "$said" | sed -n 's/^ *Executable .*(\(.*\))$/\1/p' | xargs -r realpath)
@@ -32,13 +39,13 @@ programs=$(echo "$said" | sed -n 's/^ *Executable .*(\(.*\))$/\1/p' | xargs -r r
 long="deploy_machines spent_once debian power_on mesh_machines deployments mesh_ns"
 last="arm64"
 named() { for name in "$@"; do echo "$programs" | grep "/$name-" || true; done; }
-ordered=$(named $long; echo "$programs" | grep -v "/$last-" || true; named $last)
+ordered=$(named $long; printf '%s\n' "${scripts[@]}"; echo "$programs" | grep -v "/$last-" || true; named $last)
 case $programs in */arm64-*) nice -n 19 tests/build-arm64.sh >/dev/null 2>&1 & ;; esac
 
 STORY_LOGS=$(mktemp -d)
 export STORY_LOGS STORY_TIMES=$STORY_LOGS/times
 told=0
-echo "$ordered" | awk '!seen[$0]++' | xargs -P "${STORY_THREADS:-2}" -n 1 "$0" --tell || told=1
+echo "$ordered" | awk 'NF && !seen[$0]++' | xargs -P "${STORY_THREADS:-2}" -n 1 "$0" --tell || told=1
 printf '\nstories, the longest first:\n'
 sort -rn "$STORY_TIMES"
 rm -rf "$STORY_LOGS"
