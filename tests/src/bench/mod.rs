@@ -6,6 +6,7 @@ mod fleet;
 mod import;
 mod load;
 mod parts;
+mod stolen;
 mod table;
 
 pub use cage::Cage;
@@ -13,6 +14,7 @@ pub use fleet::{Fleet, fleet_mac};
 pub use import::import_management_os;
 pub use load::{Answered, Dhcp, Fetched, Pace, Spread, dhcp, fetch, load_program};
 pub use parts::Parts;
+pub use stolen::Stolen;
 pub use table::{Table, host_line, ratio};
 
 use crate::lab::{Namespace, Space};
