@@ -11,8 +11,8 @@ pub(crate) const LEASES: usize = 20_000;
 pub(crate) const LEASES_PER_SECOND: u32 = 5000;
 /// A run at the fixed pace from which the host took more than this share of the processors tells of the host: it is made
 /// again, so often, and of those the calmest counts.
-const STOLEN_MOST: f64 = 0.02;
-const TRIES: usize = 6;
+const STOLEN_MOST: f64 = 0.005;
+const TRIES: usize = 8;
 
 /// A run at the fixed pace.
 #[derive(Clone, Copy)]
