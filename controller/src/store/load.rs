@@ -1,22 +1,26 @@
 //! Everything that is kept, as a view: at start, and when somebody else wrote.
 //!
-//! Reading a row's JSON costs several times what fetching it and filing it does, so that is done on other threads, a batch
-//! of rows on each; batches are filed in the order in which they were fetched. Events are most of the rows, and are not read
-//! at all before somebody looks.
+//! Reading a row's JSON costs several times what fetching it and filing it does, so that is done on other threads, a batch of
+//! rows after the other; batches are filed in the order in which they were fetched. Events are most of the rows, and are not
+//! read at all before somebody looks: they are filed while the others are read.
 
 use std::{
-    collections::VecDeque,
     mem,
     num::NonZeroUsize,
-    sync::Arc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
     thread::{self, Builder, ScopedJoinHandle, available_parallelism},
 };
 
 use super::{Backend, BackendError, Table, tables};
 use crate::state::{Record, View, Write, policy::Policy};
 
-/// Rows that are worth a thread: reading them takes a millisecond, and starting it a few hundredths.
-const BATCH: usize = 512;
+/// Rows that are handed to a thread at once: reading them takes a millisecond.
+const BATCH: usize = 256;
+/// Batches that wait to be read; what is fetched beyond them, the thread that fetches reads itself.
+const WAITING: usize = 16;
 /// Threads beside the one that fetches and files, which has no time for more.
 const MOST_THREADS: usize = 4;
 
@@ -27,7 +31,14 @@ struct RawRow {
     value: Vec<u8>,
 }
 
-type Decoded = Result<Vec<Record>, BackendError>;
+/// Rows in the order in which they were fetched, with the place of the batch among all.
+struct Batch {
+    place: usize,
+    rows: Vec<RawRow>,
+}
+
+/// Read batches, in any order.
+type Decoded = Result<Vec<(usize, Vec<Record>)>, BackendError>;
 
 /// Loads all rows.
 ///
@@ -36,47 +47,94 @@ type Decoded = Result<Vec<Record>, BackendError>;
 pub(super) fn load(backend: &mut dyn Backend, policy: Arc<Policy>) -> Result<View, BackendError> {
     let mut view = View::default();
     view.policy = policy;
-    let threads = available_parallelism().map_or(1, NonZeroUsize::get);
+    let (give, waiting) = sync_channel(WAITING);
+    let waiting = Mutex::new(waiting);
+    let threads = available_parallelism().map_or(1, NonZeroUsize::get) - 1;
     thread::scope(|scope| {
-        let mut rows = Vec::with_capacity(BATCH);
-        let mut decoding: VecDeque<ScopedJoinHandle<'_, Decoded>> = VecDeque::new();
-        backend.load(&mut |table, key, value| {
-            if table == Table::Events {
-                // Nothing of it is read yet.
-                let event = tables::decode(table, key, value).map_err(corrupt)?;
-                view.absorb(&Write::Put(event));
-                return Ok(());
-            }
-            let (key, value) = (key.to_vec(), value.to_vec());
-            rows.push(RawRow { table, key, value });
-            if rows.len() < BATCH {
-                return Ok(());
-            }
-            let full = mem::replace(&mut rows, Vec::with_capacity(BATCH));
+        let start = |_| {
             let thread = Builder::new().name("enforcer-load".to_owned());
-            let batch = thread.spawn_scoped(scope, move || decode(&full));
-            decoding.push_back(batch.map_err(|e| BackendError::from_io("the state folder", e))?);
-            if decoding.len() <= threads.min(MOST_THREADS) {
-                return Ok(());
-            }
-            match decoding.pop_front() {
-                Some(oldest) => joined(oldest).map(|records| file(&mut view, records)),
-                None => Ok(()),
-            }
-        })?;
-        for batch in decoding {
-            file(&mut view, joined(batch)?);
+            let started = thread.spawn_scoped(scope, || decode_waiting(&waiting));
+            started.map_err(|e| BackendError::from_io("the state folder", e))
+        };
+        let threads = (0..threads.min(MOST_THREADS)).map(start);
+        let threads: Vec<ScopedJoinHandle<'_, Decoded>> = threads.collect::<Result<_, _>>()?;
+        let mut records = fetch(backend, &mut view, give)?;
+        records.extend(decode_waiting(&waiting)?);
+        for thread in threads {
+            records.extend(joined(thread)?);
         }
-        file(&mut view, decode(&rows)?);
+        records.sort_unstable_by_key(|(place, _)| *place);
+        for record in records.into_iter().flat_map(|(_, records)| records) {
+            view.absorb(&Write::Put(record));
+        }
         Ok(view)
     })
 }
 
-fn decode(rows: &[RawRow]) -> Decoded {
-    let decoded = rows
-        .iter()
-        .map(|row| tables::decode(row.table, &row.key, &row.value));
-    decoded.collect::<Result<_, _>>().map_err(corrupt)
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the threads end when it is dropped"
+)]
+/// Files events, gives all other rows to be read, and reads what nobody has room for.
+fn fetch(backend: &mut dyn Backend, view: &mut View, give: SyncSender<Batch>) -> Decoded {
+    let (mut batch, mut records) = (Batch::first(), Vec::new());
+    let mut give = |batch: Batch| match give.try_send(batch) {
+        Ok(()) => Ok(()),
+        Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
+            records.push(batch.decode()?);
+            Ok(())
+        }
+    };
+    backend.load(&mut |table, key, value| {
+        if table == Table::Events {
+            let event = tables::decode(table, key, value).map_err(corrupt)?;
+            view.absorb(&Write::Put(event));
+            return Ok(());
+        }
+        let (key, value) = (key.to_vec(), value.to_vec());
+        batch.rows.push(RawRow { table, key, value });
+        match batch.rows.len() {
+            BATCH.. => give(batch.take()),
+            _ => Ok(()),
+        }
+    })?;
+    give(batch)?;
+    Ok(records)
+}
+
+/// Reads batches until all are fetched and none waits.
+fn decode_waiting(waiting: &Mutex<Receiver<Batch>>) -> Decoded {
+    // A thread that panicked while it held this was about to wait.
+    let next = || {
+        waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv()
+    };
+    std::iter::from_fn(|| next().ok())
+        .map(|batch| batch.decode())
+        .collect()
+}
+
+impl Batch {
+    fn first() -> Self {
+        let rows = Vec::with_capacity(BATCH);
+        Self { place: 0, rows }
+    }
+
+    /// This one; what is left is the next, empty.
+    fn take(&mut self) -> Self {
+        let rows = Vec::with_capacity(BATCH);
+        let place = self.place + 1;
+        mem::replace(self, Self { place, rows })
+    }
+
+    fn decode(self) -> Result<(usize, Vec<Record>), BackendError> {
+        let records = self.rows.iter();
+        let records = records.map(|row| tables::decode(row.table, &row.key, &row.value));
+        let records = records.collect::<Result<_, _>>().map_err(corrupt)?;
+        Ok((self.place, records))
+    }
 }
 
 fn corrupt(what: String) -> BackendError {
@@ -84,16 +142,10 @@ fn corrupt(what: String) -> BackendError {
 }
 
 /// A panic goes on where it would have come without threads.
-fn joined(batch: ScopedJoinHandle<'_, Decoded>) -> Decoded {
-    batch
+fn joined(thread: ScopedJoinHandle<'_, Decoded>) -> Decoded {
+    thread
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-fn file(view: &mut View, records: Vec<Record>) {
-    for record in records {
-        view.absorb(&Write::Put(record));
-    }
 }
 
 #[cfg(test)]
@@ -109,7 +161,7 @@ mod tests {
     };
 
     /// Some batches, and what is no whole one.
-    const MANY: u64 = BATCH as u64 * 7 + 5;
+    const MANY: u64 = BATCH as u64 * (WAITING as u64 + 7) + 5;
 
     fn events() -> Vec<RawWrite> {
         let event = |seq| {
