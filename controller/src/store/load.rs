@@ -71,11 +71,11 @@ pub(super) fn load(backend: &mut dyn Backend, policy: Arc<Policy>) -> Result<Vie
     })
 }
 
+/// Files events, gives all other rows to be read, and reads what nobody has room for.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "the threads end when it is dropped"
 )]
-/// Files events, gives all other rows to be read, and reads what nobody has room for.
 fn fetch(backend: &mut dyn Backend, view: &mut View, give: SyncSender<Batch>) -> Decoded {
     let (mut batch, mut records) = (Batch::first(), Vec::new());
     let mut give = |batch: Batch| match give.try_send(batch) {
