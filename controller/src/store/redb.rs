@@ -5,6 +5,7 @@
 //! commit after that answers `Conflict`, so the writer loads what is really there. That is also how a disk that was full
 //! is used again once it has room.
 
+mod ahead;
 mod fault;
 
 use std::{
@@ -19,10 +20,11 @@ use std::{
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase as _,
     ReadableTable as _, ReadableTableMetadata as _, StorageBackend, TableDefinition, TableError,
+    backends::FileBackend,
 };
 use serde::Serialize;
 
-use self::fault::Fault;
+use self::{ahead::Ahead, fault::Fault};
 use super::{
     Backend, BackendError, RawWrite, Table,
     backend::{RowVisitor, SCHEMA, Scan, Snapshot, Span, Visitor},
@@ -67,7 +69,7 @@ impl Redb {
         let place = path.display().to_string();
         let lock = lock(&path, &place)?;
         make(&path).map_err(|fault| fault.told(&place))?;
-        let opener = move || builder().open(&path);
+        let opener = move || open(&path);
         let mut redb = Self::with_opener(place, Box::new(opener))?;
         redb.lock = Some(lock);
         Ok(redb)
@@ -81,7 +83,7 @@ impl Redb {
         place: &str,
         storage: impl Fn() -> S + Send + 'static,
     ) -> Result<Self, BackendError> {
-        let opener = move || builder().create_with_backend(storage());
+        let opener = move || builder().create_with_backend(Ahead::new(storage())?);
         Self::with_opener(place.to_owned(), Box::new(opener))
     }
 
@@ -113,6 +115,16 @@ fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);
     builder
+}
+
+/// Opens a database that is there.
+fn open(path: &Path) -> Result<Database, DatabaseError> {
+    let file = fs::File::options().read(true).write(true).open(path)?;
+    // redb would make a new database of it, in place of the one that is lost.
+    if file.metadata()?.len() == 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is empty").into());
+    }
+    builder().create_with_backend(Ahead::new(FileBackend::new(file)?)?)
 }
 
 /// Takes the lock file beside the database.

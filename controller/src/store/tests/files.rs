@@ -29,6 +29,14 @@ fn a_place_that_cannot_be_used_is_refused_in_one_sentence() {
         "{told}"
     );
 
+    // Never a new database in place of one that was there.
+    std::fs::write(&path, "").unwrap();
+    let told = refused(&path);
+    assert!(
+        told.contains("is damaged") && told.contains("empty"),
+        "{told}"
+    );
+
     let old = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
     let told = BackendError::from_io("/srv", old).to_string();
     assert!(
