@@ -22,9 +22,9 @@ format() { cargo fmt --all --check && cargo fmt --check --manifest-path fuzz/Car
 purity() { tests/purity.sh; }
 licences() { tests/licences.sh; }
 page() { tests/page.sh; }
-lints() { cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings; }
+lints() { nice cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings; }
 # With private items, as `make doc` writes them: links between modules are checked too.
-docs() { RUSTDOCFLAGS="--deny warnings --allow rustdoc::private-intra-doc-links" cargo doc --quiet --locked --workspace --no-deps --document-private-items; }
+docs() { RUSTDOCFLAGS="--deny warnings --allow rustdoc::private-intra-doc-links" nice cargo doc --quiet --locked --workspace --no-deps --document-private-items; }
 build() { cargo test --quiet --locked --workspace $(app) --no-run; }
 # The pure logic, the store, the sockets, the replayed fuzz corpora. Much of it waits for a clock or a socket, so three kinds run side
 # by side, and each is printed as it ends. One failure does not hide the next.
@@ -49,10 +49,17 @@ whole_system() { tests/stories.sh $(app) $(stories); }
 # The page in a browser, with machines beside it.
 web() { tests/web.sh; }
 
-# What keeps one core busy runs beside what leaves one.
-units_and_fixtures() {
+# Each of these parts; one failure does not hide the next.
+each() {
+    local name told=0
+    for name in "$@"; do "$name" || told=1; done
+    return $told
+}
+# What keeps one core busy runs beside what leaves one: first what the stories wait for, then what only reads the source. Cargo has one
+# lock for all who build; by the time the lints want it, the units have long let it go.
+units_and_checks() {
     local told=0
-    fixtures &
+    each fixtures lints docs &
     units || told=1
     wait $! || told=1
     return $told
@@ -72,10 +79,10 @@ shopt -s nullglob
 # Cargo picks a test file by its name in every crate: a story and an inner test of one name would run in both parts.
 twice=$(comm -12 <(inner_tests | sort -u) <(stories | sort -u))
 [ -z "$twice" ] || { echo "a story and an inner test have one name ($twice): rename one"; exit 1; }
-[ $# -gt 0 ] || set -- format purity licences page lints docs build units_and_fixtures whole_system_and_web
+[ $# -gt 0 ] || set -- format purity licences page build units_and_checks whole_system_and_web
 SECONDS=0
 # The static agent is built in a place of its own, its last minutes on one core: beside the rest. `fixtures` waits for it.
-case " $* " in *fixtures*) tests/build-agent.sh >/dev/null 2>&1 & ;; esac
+case " $* " in *fixtures*|*checks*) tests/build-agent.sh >/dev/null 2>&1 & ;; esac
 for name in "$@"; do part "$name"; done
 printf '\n%stotal                  %7d s\n' "$report" "$SECONDS"
 [ -z "$failed" ] || { echo "failed:$failed"; exit 1; }

@@ -6,6 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# "1m2.345s 0m3.456s", user and system, of all children, is the second line of `times`.
+spent() { awk -F'[ms ]+' 'NR == 2 { printf "%.0f", 60 * ($1 + $3) + $2 + $4 }' "$1"; }
 # One program's stories, told from their package's folder, as cargo would; or a script.
 tell() {
     local started=$SECONDS told=ok name log told_by
@@ -15,9 +17,10 @@ tell() {
     esac
     log=$STORY_LOGS/$name
     (cd tests && "${told_by[@]}") >"$log" 2>&1 || told=FAILED
+    times >"$log.times"
     {
         flock 9
-        printf '\n== %s: %s, %s s\n' "$name" "$told" $((SECONDS - started))
+        printf '\n== %s: %s, %s s (cpu %s s)\n' "$name" "$told" $((SECONDS - started)) "$(spent "$log.times")"
         cat "$log"
     } 9>"$STORY_LOGS/one-at-a-time"
     [ $told = ok ]
