@@ -23,8 +23,9 @@ purity() { tests/purity.sh; }
 licences() { tests/licences.sh; }
 page() { tests/page.sh; }
 lints() { nice cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings; }
-# With private items, as `make doc` writes them: links between modules are checked too.
-docs() { RUSTDOCFLAGS="--deny warnings --allow rustdoc::private-intra-doc-links" nice cargo doc --quiet --locked --workspace --no-deps --document-private-items; }
+# With private items, as `make doc` writes them: links between modules are checked too. That examples are
+# asked for makes cargo choose the dependencies' features as the lints do, and take what these have read already.
+docs() { RUSTDOCFLAGS="--deny warnings --allow rustdoc::private-intra-doc-links" nice cargo doc --quiet --locked --workspace --no-deps --lib --bins --examples --document-private-items; }
 build() { cargo test --quiet --locked --workspace $(app) --no-run; }
 # The pure logic, the store, the sockets, the replayed fuzz corpora. Much of it waits for a clock or a socket, so three kinds run side
 # by side, and each is printed as it ends. One failure does not hide the next.

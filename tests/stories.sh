@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole-system stories: STORY_THREADS (2) programs of them at once, each with one story at a time, the longest first, so that no
-# core waits for the last story of a program. usage: tests/stories.sh [SCRIPT.sh …] ARGUMENTS-OF-CARGO-TEST
+# core waits for the last story of a program; beside them one of those that mostly wait. usage: tests/stories.sh [SCRIPT.sh …] ARGUMENTS-OF-CARGO-TEST
 # The scripts are told like programs.
 # A program's output is printed when it ends. One failure does not hide the next.
 set -euo pipefail
@@ -39,16 +39,23 @@ programs=$(echo "$said" | sed -n 's/^ *Executable .*(\(.*\))$/\1/p' | xargs -r r
 [ -n "$programs" ] || { echo "stories: cargo named no program"; exit 1; }
 # A list that is behind the tree costs time, no more. `arm64` waits for programs that are built meanwhile, on what the machines leave
 # of the processor.
-long="deploy_machines spent_once debian power_on mesh_machines deployments mesh_ns"
+long="deploy_machines spent_once debian power_on mesh_machines deployments"
+# A quarter of a core each: many small programs, and the network's time.
+light="mesh_ns helpers providers"
 last="arm64"
 named() { for name in "$@"; do echo "$programs" | grep "/$name-" || true; done; }
+waiting=$(named $light)
 ordered=$(named $long; printf '%s\n' "${scripts[@]}"; echo "$programs" | grep -v "/$last-" || true; named $last)
 case $programs in */arm64-*) nice -n 19 tests/build-arm64.sh >/dev/null 2>&1 & ;; esac
 
 STORY_LOGS=$(mktemp -d)
 export STORY_LOGS STORY_TIMES=$STORY_LOGS/times
+# Tells those of standard input, so many at once.
+lane() { awk 'NF && !seen[$0]++' | xargs -r -P "$1" -n 1 "$0" --tell; }
 told=0
-echo "$ordered" | awk 'NF && !seen[$0]++' | xargs -P "${STORY_THREADS:-2}" -n 1 "$0" --tell || told=1
+echo "$waiting" | lane 1 &
+echo "$ordered" | { grep -vxF "$waiting" || true; } | lane "${STORY_THREADS:-2}" || told=1
+wait $! || told=1
 printf '\nstories, the longest first:\n'
 sort -rn "$STORY_TIMES"
 rm -rf "$STORY_LOGS"
