@@ -2,8 +2,8 @@
 //!
 //! redb doubles its file by length alone, so that its pages are holes until they are written. The first write of each page
 //! then makes the filesystem keep a new block for it, and the sync that follows writes the filesystem's journal too: on
-//! ext4 a third to a half more time for each commit, on an SD card three blocks more to wear. Zeros that were written some
-//! pages ahead leave one such sync in many. A filesystem that copies on write has no profit, and pays with those zeros.
+//! ext4 a fifth to three fifths more time for each sync (docs/BENCHMARKS.md). Zeros that were written some pages ahead
+//! leave one such sync in many. A filesystem that copies on write has no profit, and pays with those zeros.
 
 use std::{
     io,
@@ -13,7 +13,7 @@ use std::{
 
 use redb::{BackendError, StorageBackend};
 
-/// What is written ahead at once: 64 of redb's pages, a few milliseconds of a slow card.
+/// What is written ahead at once (bytes): 64 of redb's pages.
 const AHEAD: u64 = 256 << 10;
 
 /// Storage whose new parts are zeroed in time.
